@@ -1,0 +1,147 @@
+"""How long an answer of a key endpoint may be used: RFC 9111 and RFC 5861, as pure functions.
+
+Every result is an age in seconds since the answer arrived, not a date: what the clocks do meanwhile is the
+cache's business. Garbage in a header never shortens or lengthens anything: it counts as if the header were
+not there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+__all__ = [
+    "DEFAULT_SOFT",
+    "LONGEST_SOFT",
+    "SHORTEST_SOFT",
+    "Freshness",
+    "Validators",
+    "freshness_of",
+    "validators_of",
+]
+
+SHORTEST_SOFT: Final = 60.0
+"""Seconds that any answer is used for, even with ``no-store``: a key set not kept at all is of no use."""
+LONGEST_SOFT: Final = 86_400.0
+"""Seconds after which any answer is asked for again, whatever it says of itself."""
+DEFAULT_SOFT: Final = 3_600.0
+"""Seconds for an answer that says nothing of its freshness."""
+
+_DIRECTIVE: Final = re.compile(r'([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:=(?:"([^"]*)"|([^\s,"]*)))?\s*(?:,|$)')
+_DIGITS: Final = re.compile(r"[0-9]{1,10}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """Until which age an answer is fresh, and until which it may serve.
+
+    Attributes:
+        soft: Age in seconds from which the answer is stale and is asked for again.
+        hard: Age in seconds from which it is not used at all.
+    """
+
+    soft: float
+    hard: float
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What a conditional request sends back (RFC 9110, section 13.1).
+
+    Attributes:
+        etag: For ``If-None-Match``.
+        last_modified: For ``If-Modified-Since``.
+    """
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+    def headers(self) -> dict[str, str]:
+        """Give the conditional request headers; none where the endpoint sent no validator."""
+        pairs = (("if-none-match", self.etag), ("if-modified-since", self.last_modified))
+        return {name: value for name, value in pairs if value}
+
+
+def _seconds(text: str | None) -> float | None:
+    """Read delta-seconds (RFC 9111, section 1.2.2); None for anything else."""
+    return float(text) if text is not None and _DIGITS.match(text) else None
+
+
+def _directives(header: str) -> dict[str, str | None]:
+    """Read Cache-Control, names without regard to case; of a repeated directive the first counts."""
+    found: dict[str, str | None] = {}
+    for name, quoted, plain in _DIRECTIVE.findall(header):
+        found.setdefault(name.lower(), quoted or plain or None)
+    return found
+
+
+def _date(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _lifetime(headers: Mapping[str, str], directives: Mapping[str, str | None], now: float) -> float | None:
+    """Give the freshness lifetime (RFC 9111, section 4.2.1), or None where the answer is silent."""
+    if "no-store" in directives or "no-cache" in directives:
+        return 0.0
+    if (max_age := _seconds(directives.get("max-age"))) is not None:
+        return max_age
+    if "expires" not in headers:
+        return None
+    if (expires := _date(headers["expires"])) is None:
+        return 0.0 if headers["expires"].strip() == "0" else None
+    date = _date(headers.get("date"))
+    return max(0.0, expires - (now if date is None else date))
+
+
+def _age(headers: Mapping[str, str], now: float) -> float:
+    """Give the age on arrival: the larger of what caches counted and what the dates say (section 4.2.3)."""
+    counted = _seconds(headers.get("age")) or 0.0
+    date = _date(headers.get("date"))
+    # A Date further off than a day is a wrong clock, not an old answer: it is garbage like any other.
+    apparent = now - date if date is not None and 0 < now - date <= LONGEST_SOFT else 0.0
+    return max(counted, apparent)
+
+
+def freshness_of(headers: Mapping[str, str], now: float, max_stale: float) -> Freshness:
+    """Say how long an answer may be used.
+
+    Args:
+        headers: The answer's headers, names in lower case.
+        now: When it arrived, in seconds since the epoch.
+        max_stale: Seconds past its freshness for which it may serve while the endpoint is away. What the
+            endpoint says itself (``stale-if-error``, ``must-revalidate``; RFC 5861, section 4) can only
+            shorten it.
+
+    Returns:
+        Both ages, with ``soft`` between `SHORTEST_SOFT` and `LONGEST_SOFT`.
+    """
+    directives = _directives(headers.get("cache-control", ""))
+    lifetime = _lifetime(headers, directives, now)
+    soft = DEFAULT_SOFT if lifetime is None else lifetime - _age(headers, now)
+    soft = min(max(soft, SHORTEST_SOFT), LONGEST_SOFT)
+    stale = max_stale
+    if "must-revalidate" in directives:
+        stale = 0.0
+    elif (allowed := _seconds(directives.get("stale-if-error"))) is not None:
+        stale = min(stale, allowed)
+    return Freshness(soft, soft + stale)
+
+
+def validators_of(headers: Mapping[str, str]) -> Validators:
+    """Take the validators of an answer, for the next conditional request.
+
+    Args:
+        headers: The answer's headers, names in lower case.
+
+    Returns:
+        The ETag and the Last-Modified it carried.
+    """
+    return Validators(headers.get("etag"), headers.get("last-modified"))
