@@ -1,0 +1,270 @@
+"""The verifier: from a token to a principal, or to a reason why not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from doorward.errors import ClaimError, ConfigurationError, MalformedTokenError, Reason, SignatureError, clip
+from doorward.keys.cache import KeyCache
+from doorward.keys.jwk import VerificationKey
+from doorward.tokens import jws
+from doorward.tokens.claims import check_claims
+from doorward.tokens.issuers import GOOGLE, Issuer, in_environment
+from doorward.tokens.memo import Memo, Verified, digest_of
+from doorward.tokens.principal import Principal
+
+__all__ = ["Verifier"]
+
+_MAX_LEEWAY: Final = 300.0  # what Google's own libraries allow at most; more would only hide a broken clock
+_HEADERS_KEPT: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """An issuer with the cache of its keys."""
+
+    issuer: Issuer
+    cache: KeyCache
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A token on its way: cut up, and not believed."""
+
+    token: bytes
+    digest: bytes
+    now: float
+    segments: jws.Segments
+    header: jws.Header
+    source: _Source
+    key: VerificationKey | None
+
+
+def _audiences(audience: str | Iterable[str]) -> frozenset[str]:
+    audiences = frozenset((audience,)) if isinstance(audience, str) else frozenset(audience)
+    if not audiences or not all(isinstance(one, str) and one for one in audiences):
+        raise ConfigurationError(
+            "an audience is needed, or any token for any other service would do: "
+            'Verifier(audience="https://SERVICE-NUMBER.REGION.run.app")'
+        )
+    return audiences
+
+
+class Verifier:
+    """Checks ID tokens: spelling, signature, issuer, audience, time, in that order of trust.
+
+    One verifier serves a whole process, from any number of threads and event loops. Its issuers' keys are
+    fetched when the first token needs them and kept fresh from then on.
+    """
+
+    def __init__(
+        self,
+        audience: str | Iterable[str],
+        *,
+        issuers: Iterable[Issuer] = (GOOGLE,),
+        leeway: float = 30.0,
+        max_token_bytes: int = jws.MAX_TOKEN_BYTES,
+        remember: int = 8192,
+        key_cache: Callable[[Issuer], KeyCache] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Configure the checks.
+
+        Args:
+            audience: The accepted audience or audiences, compared exactly; usually the URL of the service.
+            issuers: Who may sign. `GOOGLE` is what Cloud Run accepts.
+            leeway: Seconds by which clocks may differ, for ``exp``, ``iat`` and ``nbf``; 0 to 300.
+            max_token_bytes: Size over which a token is refused unread.
+            remember: How many verified tokens are remembered; 0 verifies each one anew.
+            key_cache: Makes the key cache of an issuer, to share one or to configure it.
+            clock: Wall clock, in seconds since the epoch.
+
+        Raises:
+            ConfigurationError: If there is no audience or no issuer, or a bound is out of range.
+        """
+        self._audiences: Final = _audiences(audience)
+        if not 0 <= leeway <= _MAX_LEEWAY:
+            raise ConfigurationError(f"leeway is {leeway!r}; it must be 0 to 300 seconds")
+        if max_token_bytes < 1 or remember < 0:
+            raise ConfigurationError(
+                "max_token_bytes must be at least 1, and remember at least 0 (which turns it off)"
+            )
+        make = (
+            key_cache
+            if key_cache is not None
+            else lambda issuer: KeyCache(issuer.key_url, issuer.algorithms, clock=clock)
+        )
+        here = [in_environment(issuer) for issuer in issuers]
+        self._sources: Final = tuple(_Source(issuer, make(issuer)) for issuer in here)
+        spellings = [spelling for issuer in here for spelling in issuer.spellings]
+        if not spellings or len(set(spellings)) != len(spellings):
+            raise ConfigurationError("issuers must name at least one issuer, and no value of 'iss' twice")
+        self._by_spelling: Final = {
+            iss: source for source in self._sources for iss in source.issuer.spellings
+        }
+        self._leeway: Final = leeway
+        self._limit: Final = max_token_bytes
+        self._memo: Final = Memo(remember) if remember else None
+        self._headers: Final[dict[bytes, jws.Header]] = {}
+        self._clock: Final = clock
+
+    @property
+    def key_caches(self) -> tuple[KeyCache, ...]:
+        """The key cache of each issuer, for health checks and `KeyCache.warm`."""
+        return tuple(source.cache for source in self._sources)
+
+    def __repr__(self) -> str:
+        """Show what is accepted."""
+        issuers = ", ".join(source.issuer.name for source in self._sources)
+        return f"Verifier(audience={sorted(self._audiences)}, issuers=[{issuers}])"
+
+    def verify(self, token: str | bytes) -> Principal:
+        """Say who is calling.
+
+        Args:
+            token: The compact JWS, without ``Bearer``.
+
+        Returns:
+            The verified principal.
+
+        Raises:
+            TokenError: If the token is not good; its ``reason`` says why.
+            KeysUnavailableError: If nobody can say now, since the keys are not to be had.
+        """
+        return self.check(jws.to_bytes(token)).principal
+
+    async def averify(self, token: str | bytes) -> Principal:
+        """Do as `verify` does, waiting for a fetch without blocking the event loop.
+
+        Args:
+            token: The compact JWS, without ``Bearer``.
+
+        Returns:
+            The verified principal.
+
+        Raises:
+            TokenError: As `verify`.
+            KeysUnavailableError: As `verify`.
+        """
+        return (await self.acheck(jws.to_bytes(token))).principal
+
+    def check(self, token: bytes) -> Verified:
+        """Do as `verify` does, and give all that is remembered of the token.
+
+        Args:
+            token: The exact bytes of the compact form.
+
+        Returns:
+            The entry; the same object for the same token while it is remembered.
+
+        Raises:
+            TokenError: As `verify`.
+            KeysUnavailableError: As `verify`.
+        """
+        found = self._look(token)
+        if isinstance(found, Verified):
+            return found
+        key = found.key
+        if key is None:
+            key = self._worth_asking(found).get(found.header.kid)
+        return self._conclude(found, key)
+
+    async def acheck(self, token: bytes) -> Verified:
+        """Do as `check` does, waiting for a fetch without blocking the event loop.
+
+        Args:
+            token: The exact bytes of the compact form.
+
+        Returns:
+            The entry.
+
+        Raises:
+            TokenError: As `verify`.
+            KeysUnavailableError: As `verify`.
+        """
+        found = self._look(token)
+        if isinstance(found, Verified):
+            return found
+        key = found.key
+        if key is None:
+            key = await self._worth_asking(found).aget(found.header.kid)
+        return self._conclude(found, key)
+
+    def _look(self, token: bytes) -> Verified | _Candidate:
+        """Do all that takes no waiting, before the signature."""
+        if len(token) > self._limit:
+            raise MalformedTokenError(
+                Reason.TOKEN_TOO_LARGE, f"the token has {len(token)} bytes, over the {self._limit} accepted"
+            )
+        now = self._clock()
+        digest = digest_of(token)
+        if self._memo is not None and (remembered := self._memo.find(digest, now)) is not None:
+            return remembered
+        segments = jws.split(token)
+        if segments.signature == jws.REMOVED_SIGNATURE:
+            raise SignatureError(
+                Reason.SIGNATURE_REMOVED,
+                "Google has replaced the signature, as Cloud Run does once it has checked a token: there is "
+                "nothing to verify. Another check stands in front, or the token was taken from behind one",
+            )
+        header = self._headers.get(segments.header) or jws.read_header(segments.header)
+        source = self._source_of(header.kid, segments, now)
+        if header.alg not in source.issuer.algorithms:
+            raise SignatureError(
+                Reason.ALGORITHM_NOT_ALLOWED,
+                f"the header names {clip(header.alg)}; {source.issuer.name} signs with "
+                f"{', '.join(source.issuer.algorithms)}",
+            )
+        keys = source.cache.keys(now)
+        return _Candidate(
+            token, digest, now, segments, header, source, keys.get(header.kid) if keys else None
+        )
+
+    def _source_of(self, kid: str, segments: jws.Segments, now: float) -> _Source:
+        """Choose whose keys to try: by key id where that is enough, else by what the token says of itself."""
+        if len(self._sources) == 1:
+            return self._sources[0]
+        holders = [source for source in self._sources if kid in (source.cache.keys(now) or ())]
+        if len(holders) == 1:
+            return holders[0]
+        unverified_iss = jws.read_payload(segments.payload).get("iss")
+        source = self._by_spelling.get(unverified_iss) if type(unverified_iss) is str else None
+        if source is None:
+            raise ClaimError(
+                Reason.WRONG_ISSUER, f"'iss' is {clip(unverified_iss)}, and no such issuer is accepted", "iss"
+            )
+        return source
+
+    def _worth_asking(self, candidate: _Candidate) -> KeyCache:
+        """Let only a token that would pass with a good signature cause a fetch."""
+        unverified_claims = jws.read_payload(candidate.segments.payload)
+        issuer = candidate.source.issuer
+        check_claims(unverified_claims, issuer, self._audiences, self._leeway, candidate.now)
+        jws.decode(candidate.segments.signature)
+        return candidate.source.cache
+
+    def _conclude(self, candidate: _Candidate, key: VerificationKey) -> Verified:
+        """Check the signature, and only then believe what is signed."""
+        segments, header, source = candidate.segments, candidate.header, candidate.source
+        if header.alg != key.alg:
+            raise SignatureError(
+                Reason.ALGORITHM_NOT_ALLOWED,
+                f"the header names {clip(header.alg)}, its key is one for {key.alg}",
+            )
+        signing_input = candidate.token[: -len(segments.signature) - 1]
+        if not key.verify(jws.decode(segments.signature), signing_input):
+            raise SignatureError(Reason.BAD_SIGNATURE, f"the signature is not one of key {clip(key.kid)}")
+        claims = jws.read_payload(segments.payload)
+        until = check_claims(claims, source.issuer, self._audiences, self._leeway, candidate.now)
+        verified = Verified(Principal(claims, source.issuer), until, source.cache, key)
+        if self._memo is not None:
+            self._memo.add(candidate.digest, verified)
+            # The tokens of one key share their header to the byte: one that led to a good signature is worth
+            # keeping.
+            if len(self._headers) >= _HEADERS_KEPT:
+                self._headers.clear()
+            self._headers[segments.header] = header
+        return verified
