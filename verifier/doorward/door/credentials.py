@@ -1,0 +1,98 @@
+"""Which header of a request is the credential, and what it must look like.
+
+Cloud Run reads ``X-Serverless-Authorization`` if it is there, and then looks at nothing else; else
+``Authorization`` (https://cloud.google.com/run/docs/authenticating/service-to-service). Everything is found
+in one pass over the headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from doorward.errors import CredentialError, Reason
+
+__all__ = ["AUTHORIZATION", "SERVERLESS_AUTHORIZATION", "Credential", "RawHeaders", "find_credential"]
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+"""Header names in lower case, and values, as ASGI has them."""
+
+AUTHORIZATION: Final = b"authorization"
+SERVERLESS_AUTHORIZATION: Final = b"x-serverless-authorization"
+
+_SCHEME: Final = b"bearer"
+_ACCESS_TOKEN: Final = b"ya29."
+_BLANK: Final = b" \t"
+
+
+class Credential(NamedTuple):
+    """The one credential of a request.
+
+    Attributes:
+        position: Where in the headers it stands.
+        token: The token, as sent.
+    """
+
+    position: int
+    token: bytes
+
+
+def find_credential(headers: RawHeaders) -> Credential | None:
+    """Find the credential of a request.
+
+    Args:
+        headers: All headers of the request.
+
+    Returns:
+        The credential; None if the request carries none.
+
+    Raises:
+        CredentialError: If the deciding header occurs twice, holds more than one credential, or is not a
+            bearer token.
+    """
+    own = serverless = -1
+    repeated = False
+    for index, (name, _) in enumerate(headers):
+        if name == AUTHORIZATION:
+            repeated = repeated or (own >= 0 and serverless < 0)
+            own = index
+        elif name == SERVERLESS_AUTHORIZATION:
+            # From the first of these on, Authorization is the application's own affair.
+            repeated = serverless >= 0
+            serverless = index
+            if repeated:
+                break
+    index = serverless if serverless >= 0 else own
+    if index < 0:
+        return None
+    if repeated:
+        raise CredentialError(
+            Reason.MULTIPLE_HEADERS, f"the request has more than one {headers[index][0].decode()} header"
+        )
+    return Credential(index, _token(headers[index][1]))
+
+
+def _token(value: bytes) -> bytes:
+    """Take the token out of a header value, the scheme in any case (RFC 9110, section 11.1)."""
+    if value[:7].lower() != b"bearer ":
+        value = value.strip(_BLANK)
+        scheme, _, rest = value.partition(b" ")
+        if not value or (scheme.lower() == _SCHEME and not rest.strip(_BLANK)):
+            raise CredentialError(Reason.EMPTY_CREDENTIAL, "the header is there, and holds no token")
+        if scheme.lower() != _SCHEME:
+            raise CredentialError(
+                Reason.UNSUPPORTED_SCHEME, "the credential is not of the form 'Bearer ID_TOKEN'"
+            )
+    token = value[7:].strip(_BLANK)
+    if not token:
+        raise CredentialError(Reason.EMPTY_CREDENTIAL, "the header is there, and holds no token")
+    # A token holds neither; servers join repeated headers with a comma (RFC 9110, section 5.3).
+    if b" " in token or b"," in token or b"\t" in token:
+        raise CredentialError(Reason.MULTIPLE_CREDENTIALS, "the header holds more than one credential")
+    if token.startswith(_ACCESS_TOKEN):
+        raise CredentialError(
+            Reason.ACCESS_TOKEN,
+            "the credential is an OAuth access token; an ID token is needed "
+            "(gcloud auth print-identity-token, or google.oauth2.id_token.fetch_id_token)",
+        )
+    return token

@@ -1,0 +1,54 @@
+"""What the application behind the door gets to see.
+
+As behind Cloud Run, the checked token arrives with its signature replaced: its claims can be read, and it can
+be presented nowhere else. The other credential header, if there is one, is passed untouched.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from doorward.door.credentials import SERVERLESS_AUTHORIZATION, RawHeaders
+from doorward.tokens.jws import REMOVED_SIGNATURE
+
+__all__ = ["forward_admitted", "forward_anonymous"]
+
+_DOT: Final = b"."
+
+# Said by Identity-Aware Proxy in front of a service (https://cloud.google.com/iap/docs/identity-howto),
+# without a signature. From anybody else they are an assertion that nobody has checked.
+_UNVERIFIED: Final = frozenset({b"x-goog-authenticated-user-email", b"x-goog-authenticated-user-id"})
+
+
+def forward_admitted(headers: RawHeaders, index: int) -> list[tuple[bytes, bytes]]:
+    """Give the headers for the application, after a credential was checked.
+
+    Args:
+        headers: The headers of the request.
+        index: Where the checked credential stands.
+
+    Returns:
+        A new list.
+    """
+    forwarded = [pair for pair in headers if pair[0] not in _UNVERIFIED]
+    name, value = headers[index]
+    if len(forwarded) != len(headers):
+        index -= sum(pair[0] in _UNVERIFIED for pair in headers[:index])
+    forwarded[index] = (name, value[: value.rindex(_DOT) + 1] + REMOVED_SIGNATURE)
+    return forwarded
+
+
+def forward_anonymous(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
+    """Give the headers for the application, where everybody is admitted and nothing was verified.
+
+    ``Authorization`` stays, since public services check tokens of their own in it. What only a platform in
+    front may say
+    goes: an ``X-Serverless-Authorization`` that nobody checked would look exactly like one that somebody did.
+
+    Args:
+        headers: The headers of the request.
+
+    Returns:
+        A new list.
+    """
+    return [pair for pair in headers if pair[0] not in _UNVERIFIED and pair[0] != SERVERLESS_AUTHORIZATION]

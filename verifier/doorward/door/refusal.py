@@ -1,0 +1,129 @@
+"""How a refusal is answered: as the Cloud Run front end does it, or as problem details (RFC 9457).
+
+Only the status, the headers and the body go to the caller. Why exactly, is for the operator's log: an answer
+that tells an expired token from a forged one helps the wrong people.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from doorward.errors import KeysUnavailableError, PermissionDeniedError, Reason, RefusedError
+
+__all__ = ["Refusal", "RefusalStyle", "cloud_run", "problem_details", "status_of"]
+
+_CHALLENGE: Final = b'Bearer error="invalid_token" error_description="The access token could not be verified"'
+"""Without a realm and without the comma of RFC 6750, section 3, since that is what Cloud Run sends."""
+
+_FRAME: Final = """<html><head>
+<meta http-equiv="content-type" content="text/html;charset=utf-8">
+<title>{status} {phrase}</title>
+</head>
+<body text=#000000 bgcolor=#ffffff>
+<h1>Error: {phrase}</h1>
+<h2>{sentence}</h2>
+<h2></h2>
+</body></html>
+"""
+
+_SENTENCES: Final = {
+    401: "Your client does not have permission to the requested URL <code>{path}</code>.",
+    403: "Your client does not have permission to get URL <code>{path}</code> from this server.",
+    503: "The service cannot check the credential for URL <code>{path}</code> now. Please try again later.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The answer to a request that is not let through.
+
+    Attributes:
+        status: 401, 403 or 503.
+        headers: The answer's headers, names in lower case.
+        body: The answer's body.
+        reason: The stable code; not for the caller.
+        error: The whole story; not for the caller.
+    """
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    reason: Reason
+    error: RefusedError
+
+
+RefusalStyle = Callable[[RefusedError, str], Refusal]
+"""Turns an error and the path of the request, as sent, into an answer."""
+
+
+def status_of(error: RefusedError) -> int:
+    """Give the HTTP status of a refusal.
+
+    Args:
+        error: Why.
+
+    Returns:
+        403 where no credential came (as Cloud Run, not the 401 of RFC 9110) or the principal may not; 503
+        where that could not be found out; 401 for every other credential.
+    """
+    if isinstance(error, KeysUnavailableError):
+        return 503
+    if isinstance(error, PermissionDeniedError) or error.reason is Reason.NO_CREDENTIAL:
+        return 403
+    return 401
+
+
+def _headers(
+    status: int, content_type: bytes, body: bytes, error: RefusedError
+) -> tuple[tuple[bytes, bytes], ...]:
+    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers.append((b"www-authenticate", _CHALLENGE))
+    if isinstance(error, KeysUnavailableError):
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
+    return tuple(headers)
+
+
+def cloud_run(error: RefusedError, path: str) -> Refusal:
+    """Answer as the Cloud Run front end, byte for byte as far as that is known.
+
+    The 503 is doorward's own, in the same frame.
+
+    Args:
+        error: Why.
+        path: The path of the request as sent, without the query.
+
+    Returns:
+        The answer.
+    """
+    status = status_of(error)
+    sentence = _SENTENCES[status].format(path=html.escape(path))
+    text = _FRAME.format(status=status, phrase=HTTPStatus(status).phrase, sentence=sentence)
+    body = text.encode("utf-8", "replace")
+    return Refusal(
+        status, _headers(status, b"text/html; charset=UTF-8", body, error), body, error.reason, error
+    )
+
+
+def problem_details(error: RefusedError, path: str) -> Refusal:
+    """Answer with problem details (RFC 9457), for clients that read JSON.
+
+    Args:
+        error: Why.
+        path: The path of the request as sent, without the query.
+
+    Returns:
+        The answer; its ``title`` is the status's own phrase, and it says no more than the HTML does.
+    """
+    status = status_of(error)
+    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "instance": path}
+    body = json.dumps(document).encode()
+    return Refusal(
+        status, _headers(status, b"application/problem+json", body, error), body, error.reason, error
+    )
