@@ -1,0 +1,71 @@
+"""The door in front of any WSGI application (PEP 3333)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from doorward import ConfigurationError, Door, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+__all__ = ["ADMISSION", "InvokerMiddleware"]
+
+ADMISSION: Final = "doorward.admission"
+"""Where the environ of an admitted request carries its `doorward.Admission`. A client cannot set it: a header
+would arrive as ``HTTP_…``."""
+
+_HEADER: Final = "HTTP_"
+
+
+class InvokerMiddleware:
+    """Lets only admitted requests through, and hands the application the headers as behind Cloud Run."""
+
+    def __init__(self, app: WSGIApplication, door: Door) -> None:
+        """Put a door in front of an application.
+
+        Args:
+            app: The application.
+            door: The door.
+
+        Raises:
+            ConfigurationError: If the door is something else.
+        """
+        if not isinstance(door, Door):
+            raise ConfigurationError(f"InvokerMiddleware(app, door) needs a Door, not {type(door).__name__}")
+        self.app = app
+        self.door: Final = door
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Decide on one request, as WSGI calls it."""
+        outcome = self.door.admit(_headers(environ), _path(environ))
+        if isinstance(outcome, Refusal):
+            headers = [(name.decode(), value.decode()) for name, value in outcome.headers]
+            start_response(f"{outcome.status} {HTTPStatus(outcome.status).phrase}", headers)
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [outcome.body]
+        admitted = {key: value for key, value in environ.items() if not key.startswith(_HEADER)}
+        admitted |= {_key(name): value.decode("latin-1") for name, value in outcome.headers}
+        admitted[ADMISSION] = outcome
+        return self.app(admitted, start_response)
+
+
+def _headers(environ: WSGIEnvironment) -> list[tuple[bytes, bytes]]:
+    """Give the headers as the door reads them; a server has joined repeated ones with a comma."""
+    return [
+        (key.removeprefix(_HEADER).replace("_", "-").lower().encode("latin-1"), value.encode("latin-1"))
+        for key, value in environ.items()
+        if key.startswith(_HEADER)
+    ]
+
+
+def _key(name: bytes) -> str:
+    return _HEADER + name.decode("latin-1").upper().replace("-", "_")
+
+
+def _path(environ: WSGIEnvironment) -> str:
+    """Give the path as sent, for showing it: PATH_INFO holds its decoded bytes as latin-1."""
+    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return quote(path.encode("latin-1"))
