@@ -1,0 +1,177 @@
+"""Who the emulated tokens speak of: service accounts and users, made up from nothing but their addresses."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from doorward.errors import ConfigurationError
+
+__all__ = ["DEFAULT_ACCOUNT", "GCLOUD_CLIENT_ID", "Account", "Accounts", "numeric_id"]
+
+DEFAULT_ACCOUNT: Final = "caller@doorward-demo.iam.gserviceaccount.com"
+"""The service account that the emulated machine runs as, unless another is chosen."""
+
+GCLOUD_CLIENT_ID: Final = "32555940559.apps.googleusercontent.com"
+"""The OAuth client of gcloud: ``aud`` and ``azp`` of the tokens that it prints for users."""
+
+_SERVICE_ACCOUNT_DOMAIN: Final = ".gserviceaccount.com"
+_AT_HASH_BYTES: Final = 16
+
+
+def numeric_id(name: str, digits: int) -> str:
+    """Derive a number from a name: the same in every run and on every machine.
+
+    Args:
+        name: An address or another name; its case does not matter.
+        digits: How many decimal digits the number has.
+
+    Returns:
+        The number in decimal digits, the first a 1, as the unique ids of Google accounts begin.
+    """
+    span = 10 ** (digits - 1)
+    digest = hashlib.sha256(name.lower().encode()).digest()
+    return str(span + int.from_bytes(digest) % span)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One emulated Google account.
+
+    Attributes:
+        email: Its address. One that ends in ``.gserviceaccount.com`` is a service account's, any other is a
+            user's.
+    """
+
+    email: str
+
+    def __post_init__(self) -> None:
+        """Refuse what is no address.
+
+        Raises:
+            ConfigurationError: If it is not ``NAME@DOMAIN`` in printable ASCII without spaces or slashes.
+        """
+        name, at, domain = self.email.partition("@")
+        plain = self.email.isascii() and self.email.isprintable() and not set(" /?#") & set(self.email)
+        if not (name and at and domain and plain) or "@" in domain:
+            raise ConfigurationError(
+                f"{self.email!r} is no e-mail address: an account is given as NAME@DOMAIN, such as "
+                f"{DEFAULT_ACCOUNT}"
+            )
+
+    @property
+    def is_service_account(self) -> bool:
+        """Whether it is a service account, told by the end of its whole domain."""
+        return self.email.lower().endswith(_SERVICE_ACCOUNT_DOMAIN)
+
+    @property
+    def subject(self) -> str:
+        """Its numeric unique id: 21 digits that follow from the address alone."""
+        return numeric_id(self.email, 21)
+
+    def claims(self) -> dict[str, object]:
+        """Give the claims that say who it is.
+
+        A service account's ``azp`` is its unique id; a user's is the OAuth client that asked, here gcloud,
+        which also gets ``at_hash`` (https://developers.google.com/identity/openid-connect/reference).
+
+        Returns:
+            The claims azp, email, email_verified and sub; for a user at_hash too. ``hd`` is left to the one
+            who mints, since nothing in an address says whether its domain is a hosted one.
+        """
+        claims: dict[str, object] = {
+            "azp": self.subject if self.is_service_account else GCLOUD_CLIENT_ID,
+            "email": self.email,
+            "email_verified": True,
+            "sub": self.subject,
+        }
+        if not self.is_service_account:
+            half = hashlib.sha256(self.email.encode()).digest()[:_AT_HASH_BYTES]
+            claims["at_hash"] = base64.urlsafe_b64encode(half).rstrip(b"=").decode("ascii")
+        return claims
+
+
+class Accounts:
+    """The service accounts of the emulated machine, of which one is the default; safe to use from threads."""
+
+    def __init__(self, default: str = DEFAULT_ACCOUNT, others: Iterable[str] = ()) -> None:
+        """Attach service accounts.
+
+        Args:
+            default: The address that ``default`` means at the metadata server.
+            others: Further addresses that may be asked for by name.
+
+        Raises:
+            ConfigurationError: If one is not the address of a service account.
+        """
+        self._lock = threading.Lock()
+        self._accounts: dict[str, Account] = {}
+        for email in others:
+            self.add(email)
+        self._default = self.add(default)
+
+    def __repr__(self) -> str:
+        """Show the addresses, the default one first."""
+        default = self.default.email
+        others = [account.email for account in self if account.email != default]
+        return f"Accounts({default!r}, {others!r})"
+
+    def __iter__(self) -> Iterator[Account]:
+        """Give the accounts in the order in which they were attached."""
+        return iter(tuple(self._accounts.values()))
+
+    @property
+    def default(self) -> Account:
+        """The account that ``default`` means now."""
+        return self._default
+
+    def add(self, email: str) -> Account:
+        """Attach a service account; one that is there already stays as it is.
+
+        Args:
+            email: Its address.
+
+        Returns:
+            The account.
+
+        Raises:
+            ConfigurationError: If it is not the address of a service account: a machine runs as nothing else.
+        """
+        account = Account(email)
+        if not account.is_service_account:
+            raise ConfigurationError(
+                f"{email!r} is a user's address: the metadata server speaks for service accounts only, whose "
+                f"addresses end in {_SERVICE_ACCOUNT_DOMAIN}. Mint a user's token at the issuer instead"
+            )
+        with self._lock:
+            return self._accounts.setdefault(email.lower(), account)
+
+    def use(self, email: str) -> Account:
+        """Make an account the default from now on, and attach it where it is not yet.
+
+        Args:
+            email: Its address.
+
+        Returns:
+            The account.
+
+        Raises:
+            ConfigurationError: If it is not the address of a service account.
+        """
+        self._default = self.add(email)
+        return self._default
+
+    def find(self, name: str) -> Account | None:
+        """Look an account up as the metadata server does.
+
+        Args:
+            name: ``default`` or an address, in any case.
+
+        Returns:
+            The account; None where no such account is attached.
+        """
+        return self._default if name == "default" else self._accounts.get(name.lower())

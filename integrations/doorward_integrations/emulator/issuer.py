@@ -1,0 +1,170 @@
+"""An issuer of ID tokens with keys of its own, whose tokens have the shape of Google's."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from doorward.errors import ConfigurationError
+from doorward_integrations.emulator.accounts import DEFAULT_ACCOUNT, Account
+from doorward_integrations.emulator.keys import SigningKey
+
+__all__ = ["GOOGLE_ISSUER", "EmulatedIssuer"]
+
+GOOGLE_ISSUER: Final = "https://accounts.google.com"
+"""What Google's ID tokens say in ``iss``."""
+
+_HOUR: Final = 3_600
+
+_log = logging.getLogger("doorward.emulator")
+
+
+def _changed(original: dict[str, object], changes: Mapping[str, object] | None) -> dict[str, object]:
+    """Apply changes; None takes a member out."""
+    return {name: value for name, value in (original | dict(changes or {})).items() if value is not None}
+
+
+class EmulatedIssuer:
+    """Signs ID tokens as Google does, with keys that nobody else trusts.
+
+    Two keys are published at any time, as Google publishes two: the one that signs now and the one that
+    signed before it. Keys are made when they are first needed. Safe to use from threads.
+    """
+
+    def __init__(
+        self,
+        *,
+        iss: str = GOOGLE_ISSUER,
+        clock: Callable[[], float] = time.time,
+        make_key: Callable[[], SigningKey] | None = None,
+    ) -> None:
+        """Make an issuer; this makes no key yet.
+
+        Args:
+            iss: What its tokens say in ``iss``.
+            clock: Seconds since the epoch; says when a token is issued.
+            make_key: Makes a signing key; a new RSA-2048 key by default.
+
+        Raises:
+            ConfigurationError: If ``iss`` is empty.
+        """
+        if not iss:
+            raise ConfigurationError(f"an issuer needs a name for the claim 'iss', such as {GOOGLE_ISSUER}")
+        self._iss = iss
+        self._clock = clock
+        self._make_key = make_key or (lambda: SigningKey(clock=clock))
+        # Reentrant: whoever asks for both keys may be the first to ask for one.
+        self._lock = threading.RLock()
+        self._current: SigningKey | None = None
+        self._previous: SigningKey | None = None
+
+    def __repr__(self) -> str:
+        """Show the name and the ids of the keys, as far as they are made."""
+        kids = [key.kid for key in (self._current, self._previous) if key is not None]
+        return f"EmulatedIssuer(iss={self._iss!r}, kids={kids!r})"
+
+    @property
+    def iss(self) -> str:
+        """What its tokens say in ``iss``."""
+        return self._iss
+
+    @property
+    def current(self) -> SigningKey:
+        """The key that signs now."""
+        with self._lock:
+            if self._current is None:
+                self._current = self._make_key()
+            return self._current
+
+    @property
+    def keys(self) -> tuple[SigningKey, SigningKey]:
+        """The two published keys: the current one, then the previous one."""
+        with self._lock:
+            if self._previous is None:
+                self._previous = self._make_key()
+            return self.current, self._previous
+
+    def rotate(self, *, withdraw: bool = False) -> SigningKey:
+        """Sign with a new key from now on: one that nobody has seen before.
+
+        Args:
+            withdraw: Whether the key that signed until now is no longer published, as after a leak. By
+                default it stays until the next rotation, so that its tokens live out their hour.
+
+        Returns:
+            The new current key.
+        """
+        with self._lock:
+            previous = None if withdraw else self.current
+            self._current, self._previous = self._make_key(), previous
+            _log.info("the emulated issuer signs with key %s now", self._current.kid)
+            return self._current
+
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """Give the published keys as a JWK Set (RFC 7517, section 5).
+
+        Returns:
+            The document of ``/oauth2/v3/certs``.
+        """
+        return {"keys": [key.jwk() for key in self.keys]}
+
+    def certificates(self) -> dict[str, str]:
+        """Give the published keys as X.509 certificates.
+
+        Returns:
+            The document of ``/oauth2/v1/certs``: PEM by key id.
+        """
+        return {key.kid: key.certificate for key in self.keys}
+
+    def mint(
+        self,
+        audience: str,
+        *,
+        email: str = DEFAULT_ACCOUNT,
+        subject: str | None = None,
+        issued_at: float | None = None,
+        lifetime: int = _HOUR,
+        claims: Mapping[str, object] | None = None,
+        header: Mapping[str, object] | None = None,
+        key: SigningKey | None = None,
+    ) -> str:
+        """Mint an ID token; a hostile one too, where asked to.
+
+        The claims are those of a service account's token, or of one that gcloud prints for a user, by the
+        address. Nothing in the overrides is checked.
+
+        Args:
+            audience: What the token says in ``aud``.
+            email: Whom it speaks of.
+            subject: The unique id; by default it follows from the address. A service account's ``azp`` is
+                the same.
+            issued_at: Seconds since the epoch, cut to whole ones; now by default.
+            lifetime: Seconds between ``iat`` and ``exp``.
+            claims: Claims to change or to add; None takes one out.
+            header: Header parameters to change or to add, such as ``kid``; None takes one out.
+            key: The key that signs; the current one by default. A key that is not published makes a forged
+                token, and with ``header={"kid": ...}`` one that claims to be another's.
+
+        Returns:
+            The token, a compact JWS.
+
+        Raises:
+            ConfigurationError: If the e-mail is no address.
+        """
+        account = Account(email)
+        key = key or self.current
+        issued = int(self._clock() if issued_at is None else issued_at)
+        made = account.claims()
+        if subject is not None:
+            made["sub"] = subject
+            if account.is_service_account:
+                made["azp"] = subject
+        made |= {"aud": audience, "exp": issued + lifetime, "iat": issued, "iss": self._iss}
+        # Google's payloads are in alphabetical order, as far as they have been seen.
+        payload = dict(sorted(_changed(made, claims).items()))
+        head = _changed({"alg": "RS256", "kid": key.kid, "typ": "JWT"}, header)
+        _log.debug("minted an ID token for %s, audience %s", account.email, audience)
+        return key.sign(head, payload)

@@ -1,0 +1,233 @@
+"""The metadata server, as far as Google's clients ask it for tokens.
+
+Paths, parameters and answers are those of https://cloud.google.com/compute/docs/metadata and
+https://cloud.google.com/compute/docs/instances/verifying-instance-identity.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from doorward.errors import ConfigurationError
+from doorward_integrations.emulator.accounts import Account, Accounts, numeric_id
+from doorward_integrations.emulator.issuer import EmulatedIssuer
+
+__all__ = ["Instance", "MetadataServer"]
+
+_FLAVOR_HEADER: Final = "Metadata-Flavor"
+_FLAVOR: Final = "Google"
+_PREFIX: Final = "/computeMetadata/v1"
+_UNIVERSE: Final = "googleapis.com"
+_SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
+_TOKEN_SECONDS: Final = 3_599
+_FORMATS: Final = ("standard", "full")
+_TEXT: Final = "application/text"
+_PROJECT_NUMBER_DIGITS: Final = 12
+_INSTANCE_ID_DIGITS: Final = 19
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """A Compute Engine machine, of which ``format=full`` speaks.
+
+    Attributes:
+        name: Its name.
+        zone: Its zone.
+        created: When it was made, in whole seconds since the epoch.
+        licenses: The ids of its image's licences, shown only to whoever asks with ``licenses=TRUE``.
+    """
+
+    name: str = "doorward-emulator"
+    zone: str = "europe-west1-b"
+    created: int = 1_700_000_000
+    licenses: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Its id: 19 digits that follow from zone and name."""
+        return numeric_id(f"{self.zone}/{self.name}", _INSTANCE_ID_DIGITS)
+
+
+class _Flavor:
+    """Ask for the header that no browser or careless proxy sends, and answer with it: on errors too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def flavored(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[_FLAVOR_HEADER] = _FLAVOR
+            await send(message)
+
+        app = self._app
+        if Headers(scope=scope).get(_FLAVOR_HEADER) != _FLAVOR:
+            app = PlainTextResponse(
+                f"Missing {_FLAVOR_HEADER}:{_FLAVOR} header.", HTTPStatus.FORBIDDEN, media_type="text/html"
+            )
+        await app(scope, receive, flavored)
+
+
+def _text(content: str) -> Response:
+    """Answer with plain text, of a type that no client takes for JSON."""
+    return Response(content, media_type=_TEXT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataServer:
+    """Answers what google-auth and its siblings ask of a metadata server.
+
+    Attributes:
+        issuer: Who mints the ID tokens.
+        accounts: The service accounts of the machine.
+        project: The id of its project.
+        instance: The machine that ``format=full`` speaks of; None says nothing of a machine.
+    """
+
+    issuer: EmulatedIssuer
+    accounts: Accounts = field(default_factory=Accounts)
+    project: str = "doorward-demo"
+    instance: Instance | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a machine without a project.
+
+        Raises:
+            ConfigurationError: If the project is empty.
+        """
+        if not self.project:
+            raise ConfigurationError("the metadata server needs the id of a project, such as doorward-demo")
+
+    @property
+    def project_number(self) -> str:
+        """The number of the project: 12 digits that follow from its id."""
+        return numeric_id(self.project, _PROJECT_NUMBER_DIGITS)
+
+    def routes(self) -> list[BaseRoute]:
+        """Give the routes of the metadata server, the one at ``/`` that clients detect it by included.
+
+        Returns:
+            Routes for a Starlette application.
+        """
+        account = "/instance/service-accounts/{account}"
+        either = ["GET", "POST"]
+        return [
+            Route("/", self._root),
+            Mount(
+                _PREFIX,
+                routes=[
+                    Route("/project/project-id", self._project_id),
+                    Route("/project/numeric-project-id", self._project_number),
+                    Route("/universe/universe-domain", self._universe),
+                    Route("/instance/service-accounts", self._list),
+                    Route("/instance/service-accounts/", self._list),
+                    Route(account, self._account),
+                    Route(f"{account}/", self._account),
+                    Route(f"{account}/email", self._email),
+                    Route(f"{account}/identity", self._identity, methods=either),
+                    Route(f"{account}/token", self._token, methods=either),
+                ],
+                middleware=[Middleware(_Flavor)],
+            ),
+        ]
+
+    async def _root(self, _: Request) -> Response:
+        # A client that looks for a metadata server asks here, and believes the header only.
+        return Response("computeMetadata/\n", media_type=_TEXT, headers={_FLAVOR_HEADER: _FLAVOR})
+
+    async def _project_id(self, _: Request) -> Response:
+        return _text(self.project)
+
+    async def _project_number(self, _: Request) -> Response:
+        return _text(self.project_number)
+
+    async def _universe(self, _: Request) -> Response:
+        return _text(_UNIVERSE)
+
+    async def _list(self, _: Request) -> Response:
+        return _text("".join(f"{name}/\n" for name in ("default", *(one.email for one in self.accounts))))
+
+    async def _account(self, request: Request) -> Response:
+        account = self._asked_for(request)
+        if request.query_params.get("recursive", "").lower() != "true":
+            return _text("aliases\nemail\nidentity\nscopes\ntoken\n")
+        aliases = ["default"] if account == self.accounts.default else []
+        return JSONResponse({"aliases": aliases, "email": account.email, "scopes": list(_SCOPES)})
+
+    async def _email(self, request: Request) -> Response:
+        return _text(self._asked_for(request).email)
+
+    async def _identity(self, request: Request) -> Response:
+        account = self._asked_for(request)
+        query = request.query_params
+        audience = query.get("audience")
+        if not audience:
+            raise HTTPException(HTTPStatus.BAD_REQUEST, "non-empty audience parameter required")
+        form = query.get("format", "standard").lower()
+        if form not in _FORMATS:
+            raise HTTPException(HTTPStatus.BAD_REQUEST, "format parameter must be standard or full")
+        await _check_binding(request)
+        claims = self._machine(licenses=query.get("licenses", "").upper() == "TRUE") if form == "full" else {}
+        token = self.issuer.mint(audience, email=account.email, claims=claims)
+        # Not JSON: google-auth would take it apart.
+        return Response(token, media_type="text/html")
+
+    async def _token(self, request: Request) -> Response:
+        self._asked_for(request)
+        await _check_binding(request)
+        # It opens nothing: no emulated service takes access tokens, and Google never issued this one.
+        token = f"ya29.fake-from-doorward-emulator.{secrets.token_urlsafe(24)}"
+        return JSONResponse({"access_token": token, "expires_in": _TOKEN_SECONDS, "token_type": "Bearer"})
+
+    def _asked_for(self, request: Request) -> Account:
+        account = self.accounts.find(request.path_params["account"])
+        if account is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "no such service account")
+        return account
+
+    def _machine(self, *, licenses: bool) -> dict[str, object]:
+        """Give the claims of ``format=full``: none, where no machine is emulated, as on Cloud Run."""
+        if self.instance is None:
+            return {}
+        machine: dict[str, object] = {
+            "instance_creation_timestamp": self.instance.created,
+            "instance_id": self.instance.id,
+            "instance_name": self.instance.name,
+            "project_id": self.project,
+            "project_number": int(self.project_number),
+            "zone": self.instance.zone,
+        }
+        if licenses:
+            machine["license_id"] = list(self.instance.licenses)
+        return {"google": {"compute_engine": machine}}
+
+
+async def _check_binding(request: Request) -> None:
+    """Read the body of a POST, with which clients ask for a token bound to their certificate.
+
+    The token is the same as without: what Google writes into a bound one is not documented.
+
+    Raises:
+        HTTPException: 400, if the body is not a JSON object with a certificate chain in it.
+    """
+    if request.method != "POST":
+        return
+    try:
+        body = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        body = None
+    chain = body.get("certificate_chain") if isinstance(body, dict) else None
+    if not isinstance(chain, str) or not chain:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "certificate_chain must be a non-empty string of PEM")

@@ -1,0 +1,246 @@
+"""Any ASGI application on a port of this machine, served from a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import ipaddress
+import logging
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from doorward.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import uvicorn
+    from starlette.types import ASGIApp
+
+__all__ = ["LoopbackServer"]
+
+_START_SECONDS: Final = 30.0
+_LAST_PORT: Final = 65_535
+# Beyond the grace that requests get: uvicorn's own two ticks, and the application's shutdown.
+_STOP_SECONDS: Final = 5.0
+
+_log = logging.getLogger("doorward.emulator")
+
+
+def _import_uvicorn() -> Any:  # noqa: ANN401 - the module, which is there only with the extra
+    try:
+        return importlib.import_module("uvicorn")
+    except ModuleNotFoundError as error:
+        if error.name != "uvicorn":
+            raise
+        raise ConfigurationError("serving needs uvicorn: pip install 'doorward[emulator]'") from None
+
+
+def _websocket_protocol(*, wanted: bool) -> str:
+    """Choose uvicorn's websocket implementation: the one that stands on nothing deprecated, or none."""
+    if not wanted:
+        return "none"
+    known = importlib.import_module("uvicorn.config").WS_PROTOCOLS
+    if "websockets-sansio" not in known or importlib.util.find_spec("websockets") is None:
+        raise ConfigurationError(
+            "serving websockets needs the package websockets and uvicorn 0.35 or newer: install both, or "
+            "leave websockets=False"
+        )
+    return "websockets-sansio"
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            if sys.platform == "win32":
+                # Elsewhere a port in use is refused by itself.
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            else:
+                # A port that was served a moment ago is free again; one that is being served is not.
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host} port {port}: {error.strerror}. Choose another port, or 0 for a free one"
+        ) from error
+    return listener
+
+
+class LoopbackServer:
+    """Serves an ASGI application under uvicorn, to this machine only.
+
+    ::
+
+        with LoopbackServer(app) as server:
+            httpx.get(server.url)
+
+    It can be started again after it was stopped.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        websockets: bool = False,
+        log_level: str | None = "warning",
+        grace: int = 1,
+    ) -> None:
+        """Prepare to serve; nothing listens yet.
+
+        Args:
+            app: Any ASGI application. Its lifespan runs, if it has one.
+            host: A loopback address, such as ``127.0.0.1`` or ``::1``.
+            port: The port; 0 takes a free one at each start.
+            websockets: Whether to serve websockets too, which needs the package websockets.
+            log_level: The level of uvicorn's loggers, which are the whole process's; None leaves them alone.
+            grace: Seconds that requests under way get to finish when the server stops.
+
+        Raises:
+            ConfigurationError: If the address is not this machine's own, a number is out of range, or a
+                package is missing.
+        """
+        try:
+            local = ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            local = False
+        if not local:
+            raise ConfigurationError(
+                f"host={host!r} must be a loopback address, such as 127.0.0.1 or ::1: what is served here is "
+                "for this machine only"
+            )
+        if not 0 <= port <= _LAST_PORT:
+            raise ConfigurationError(f"port={port} must be between 0 and {_LAST_PORT}; 0 takes a free one")
+        if grace < 0:
+            raise ConfigurationError(f"grace={grace} must be 0 seconds or more")
+        self._uvicorn = _import_uvicorn()
+        self._ws = _websocket_protocol(wanted=websockets)
+        self._app = app
+        self._address = (host, port)
+        self._log_level = log_level
+        self._grace = grace
+        self._listening: tuple[str, int] | None = None
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+
+    def __repr__(self) -> str:
+        """Show where it serves."""
+        where = self.url if self._listening else "stopped"
+        return f"{type(self).__name__}({where})"
+
+    def __enter__(self) -> Self:
+        """Start, as `start` does."""
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop, as `stop` does."""
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """The port that is served; raises RuntimeError where nothing is."""
+        if self._listening is None:
+            raise RuntimeError("the server is not running: start it, or use it in a with statement")
+        return self._listening[1]
+
+    @property
+    def host(self) -> str:
+        """The address as ``HOST:PORT``; raises RuntimeError where nothing is served."""
+        host = self._address[0]
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at its end; raises RuntimeError where nothing is served."""
+        return f"http://{self.host}"
+
+    def start(self) -> Self:
+        """Serve, and return when requests are being answered.
+
+        Returns:
+            The server itself.
+
+        Raises:
+            ConfigurationError: If the port is taken.
+            RuntimeError: If it is running already, or the application did not start.
+        """
+        if self._thread is not None:
+            raise RuntimeError(f"the server is running already, at {self.url}")
+        listener = _bind(*self._address)
+        server = self._server = self._make_server()
+        self._ready.clear()
+        self._failure = None
+        self._listening = (self._address[0], listener.getsockname()[1])
+        # A daemon: an application that does not end must not keep the process from ending.
+        self._thread = threading.Thread(
+            target=self._run, args=(server, listener), name=f"doorward-server-{self.port}", daemon=True
+        )
+        self._thread.start()
+        in_time = self._ready.wait(_START_SECONDS)
+        if not server.started:
+            self.stop()
+            reason = "its lifespan failed" if in_time else f"it took more than {_START_SECONDS:.0f} s"
+            raise RuntimeError(f"the application did not start: {reason}") from self._failure
+        _log.info("serving at %s", self.url)
+        return self
+
+    def stop(self) -> None:
+        """Stop serving, and return when the port is free; does nothing where nothing is served.
+
+        Idle connections are closed at once. Requests under way are cancelled after the grace.
+        """
+        server, thread = self._server, self._thread
+        if server is None or thread is None:
+            return
+        server.should_exit = True
+        thread.join(self._grace + _STOP_SECONDS)
+        if thread.is_alive():
+            _log.warning("the application at %s does not end; its thread is left behind", self.url)
+        self._server = self._thread = self._listening = None
+
+    def _make_server(self) -> uvicorn.Server:
+        async def notify() -> None:
+            self._ready.set()
+
+        config = self._uvicorn.Config(
+            self._app,
+            # The plain protocol and, in `_run`, the plain loop: no optional package decides how tests go.
+            http="h11",
+            ws=self._ws,
+            log_config=None,
+            log_level=self._log_level,
+            proxy_headers=False,
+            server_header=False,
+            # uvicorn calls this on the first tick after startup, which is when requests are answered.
+            callback_notify=notify,
+            timeout_graceful_shutdown=self._grace,
+        )
+        server: uvicorn.Server = self._uvicorn.Server(config)
+        return server
+
+    def _run(self, server: uvicorn.Server, listener: socket.socket) -> None:
+        try:
+            # uvicorn installs signal handlers in the main thread only.
+            asyncio.run(server.serve(sockets=[listener]))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is raised again, by `start`
+            # uvicorn leaves with SystemExit where the lifespan of the application fails.
+            self._failure = error
+        finally:
+            listener.close()
+            self._ready.set()
