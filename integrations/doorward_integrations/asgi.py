@@ -10,10 +10,13 @@ from doorward import Admission, ConfigurationError, Door, Refusal
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["ADMISSION", "InvokerMiddleware", "path_of"]
+__all__ = ["ADMISSION", "DOOR", "InvokerMiddleware", "path_of"]
 
 ADMISSION: Final = "doorward.admission"
 """Where the scope of an admitted request carries its `doorward.Admission`. A client cannot set it."""
+
+DOOR: Final = "doorward.door"
+"""Where the scope of an admitted request carries the `doorward.Door` that it came through."""
 
 _DENIAL: Final = "websocket.http.response"
 _POLICY_VIOLATION: Final = 1008  # RFC 6455, section 7.4.1; a server that has not accepted answers 403 instead
@@ -55,7 +58,8 @@ class InvokerMiddleware:
             )
         outcome = await self.door.aadmit(scope["headers"], path_of(scope))
         if isinstance(outcome, Admission):
-            await self.app({**scope, "headers": outcome.headers, ADMISSION: outcome}, receive, send)
+            passed = {**scope, "headers": outcome.headers, ADMISSION: outcome, DOOR: self.door}
+            await self.app(passed, receive, send)
         elif kind == "http":
             await _answer(outcome, "http.response", send)
         else:

@@ -20,12 +20,13 @@ from typing import Final
 from fastapi import FastAPI, HTTPException
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
+from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from doorward import ConfigurationError, Door, Principal, Refusal
-from doorward_integrations.asgi import ADMISSION, InvokerMiddleware, path_of
+from doorward_integrations.asgi import ADMISSION, DOOR, InvokerMiddleware, path_of
 from doorward_integrations.starlette import principal_of
 
 __all__ = ["Invoker", "InvokerMiddleware", "RefusedRequest", "caller"]
@@ -85,30 +86,35 @@ class Invoker(SecurityBase):
         Args:
             app: The application that the routes end up in.
         """
-        app.add_exception_handler(RefusedRequest, _answer)  # for http and websocket routes alike
+        # For http and websocket routes alike; Starlette takes None for a websocket that is closed already.
+        app.add_exception_handler(RefusedRequest, _answer)  # type: ignore[arg-type]
 
     async def __call__(self, connection: HTTPConnection) -> Principal:
         """Decide on the request that FastAPI is resolving dependencies for."""
-        headers = connection.headers.raw
-        outcome = await self.door.aadmit(headers, path_of(connection.scope))
+        scope = connection.scope
+        if scope.get(DOOR) is self.door:
+            # This very door has let it in, and has taken the signature that a second look would ask for.
+            return principal_of(connection)
+        outcome = await self.door.aadmit(scope["headers"], path_of(scope))
         if isinstance(outcome, Refusal):
             raise RefusedRequest(outcome)
-        # In place: whoever has read the headers of this request before us holds the same list.
-        headers[:] = outcome.headers
-        connection.scope[ADMISSION] = outcome
+        scope.update({"headers": outcome.headers, ADMISSION: outcome, DOOR: self.door})
+        # Starlette reads the headers of a request once, and somebody may have done so before us: read them
+        # anew, in the object that the endpoint will be given.
+        Headers.__init__(connection.headers, scope=scope)
         return outcome.principal
 
 
-async def _answer(connection: HTTPConnection, error: Exception) -> Response:
+async def _answer(connection: HTTPConnection, error: Exception) -> Response | None:
     assert isinstance(error, RefusedRequest)  # noqa: S101 - Starlette calls a handler for its own class only
     refusal = error.refusal
     response = Response(refusal.body, refusal.status)
     response.raw_headers = list(refusal.headers)
     if isinstance(connection, WebSocket):
-        if "websocket.http.response" in connection.scope.get("extensions", ()):
-            await connection.send_denial_response(response)
-        else:
-            await connection.close()  # before it was accepted: the server answers 403
+        if "websocket.http.response" in (connection.scope.get("extensions") or ()):
+            return response  # Starlette sends it as the denial
+        await connection.close()  # before it was accepted: the server answers 403
+        return None
     return response
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Invoker", "current_principal"]
 
+_EXTENSION: Final = "doorward"
+
 
 class Invoker:
     """Puts the door in front of all that a Flask application does: routes, static files, blueprints, errors.
@@ -53,7 +55,15 @@ class Invoker:
 
         Args:
             app: The application.
+
+        Raises:
+            ConfigurationError: If it is guarded already: the inner door would find no signature to check.
         """
+        if _EXTENSION in app.extensions:
+            raise ConfigurationError(
+                f"the application {app.name!r} has a door already: call Invoker once for it"
+            )
+        app.extensions[_EXTENSION] = self
         app.wsgi_app = InvokerMiddleware(app.wsgi_app, self.door)  # type: ignore[method-assign]  # as Flask documents it
         app.before_request_funcs.setdefault(None, []).insert(0, _remember)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
+from http.client import responses
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -43,8 +43,10 @@ class InvokerMiddleware:
         """Decide on one request, as WSGI calls it."""
         outcome = self.door.admit(_headers(environ), _path(environ))
         if isinstance(outcome, Refusal):
-            headers = [(name.decode(), value.decode()) for name, value in outcome.headers]
-            start_response(f"{outcome.status} {HTTPStatus(outcome.status).phrase}", headers)
+            # PEP 3333: text that stands for bytes one by one. A style of one's own may have a status of its
+            # own.
+            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in outcome.headers]
+            start_response(f"{outcome.status} {responses.get(outcome.status, 'Refused')}", headers)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [outcome.body]
         admitted = {key: value for key, value in environ.items() if not key.startswith(_HEADER)}
         admitted |= {_key(name): value.decode("latin-1") for name, value in outcome.headers}

@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 _CLIP = 16
+_PLAIN_INTEGER = 10**15
 
 
 class Reason(StrEnum):
@@ -82,13 +83,16 @@ def clip(text: object) -> str:
     """Quote something a caller sent, short enough that no error repeats a usable part of a token.
 
     Args:
-        text: Anything; its ``str`` is quoted as ``repr`` does, so that control characters do no harm in a
-            log.
+        text: Anything. Text is quoted as ``repr`` does, so that control characters do no harm in a log; of
+            what is nested, or a number of any length, only the type is told.
 
     Returns:
         At most 16 characters of it in quotes, with an ellipsis where some were left out.
     """
-    whole = str(text)
+    plain = isinstance(text, str | float | bool | None) or (
+        isinstance(text, int) and abs(text) < _PLAIN_INTEGER
+    )
+    whole = str(text) if plain else type(text).__name__
     return repr(whole) if len(whole) <= _CLIP else f"{whole[:_CLIP]!r}…"
 
 

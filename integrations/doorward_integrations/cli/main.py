@@ -60,6 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
-        # Whoever read our output has seen enough; the interpreter must not try to write the rest on its way out.
+        # Whoever read our output has seen enough: the interpreter must not write the rest on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -15,6 +15,7 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -139,7 +140,8 @@ class MetadataServer:
                     Route(f"{account}/identity", self._identity, methods=either),
                     Route(f"{account}/token", self._token, methods=either),
                 ],
-                middleware=[Middleware(_Flavor)],
+                # Errors are answered inside, so that they carry the header too.
+                middleware=[Middleware(_Flavor), Middleware(ExceptionMiddleware)],
             ),
         ]
 

@@ -55,7 +55,9 @@ def _websocket_protocol(*, wanted: bool) -> str:
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # The protocol is named, since asyncio turns Nagle's algorithm off only where it is: else each answer
+        # waits some 40 ms for the client's delayed acknowledgement.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             if sys.platform == "win32":
                 # Elsewhere a port in use is refused by itself.

@@ -77,7 +77,9 @@ class Door:
             raise ConfigurationError(
                 f"a door needs a Verifier, not {type(verifier).__name__}: Door(Verifier(...), policy)"
             )
-        if not callable(getattr(policy, "decide", None)):
+        if not callable(getattr(policy, "decide", None)) or not isinstance(
+            getattr(policy, "public", None), bool
+        ):
             raise ConfigurationError(
                 "a door needs a policy: InvokerPolicy.from_file(...), or "
                 "InvokerPolicy.all_authenticated_users() if any Google account in the world may invoke"

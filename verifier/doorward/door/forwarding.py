@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from doorward.door.credentials import SERVERLESS_AUTHORIZATION, RawHeaders
+from doorward.door.credentials import AUTHORIZATION, SERVERLESS_AUTHORIZATION, RawHeaders
 from doorward.tokens.jws import REMOVED_SIGNATURE
 
 __all__ = ["forward_admitted", "forward_anonymous"]
@@ -41,9 +41,9 @@ def forward_admitted(headers: RawHeaders, index: int) -> list[tuple[bytes, bytes
 def forward_anonymous(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
     """Give the headers for the application, where everybody is admitted and nothing was verified.
 
-    ``Authorization`` stays, since public services check tokens of their own in it. What only a platform in
-    front may say
-    goes: an ``X-Serverless-Authorization`` that nobody checked would look exactly like one that somebody did.
+    ``Authorization`` stays, since public services check tokens of their own in it, unless it looks as if the
+    check had been made. What only a platform in front may say goes: an ``X-Serverless-Authorization`` that
+    nobody checked would look exactly like one that somebody did.
 
     Args:
         headers: The headers of the request.
@@ -51,4 +51,10 @@ def forward_anonymous(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
     Returns:
         A new list.
     """
-    return [pair for pair in headers if pair[0] not in _UNVERIFIED and pair[0] != SERVERLESS_AUTHORIZATION]
+    return [
+        (name, value)
+        for name, value in headers
+        if name not in _UNVERIFIED
+        and name != SERVERLESS_AUTHORIZATION
+        and not (name == AUTHORIZATION and REMOVED_SIGNATURE in value)
+    ]

@@ -13,11 +13,11 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 
 from doorward.errors import ConfigurationError, FetchError
+from doorward.keys.freshness import http_date
 
 if TYPE_CHECKING:
     import ssl
@@ -75,14 +75,17 @@ def check_key_url(url: str) -> str:
 
     Raises:
         ConfigurationError: If it is neither ``https`` nor ``http`` to a loopback address, is not absolute, or
-            carries a user, a password or a fragment.
+            carries a user, a password, a fragment, a space or a control character.
     """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
         host, parts = None, urlsplit("")
-    if not host or parts.username is not None or parts.fragment:
+    if parts.username is not None:  # not repeated: what stands there is a secret
+        raise ConfigurationError("the key URL carries a user or a password; write https://HOST/PATH")
+    # urlsplit drops some of what is not printable: it would judge another URL than the one that is asked.
+    if not host or parts.fragment or " " in url or not url.isprintable():
         raise ConfigurationError(f"key URL {url!r} is not a plain absolute URL; write https://HOST/PATH")
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
         return url
@@ -114,10 +117,8 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:10])
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return None
+    date = http_date(text)
+    return None if date is None else max(0.0, date - time.time())
 
 
 class _Watch:
@@ -137,6 +138,7 @@ class _Watch:
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
+        self._timer.join()
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Listen to httpx's trace extension."""
@@ -153,11 +155,14 @@ class _Watch:
 
     def _expire(self) -> None:
         """End whatever the request waits for: a read timeout starts anew with every byte that drips in."""
+        import socket  # noqa: PLC0415 - loaded by httpx anyway by now
+
         self.expired = True
         sock = self._stream.get_extra_info("socket") if self._stream is not None else None
-        if sock is not None:
+        if isinstance(sock, socket.socket):
+            # Not the method of SSLSocket, which would have the rest of the answer read without its TLS.
             with contextlib.suppress(OSError):  # it was gone already, which is what was wanted
-                sock.shutdown(2)
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class HttpxFetch:
@@ -182,10 +187,12 @@ class HttpxFetch:
             transport: Makes an httpx transport for each request; httpx's own by default.
 
         Raises:
-            ConfigurationError: If a bound is not positive.
+            ConfigurationError: If a bound is not positive, or the deadline longer than a timer can run.
         """
-        if deadline <= 0 or limit <= 0:
-            raise ConfigurationError("deadline (seconds) and limit (bytes) of a fetch must be positive")
+        if not 0 < deadline <= threading.TIMEOUT_MAX or limit <= 0:
+            raise ConfigurationError(
+                "deadline (seconds) and limit (bytes) of a fetch must be positive and finite"
+            )
         self._deadline = deadline
         self._limit = limit
         self._transport = transport
@@ -196,7 +203,7 @@ class HttpxFetch:
         import httpx  # noqa: PLC0415 - as slow to import as all of doorward; nobody pays before the first fetch
 
         check_key_url(url)
-        secure = url.startswith("https:")
+        secure = urlsplit(url).scheme == "https"  # as check_key_url reads it: a scheme may come in capitals
         if secure and self._context is None:
             self._context = httpx.create_ssl_context()
         client = httpx.Client(
@@ -214,15 +221,19 @@ class HttpxFetch:
                 client,
                 client.stream("GET", url, headers=sent, extensions={"trace": watch.trace}) as response,
             ):
-                return self._read(
+                answer = self._read(
                     response, conditional="if-none-match" in sent or "if-modified-since" in sent
                 )
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             if watch.expired or isinstance(error, httpx.TimeoutException):
                 raise FetchError(
                     "deadline", f"no whole answer in {self._deadline:g} s, at {watch.stage}"
                 ) from error
             raise FetchError(_stage(error, watch.stage), f"{type(error).__name__}: {error}") from error
+        if watch.expired:
+            # The end of a connection that was cut here looks like the end of an answer without a length.
+            raise FetchError("deadline", f"no whole answer in {self._deadline:g} s, at {watch.stage}")
+        return answer
 
     def _read(self, response: httpx.Response, *, conditional: bool) -> Answer:
         headers = dict(response.headers.items())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -20,6 +21,7 @@ __all__ = [
     "Freshness",
     "Validators",
     "freshness_of",
+    "http_date",
     "validators_of",
 ]
 
@@ -30,8 +32,11 @@ LONGEST_SOFT: Final = 86_400.0
 DEFAULT_SOFT: Final = 3_600.0
 """Seconds for an answer that says nothing of its freshness."""
 
-_DIRECTIVE: Final = re.compile(r'([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:=(?:"([^"]*)"|([^\s,"]*)))?\s*(?:,|$)')
-_DIGITS: Final = re.compile(r"[0-9]{1,10}\Z")
+# In two steps, each linear in the length of the header: the elements between commas, then what one says.
+_ELEMENT: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
+_DIRECTIVE: Final = re.compile(r'([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:=(?:"([^"\\]*)"|([^\s,"]*)))?')
+_DIGITS: Final = re.compile(r"[0-9]+")
+_MOST_SECONDS: Final = 2.0**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +71,35 @@ class Validators:
 
 
 def _seconds(text: str | None) -> float | None:
-    """Read delta-seconds (RFC 9111, section 1.2.2); None for anything else."""
-    return float(text) if text is not None and _DIGITS.match(text) else None
+    """Read delta-seconds, with the bound of RFC 9111, section 1.2.2; None for anything else."""
+    return min(float(text), _MOST_SECONDS) if text is not None and _DIGITS.fullmatch(text) else None
 
 
 def _directives(header: str) -> dict[str, str | None]:
     """Read Cache-Control, names without regard to case; of a repeated directive the first counts."""
     found: dict[str, str | None] = {}
-    for name, quoted, plain in _DIRECTIVE.findall(header):
-        found.setdefault(name.lower(), quoted or plain or None)
+    for element in _ELEMENT.findall(header):
+        if (directive := _DIRECTIVE.fullmatch(element.strip())) is not None:
+            name, quoted, plain = directive.groups()
+            found.setdefault(name.lower(), quoted or plain or None)
     return found
 
 
-def _date(text: str | None) -> float | None:
+def http_date(text: str | None) -> float | None:
+    """Read a date of HTTP (RFC 9110, section 5.6.7).
+
+    Args:
+        text: As the header has it; None where there is no such header.
+
+    Returns:
+        Seconds since the epoch; None for anything that is not a date.
+    """
     if text is None:
         return None
     try:
-        return parsedate_to_datetime(text).timestamp()
+        date = parsedate_to_datetime(text)
+        # The form of asctime names no zone. It means UTC, and not the zone that this machine stands in.
+        return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -95,16 +112,16 @@ def _lifetime(headers: Mapping[str, str], directives: Mapping[str, str | None], 
         return max_age
     if "expires" not in headers:
         return None
-    if (expires := _date(headers["expires"])) is None:
+    if (expires := http_date(headers["expires"])) is None:
         return 0.0 if headers["expires"].strip() == "0" else None
-    date = _date(headers.get("date"))
+    date = http_date(headers.get("date"))
     return max(0.0, expires - (now if date is None else date))
 
 
 def _age(headers: Mapping[str, str], now: float) -> float:
     """Give the age on arrival: the larger of what caches counted and what the dates say (section 4.2.3)."""
     counted = _seconds(headers.get("age")) or 0.0
-    date = _date(headers.get("date"))
+    date = http_date(headers.get("date"))
     # A Date further off than a day is a wrong clock, not an old answer: it is garbage like any other.
     apparent = now - date if date is not None and 0 < now - date <= LONGEST_SOFT else 0.0
     return max(counted, apparent)
@@ -142,6 +159,11 @@ def validators_of(headers: Mapping[str, str]) -> Validators:
         headers: The answer's headers, names in lower case.
 
     Returns:
-        The ETag and the Last-Modified it carried.
+        The ETag and the Last-Modified it carried, unless a request header cannot carry it back: an ETag may
+        hold bytes beyond ASCII (RFC 9110, section 8.8.3), and nobody knows which characters they were.
     """
-    return Validators(headers.get("etag"), headers.get("last-modified"))
+    etag, last_modified = (
+        value if value is not None and value.isascii() else None
+        for value in (headers.get("etag"), headers.get("last-modified"))
+    )
+    return Validators(etag, last_modified)

@@ -163,14 +163,16 @@ def _public_key(jwk: Mapping[str, object], alg: str) -> rsa.RSAPublicKey | ec.El
     """Read one JWK; a string says why it is not usable."""
     try:
         # The algorithm is forced: what the JWK says of it was compared before, and never chooses.
-        key = jwt.PyJWK(dict(jwk), algorithm=alg).key
+        # Only strings matter to it, and an error of its own would spell out a nested value, however deep.
+        members = {name: value for name, value in jwk.items() if isinstance(value, str)}
+        key = jwt.PyJWK(members, algorithm=alg).key
     except jwt.PyJWTError:
-        return f"its members do not make a {jwk['kty']} key"
+        return f"its members do not make a key of type {jwk['kty']}"
     if isinstance(key, rsa.RSAPublicKey):
         if key.key_size not in _RSA_BITS:
             return f"an RSA key of {key.key_size} bits; from {_RSA_BITS[0]} to {_RSA_BITS[-1]} are accepted"
         if (exponent := key.public_numbers().e) not in _RSA_EXPONENT or exponent % 2 == 0:
-            return f"an RSA exponent of {clip(exponent)}"
+            return f"an RSA exponent of {clip(str(exponent))}"
         return key
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return key
@@ -181,7 +183,7 @@ def _usable(jwk: Mapping[str, object], algorithms: tuple[str, ...]) -> Verificat
     """Decide on one member of a set; a string says why it is not used."""
     kid, kty, use, operations = (jwk.get(name) for name in ("kid", "kty", "use", "key_ops"))
     if type(kid) is not str or not 0 < len(kid) <= _KID_LENGTH:
-        return "no key id"
+        return f"no key id of 1 to {_KID_LENGTH} characters"
     fitting = [alg for alg in algorithms if ALGORITHMS[alg] == kty]
     if not fitting:
         return f"key type {clip(kty)}, where the issuer signs with {', '.join(algorithms)}"

@@ -200,7 +200,9 @@ def _invokes(role: str, custom_roles: Mapping[str, Collection[str]]) -> bool:
     if not isinstance(role, str):
         raise PolicyError(f"a role must be a string, not {type(role).__name__}")
     if role in custom_roles:
-        return INVOKE in custom_roles[role]
+        if isinstance(permissions := custom_roles[role], str):
+            raise PolicyError(f"the permissions of {role} must be a list, not one string")
+        return INVOKE in permissions
     if role.startswith("roles/"):
         return role in INVOKER_ROLES
     raise PolicyError(

@@ -21,7 +21,8 @@ _SHOWN: Final = 200
 
 def _shown(value: object) -> str:
     """Quote a claim for the log; a verified claim is no secret, but may be long."""
-    text = repr(value)
+    # Text only: the repr of what is nested may go as deep as whoever wrote it liked.
+    text = repr(value) if isinstance(value, str) else f"not a string but {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
@@ -65,7 +66,11 @@ def _check_audience(claims: Mapping[str, object], issuer: Issuer, audiences: fro
     elif not audiences.isdisjoint(aud):
         return
     expected = " or ".join(sorted(audiences))
-    _refuse(Reason.WRONG_AUDIENCE, "aud", f"'aud' is {_shown(aud)}, expected {_shown(expected)}")
+    _refuse(
+        Reason.WRONG_AUDIENCE,
+        "aud",
+        f"'aud' is {_shown(aud if type(aud) is str else ' and '.join(aud))}, expected {_shown(expected)}",
+    )
 
 
 def _check_times(claims: Mapping[str, object], issuer: Issuer, leeway: float, now: float) -> float:
@@ -93,8 +98,8 @@ def _check_identity(claims: Mapping[str, object]) -> None:
     sub = claims.get("sub")
     if sub is None:
         _refuse(Reason.CLAIM_MISSING, "sub", "the token has no 'sub'")
-    if type(sub) is not str or not 0 < len(sub) <= _SUBJECT_LENGTH:
-        _refuse(Reason.CLAIM_INVALID, "sub", f"'sub' must be a string of 1 to {_SUBJECT_LENGTH} characters")
+    if type(sub) is not str or not 0 < len(sub) <= _SUBJECT_LENGTH or not sub.isprintable():
+        _refuse(Reason.CLAIM_INVALID, "sub", f"'sub' must be 1 to {_SUBJECT_LENGTH} printable characters")
     email = claims.get("email")
     if email is None:
         return

@@ -54,7 +54,11 @@ class Issuer:
         Raises:
             ConfigurationError: If a field is empty, of the wrong type or out of range.
         """
-        if isinstance(self.spellings, str) or not self.spellings or not all(self.spellings):
+        if (
+            isinstance(self.spellings, str)
+            or not self.spellings
+            or not all(isinstance(one, str) and one for one in self.spellings)
+        ):
             raise ConfigurationError(
                 f"issuer {self.name!r} needs the accepted values of 'iss' as a tuple of strings"
             )

@@ -1,6 +1,6 @@
 """Strict parsing of one compact JWS; nothing here is believed.
 
-One token has exactly one spelling that is accepted (RFC 7515, sections 2 and 7.1): ASCII, three segments,
+Its bytes have exactly one spelling that is accepted (RFC 7515, sections 2 and 7.1): ASCII, three segments,
 base64url without padding, without stray characters and without loose bits in the last one. That is what makes
 "the same bytes" and "the same token" one thing, on which the memory of verified tokens rests.
 """
@@ -83,10 +83,9 @@ def to_bytes(token: str | bytes) -> bytes:
         TypeError: If it is neither text nor bytes, which is the caller's mistake and not the token's.
     """
     if isinstance(token, str):
-        try:
-            return token.encode("ascii")
-        except UnicodeEncodeError:
-            raise _malformed("the token holds characters that are not ASCII") from None
+        if not token.isascii():  # asked first: the error of the codec would hold the token
+            raise _malformed("the token holds characters that are not ASCII")
+        return token.encode("ascii")
     if type(token) is bytes:
         return token
     raise TypeError(f"a token is str or bytes, not {type(token).__name__}")

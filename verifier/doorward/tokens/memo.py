@@ -87,7 +87,9 @@ class Memo:
         Args:
             size: Entries kept at most.
         """
-        self._half = max(1, size // 2)
+        # Of both halves together, at most so many: the old one is whatever the young one was when it was
+        # full.
+        self._half = size // 2
         self._young: dict[bytes, Verified] = {}
         self._old: dict[bytes, Verified] = {}
 
@@ -122,7 +124,7 @@ class Memo:
         """
         young = self._young
         if len(young) >= self._half:
-            self._old = young
+            self._old = young if self._half else {}
             self._young = young = {}
         young[digest] = entry
 

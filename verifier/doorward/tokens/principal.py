@@ -33,7 +33,7 @@ class Principal:
         email: The address as the token has it, only if the token says that it is verified; else None.
         subject: The unique id of the account, ``sub``; stable where an address can change hands. None for
             anonymous.
-        issuer: The ``iss`` of the token; None for anonymous.
+        issuer: Who vouches for it, in the first of the accepted spellings of ``iss``; None for anonymous.
         hosted_domain: The Workspace or Cloud Identity domain of a user, ``hd``; else None.
         claims: All claims of the token, read-only at every depth; arrays are tuples.
         google_account: Whether it is a Google identity, which ``allAuthenticatedUsers`` means.
@@ -59,12 +59,14 @@ class Principal:
         """
         put = object.__setattr__
         email = claims.get("email")
+        google = issuer is not None and issuer.google_accounts
         # Only true itself: a string "true" or 1 is somebody else's idea of a boolean, and an e-mail grants
         # access.
         verified = email if type(email) is str and claims.get("email_verified") is True else None
         kind = PrincipalKind.ANONYMOUS if issuer is None else PrincipalKind.ACCOUNT
         member = None
-        if verified is not None:
+        # To IAM an address means something only where Google vouches for the account.
+        if verified is not None and google:
             # IAM compares addresses without regard to case. Only ASCII is folded: some foreign letters fold
             # into it.
             folded = verified.lower() if verified.isascii() else verified
@@ -80,10 +82,10 @@ class Principal:
         put(self, "member", member)
         put(self, "email", verified)
         put(self, "subject", claims.get("sub"))
-        put(self, "issuer", claims.get("iss"))
+        put(self, "issuer", None if issuer is None else issuer.spellings[0])
         put(self, "hosted_domain", domain if type(domain) is str and domain else None)
         put(self, "claims", claims)
-        put(self, "google_account", issuer is not None and issuer.google_accounts)
+        put(self, "google_account", google)
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: one principal serves every request that presents its token."""

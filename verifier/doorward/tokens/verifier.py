@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,10 +41,12 @@ class _Candidate:
     header: jws.Header
     source: _Source
     key: VerificationKey | None
+    unverified_claims: Mapping[str, object] | None
 
 
 def _audiences(audience: str | Iterable[str]) -> frozenset[str]:
-    audiences = frozenset((audience,)) if isinstance(audience, str) else frozenset(audience)
+    several = audience if isinstance(audience, Iterable) and not isinstance(audience, str) else (audience,)
+    audiences = frozenset(several)
     if not audiences or not all(isinstance(one, str) and one for one in audiences):
         raise ConfigurationError(
             "an audience is needed, or any token for any other service would do: "
@@ -97,7 +99,10 @@ class Verifier:
             if key_cache is not None
             else lambda issuer: KeyCache(issuer.key_url, issuer.algorithms, clock=clock)
         )
-        here = [in_environment(issuer) for issuer in issuers]
+        given = list(issuers) if isinstance(issuers, Iterable) else [None]
+        if not all(isinstance(issuer, Issuer) for issuer in given):
+            raise ConfigurationError("issuers must be a list of Issuer: Verifier(..., issuers=[GOOGLE])")
+        here = [in_environment(issuer) for issuer in given if issuer is not None]
         self._sources: Final = tuple(_Source(issuer, make(issuer)) for issuer in here)
         spellings = [spelling for issuer in here for spelling in issuer.spellings]
         if not spellings or len(set(spellings)) != len(spellings):
@@ -211,7 +216,12 @@ class Verifier:
                 "nothing to verify. Another check stands in front, or the token was taken from behind one",
             )
         header = self._headers.get(segments.header) or jws.read_header(segments.header)
-        source = self._source_of(header.kid, segments, now)
+        # One issuer: its key decides, and the payload is read only once the signature held. Several: what the
+        # token says of its issuer chooses whose key it must have been signed with.
+        source, unverified_claims = self._sources[0], None
+        if len(self._sources) > 1:
+            unverified_claims = jws.read_payload(segments.payload)
+            source = self._source_of(unverified_claims)
         if header.alg not in source.issuer.algorithms:
             raise SignatureError(
                 Reason.ALGORITHM_NOT_ALLOWED,
@@ -219,18 +229,12 @@ class Verifier:
                 f"{', '.join(source.issuer.algorithms)}",
             )
         keys = source.cache.keys(now)
-        return _Candidate(
-            token, digest, now, segments, header, source, keys.get(header.kid) if keys else None
-        )
+        key = keys.get(header.kid) if keys is not None else None
+        return _Candidate(token, digest, now, segments, header, source, key, unverified_claims)
 
-    def _source_of(self, kid: str, segments: jws.Segments, now: float) -> _Source:
-        """Choose whose keys to try: by key id where that is enough, else by what the token says of itself."""
-        if len(self._sources) == 1:
-            return self._sources[0]
-        holders = [source for source in self._sources if kid in (source.cache.keys(now) or ())]
-        if len(holders) == 1:
-            return holders[0]
-        unverified_iss = jws.read_payload(segments.payload).get("iss")
+    def _source_of(self, unverified_claims: Mapping[str, object]) -> _Source:
+        """Choose whose key the token must have been signed with."""
+        unverified_iss = unverified_claims.get("iss")
         source = self._by_spelling.get(unverified_iss) if type(unverified_iss) is str else None
         if source is None:
             raise ClaimError(
@@ -240,7 +244,7 @@ class Verifier:
 
     def _worth_asking(self, candidate: _Candidate) -> KeyCache:
         """Let only a token that would pass with a good signature cause a fetch."""
-        unverified_claims = jws.read_payload(candidate.segments.payload)
+        unverified_claims = candidate.unverified_claims = _payload(candidate)
         issuer = candidate.source.issuer
         check_claims(unverified_claims, issuer, self._audiences, self._leeway, candidate.now)
         jws.decode(candidate.segments.signature)
@@ -257,7 +261,7 @@ class Verifier:
         signing_input = candidate.token[: -len(segments.signature) - 1]
         if not key.verify(jws.decode(segments.signature), signing_input):
             raise SignatureError(Reason.BAD_SIGNATURE, f"the signature is not one of key {clip(key.kid)}")
-        claims = jws.read_payload(segments.payload)
+        claims = _payload(candidate)
         until = check_claims(claims, source.issuer, self._audiences, self._leeway, candidate.now)
         verified = Verified(Principal(claims, source.issuer), until, source.cache, key)
         if self._memo is not None:
@@ -268,3 +272,10 @@ class Verifier:
                 self._headers.clear()
             self._headers[segments.header] = header
         return verified
+
+
+def _payload(candidate: _Candidate) -> Mapping[str, object]:
+    """Read the payload, once: the bytes are the same before and after the signature is checked."""
+    if candidate.unverified_claims is not None:
+        return candidate.unverified_claims
+    return jws.read_payload(candidate.segments.payload)
