@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from support.tokens import AUDIENCE, SigningKey, token
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Iterator[None]:
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
     """Where nothing may be missing, count a skipped test as a failed one."""
     report: Any = yield
     if os.environ.get("DOORWARD_NO_SKIP") and report.skipped and not hasattr(report, "wasxfail"):

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp
-from waitress import wasyncore
-from waitress.server import create_server
+from waitress import wasyncore  # type: ignore[import-untyped]  # it ships no types
+from waitress.server import create_server  # type: ignore[import-untyped]  # it ships no types
 
 from doorward_integrations.emulator import LoopbackServer
 

@@ -1,0 +1,66 @@
+"""Fixtures of an emulator on a clock moved by hand, and of a server on loopback."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from doorward_integrations.emulator import (
+    EmulatedIssuer,
+    Emulator,
+    Instance,
+    LoopbackServer,
+    SigningKey,
+    create_app,
+)
+from support.clock import ManualClock
+from support.tokens import rsa_key
+
+
+class Stage:
+    """Serves whichever application is put upon it: one server for all tests, since each stop takes time."""
+
+    def __init__(self) -> None:
+        self.app: ASGIApp | None = None
+        self.url = ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            assert self.app is not None, "a request came between two tests"
+            await self.app(scope, receive, send)
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    """Give a server that waits for an application."""
+    stage = Stage()
+    with LoopbackServer(stage) as server:
+        stage.url = server.url
+        yield stage
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Give a clock that only moves when it is told to."""
+    return ManualClock()
+
+
+@pytest.fixture
+def emulator(clock: ManualClock) -> Emulator:
+    """Give each test an emulator of its own, whose RSA keys are shared with the others'."""
+    names = (f"emulated-{number}" for number in itertools.count())
+    issuer = EmulatedIssuer(clock=clock, make_key=lambda: SigningKey(rsa_key(next(names)), clock=clock))
+    return Emulator(issuer, instance=Instance(licenses=("1000", "1001")), max_age=600)
+
+
+@pytest.fixture
+def client(emulator: Emulator, stage: Stage) -> Iterator[httpx.Client]:
+    """Serve the emulator, and give a client of it."""
+    stage.app = create_app(emulator)
+    with httpx.Client(base_url=stage.url, trust_env=False) as client:
+        yield client
+    stage.app = None

@@ -1,0 +1,217 @@
+"""The metadata server over HTTP: the header it insists on, its accounts, and its tokens."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from doorward import ConfigurationError
+from doorward_integrations.emulator import DEFAULT_ACCOUNT, Account, Emulator, Instance
+from support.tokens import AUDIENCE
+
+FLAVOR = {"Metadata-Flavor": "Google"}
+V1 = "/computeMetadata/v1"
+ACCOUNTS = f"{V1}/instance/service-accounts"
+IDENTITY = f"{ACCOUNTS}/default/identity"
+OTHER = "other@doorward-demo.iam.gserviceaccount.com"
+
+
+def claims_of(answer: httpx.Response) -> dict[str, Any]:
+    """Read the payload of the token that was answered, unverified."""
+    assert 200 == answer.status_code
+    payload = answer.text.split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims
+
+
+def ask(client: httpx.Client, path: str, **query: str) -> httpx.Response:
+    """Ask as a client of Google's does, and see that the answer is the metadata server's."""
+    answer = client.get(path, params=query, headers=FLAVOR)
+    assert "Google" == answer.headers["metadata-flavor"]
+    return answer
+
+
+def test_it_is_found_by_its_header_at_the_root(client: httpx.Client) -> None:
+    answer = client.get("/")
+
+    assert 200 == answer.status_code
+    assert "Google" == answer.headers["metadata-flavor"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Metadata-Flavor": "google"}, {"Metadata-Flavor": ""}])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", [f"{IDENTITY}?audience=a", f"{V1}/project/project-id", f"{V1}/nothing"])
+def test_who_does_not_ask_with_the_header_is_told_nothing(
+    path: str, method: str, headers: dict[str, str], client: httpx.Client
+) -> None:
+    answer = client.request(method, path, headers=headers)
+
+    assert 403 == answer.status_code
+    assert "Missing Metadata-Flavor:Google header." == answer.text
+    assert "Google" == answer.headers["metadata-flavor"]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (f"{V1}/project/project-id", "doorward-demo"),
+        (f"{V1}/universe/universe-domain", "googleapis.com"),
+        (f"{ACCOUNTS}/default/email", DEFAULT_ACCOUNT),
+        (f"{ACCOUNTS}/{DEFAULT_ACCOUNT}/email", DEFAULT_ACCOUNT),
+        (f"{ACCOUNTS}/", f"default/\n{DEFAULT_ACCOUNT}/\n"),
+        (f"{ACCOUNTS}/default/", "aliases\nemail\nidentity\nscopes\ntoken\n"),
+    ],
+)
+def test_what_is_text_is_answered_as_text(path: str, text: str, client: httpx.Client) -> None:
+    answer = ask(client, path)
+
+    assert text == answer.text
+    assert answer.headers["content-type"].startswith("application/text")
+
+
+def test_the_number_of_the_project_is_12_digits(emulator: Emulator, client: httpx.Client) -> None:
+    number = ask(client, f"{V1}/project/numeric-project-id").text
+
+    assert 12 == len(number)
+    assert number.isdigit()
+    assert emulator.metadata.project_number == number
+
+
+@pytest.mark.parametrize("account", ["default", DEFAULT_ACCOUNT, f"{DEFAULT_ACCOUNT}/", "default/"])
+def test_an_account_is_described_as_google_auth_reads_it(account: str, client: httpx.Client) -> None:
+    answer = ask(client, f"{ACCOUNTS}/{account}", recursive="true")
+
+    assert "application/json" == answer.headers["content-type"]
+    assert {
+        "aliases": ["default"],
+        "email": DEFAULT_ACCOUNT,
+        "scopes": ["https://www.googleapis.com/auth/cloud-platform"],
+    } == answer.json()
+
+
+@pytest.mark.parametrize("leaf", ["", "/", "/email", "/identity?audience=a", "/token"])
+def test_an_account_that_is_not_attached_is_not_found(leaf: str, client: httpx.Client) -> None:
+    answer = client.get(f"{ACCOUNTS}/{OTHER}{leaf}", headers=FLAVOR)
+
+    assert 404 == answer.status_code
+    assert "Google" == answer.headers["metadata-flavor"]
+
+
+def test_an_unknown_path_is_not_found(client: httpx.Client) -> None:
+    assert 404 == ask(client, f"{V1}/nothing").status_code
+
+
+def test_a_token_is_answered_bare_and_not_as_json(client: httpx.Client) -> None:
+    answer = ask(client, IDENTITY, audience=AUDIENCE)
+    claims = claims_of(answer)
+
+    assert "text/html; charset=utf-8" == answer.headers["content-type"]
+    assert [AUDIENCE, DEFAULT_ACCOUNT, True] == [claims["aud"], claims["email"], claims["email_verified"]]
+
+
+@pytest.mark.parametrize("query", [{}, {"audience": ""}, {"format": "full"}])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_token_for_no_audience_is_not_minted(
+    method: str, query: dict[str, str], client: httpx.Client
+) -> None:
+    answer = client.request(method, IDENTITY, params=query, headers=FLAVOR)
+
+    assert 400 == answer.status_code
+    assert "non-empty audience parameter required" == answer.text
+
+
+def test_a_format_that_does_not_exist_is_refused(client: httpx.Client) -> None:
+    assert 400 == ask(client, IDENTITY, audience=AUDIENCE, format="long").status_code
+
+
+@pytest.mark.parametrize("query", [{}, {"format": "standard", "licenses": "TRUE"}])
+def test_the_standard_format_says_nothing_of_the_machine(query: dict[str, str], client: httpx.Client) -> None:
+    assert "google" not in claims_of(ask(client, IDENTITY, audience=AUDIENCE, **query))
+
+
+def test_the_full_format_speaks_of_the_machine(emulator: Emulator, client: httpx.Client) -> None:
+    claims = claims_of(ask(client, IDENTITY, audience=AUDIENCE, format="full"))
+
+    assert {
+        "compute_engine": {
+            "instance_creation_timestamp": 1_700_000_000,
+            "instance_id": Instance().id,
+            "instance_name": "doorward-emulator",
+            "project_id": "doorward-demo",
+            "project_number": int(emulator.metadata.project_number),
+            "zone": "europe-west1-b",
+        }
+    } == claims["google"]
+    assert 19 == len(Instance().id)
+
+
+def test_licences_are_told_to_who_asks_for_them(client: httpx.Client) -> None:
+    claims = claims_of(ask(client, IDENTITY, audience=AUDIENCE, format="full", licenses="TRUE"))
+
+    assert ["1000", "1001"] == claims["google"]["compute_engine"]["license_id"]
+
+
+def test_without_a_machine_the_full_format_is_the_standard_one(emulator: Emulator) -> None:
+    bare = Emulator(emulator.issuer)
+    with bare.serve() as running, httpx.Client(base_url=running.url, trust_env=False) as client:
+        full, standard = (
+            claims_of(ask(client, IDENTITY, audience=AUDIENCE, format=form)) for form in ("full", "standard")
+        )
+
+    assert standard == full
+
+
+def test_the_default_account_changes_while_it_serves(emulator: Emulator, client: httpx.Client) -> None:
+    emulator.accounts.use(OTHER)
+    by_default, by_name = (
+        claims_of(ask(client, f"{ACCOUNTS}/{account}/identity", audience=AUDIENCE))
+        for account in ("default", DEFAULT_ACCOUNT)
+    )
+
+    assert (OTHER, Account(OTHER).subject) == (by_default["email"], by_default["sub"])
+    assert DEFAULT_ACCOUNT == by_name["email"]
+    assert [] == ask(client, f"{ACCOUNTS}/{DEFAULT_ACCOUNT}", recursive="true").json()["aliases"]
+
+
+def test_a_token_is_minted_for_who_posts_a_certificate_chain(client: httpx.Client) -> None:
+    answer = client.post(
+        IDENTITY, params={"audience": AUDIENCE}, headers=FLAVOR, json={"certificate_chain": "PEM"}
+    )
+
+    assert AUDIENCE == claims_of(answer)["aud"]
+
+
+@pytest.mark.parametrize("leaf", ["identity", "token"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"{}", b'{"certificate_chain": 1}', b'{"certificate_chain": ""}', b"\xff"]
+)
+def test_a_post_without_a_certificate_chain_is_refused(body: bytes, leaf: str, client: httpx.Client) -> None:
+    answer = client.post(
+        f"{ACCOUNTS}/default/{leaf}", params={"audience": AUDIENCE}, headers=FLAVOR, content=body
+    )
+
+    assert 400 == answer.status_code
+
+
+def test_nothing_else_can_be_posted(client: httpx.Client) -> None:
+    answer = client.post(f"{V1}/project/project-id", headers=FLAVOR)
+
+    assert 405 == answer.status_code
+    assert "Google" == answer.headers["metadata-flavor"]
+
+
+def test_an_access_token_is_clearly_nobodys(client: httpx.Client) -> None:
+    first, second = (ask(client, f"{ACCOUNTS}/default/token", scopes="a,b").json() for _ in range(2))
+
+    assert ("Bearer", 3_599) == (first["token_type"], first["expires_in"])
+    assert first["access_token"].startswith("ya29.fake-from-doorward-emulator.")
+    assert first["access_token"] != second["access_token"]
+
+
+def test_a_machine_needs_a_project() -> None:
+    with pytest.raises(ConfigurationError, match="id of a project"):
+        Emulator(project="")

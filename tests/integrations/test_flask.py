@@ -1,0 +1,255 @@
+"""The door in front of a Flask application: everything it does is behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from flask import Blueprint, Flask, Response, g, request, stream_with_context
+
+from conftest import World
+from doorward import Admission, ConfigurationError, Door, InvokerPolicy, Principal, Refusal
+from doorward_integrations.flask import Invoker, current_principal
+from doorward_integrations.wsgi import ADMISSION
+from support.servers import waitress
+from support.tokens import CALLER, MEMBER
+
+BEARER = "Authorization"
+
+
+@pytest.fixture
+def door(world: World) -> Door:
+    return Door(world.verifier(), InvokerPolicy.from_members([MEMBER]))
+
+
+@pytest.fixture
+def bearer(world: World) -> dict[str, str]:
+    return {BEARER: f"Bearer {world.token()}"}
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Flask:
+    """An application without a door, yet; what its hooks see is in its extensions."""
+    (tmp_path / "page.txt").write_text("static")
+    app = Flask("orders", static_folder=str(tmp_path), static_url_path="/static")
+    seen: list[str] = []
+    app.extensions["seen"] = seen
+
+    @app.before_request
+    def early() -> None:
+        seen.append(f"{request.path} {current_principal}")
+
+    @app.get("/orders")
+    def orders() -> str:
+        return f"{current_principal} {g.principal}"
+
+    @app.get("/headers")
+    def headers() -> str:
+        return request.headers["Authorization"].rpartition(".")[2]
+
+    @app.get("/stream")
+    def stream() -> Response:
+        def lines() -> Iterator[str]:
+            yield f"{current_principal}\n"
+            yield f"{g.principal}\n"
+
+        return Response(stream_with_context(lines()))
+
+    @app.post("/echo")
+    def echo() -> bytes:
+        return request.get_data()
+
+    @app.get("/boom")
+    def boom() -> str:
+        raise LookupError
+
+    @app.errorhandler(LookupError)
+    def broken(error: LookupError) -> tuple[str, int]:
+        return f"{g.principal}", 500
+
+    @app.errorhandler(404)
+    def missing(error: Exception) -> tuple[str, int]:
+        return f"nothing for {g.principal}", 404
+
+    app.register_blueprint(_shop(seen))
+    return app
+
+
+def _shop(seen: list[str]) -> Blueprint:
+    shop = Blueprint("shop", "shop", url_prefix="/shop")
+
+    @shop.before_request
+    def in_shop() -> None:
+        seen.append(f"shop {g.principal}")
+
+    @shop.get("/items")
+    def items() -> str:
+        return str(current_principal)
+
+    return shop
+
+
+@pytest.fixture
+def guarded(app: Flask, door: Door) -> Flask:
+    Invoker(app, door)
+    return app
+
+
+class TestAdmitted:
+    @pytest.mark.parametrize(
+        ("path", "status", "text"),
+        [
+            pytest.param("/orders", 200, f"{MEMBER} {MEMBER}", id="a route"),
+            pytest.param("/headers", 200, "SIGNATURE_REMOVED_BY_GOOGLE", id="the replaced signature"),
+            pytest.param("/stream", 200, f"{MEMBER}\n{MEMBER}\n", id="a stream"),
+            pytest.param("/boom", 500, MEMBER, id="an error handler"),
+            pytest.param("/nowhere", 404, f"nothing for {MEMBER}", id="a page that is not there"),
+            pytest.param("/shop/items", 200, MEMBER, id="a blueprint"),
+            pytest.param("/static/page.txt", 200, "static", id="a static file"),
+        ],
+    )
+    def test_the_caller_is_known_everywhere(
+        self, guarded: Flask, bearer: dict[str, str], path: str, status: int, text: str
+    ) -> None:
+        answer = guarded.test_client().get(path, headers=bearer, buffered=True)
+        assert (status, text) == (answer.status_code, answer.text)
+
+    def test_hooks_that_were_registered_before_the_door_know_the_caller(
+        self, guarded: Flask, bearer: dict[str, str]
+    ) -> None:
+        guarded.test_client().get("/shop/items", headers=bearer)
+        assert [f"/shop/items {MEMBER}", f"shop {MEMBER}"] == guarded.extensions["seen"]
+
+    def test_the_body_arrives(self, guarded: Flask, bearer: dict[str, str]) -> None:
+        assert b"order" == guarded.test_client().post("/echo", headers=bearer, data=b"order").data
+
+    def test_current_principal_stands_for_the_principal(self, guarded: Flask, bearer: dict[str, str]) -> None:
+        with guarded.test_client() as client:
+            client.get("/orders", headers=bearer)
+            assert isinstance(current_principal, Principal)
+            assert (CALLER, MEMBER) == (current_principal.email, current_principal.member)
+            assert current_principal == g.principal
+
+    def test_the_environ_carries_the_admission(self, guarded: Flask, bearer: dict[str, str]) -> None:
+        with guarded.test_client() as client:
+            client.get("/orders", headers=bearer)
+            assert isinstance(request.environ[ADMISSION], Admission)
+
+    def test_one_request_does_not_see_the_caller_of_another(self, world: World, app: Flask) -> None:
+        Invoker(app, Door(world.verifier(), InvokerPolicy.all_authenticated_users()))
+        client = app.test_client()
+        callers = [f"{name}@doorward-test.iam.gserviceaccount.com" for name in ("one", "two")]
+        answers = [
+            client.get("/orders", headers={BEARER: f"Bearer {world.token(email=email)}"}).text
+            for email in callers
+        ]
+        assert [f"serviceAccount:{email} serviceAccount:{email}" for email in callers] == answers
+
+    def test_where_everybody_may_come_it_is_anonymous(self, world: World, app: Flask) -> None:
+        Invoker(app, Door(world.verifier(), InvokerPolicy.all_users()))
+        assert "anonymous anonymous" == app.test_client().get("/orders").text
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        "path", ["/orders", "/nowhere", "/shop/items", "/static/page.txt", "/static/none", "/boom"]
+    )
+    def test_nothing_is_done_and_the_answer_is_the_doors_to_the_byte(
+        self, guarded: Flask, door: Door, path: str
+    ) -> None:
+        answer = guarded.test_client().get(path)
+        expected = door.admit([], path)
+        assert isinstance(expected, Refusal)
+        assert (403, expected.body) == (answer.status_code, answer.data)
+        assert [(name.decode(), value.decode()) for name, value in expected.headers] == [
+            (name.lower(), value) for name, value in answer.headers.items()
+        ]
+        assert [] == guarded.extensions["seen"]
+
+    @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "TRACE"])
+    def test_every_method_is_refused(self, guarded: Flask, method: str) -> None:
+        assert 403 == guarded.test_client().open("/orders", method=method).status_code
+        assert [] == guarded.extensions["seen"]
+
+    def test_a_bad_token_is_refused_with_401(self, guarded: Flask, world: World) -> None:
+        headers = {BEARER: f"Bearer {world.token(aud='https://other')}"}
+        assert 401 == guarded.test_client().get("/orders", headers=headers).status_code
+
+    def test_where_the_keys_are_away_it_is_503(self, guarded: Flask, world: World, bearer: Any) -> None:
+        world.endpoint.down(retry_after=9)
+        answer = guarded.test_client().get("/orders", headers=bearer)
+        assert (503, "9") == (answer.status_code, answer.headers["Retry-After"])
+
+
+class TestSetup:
+    def test_init_app_guards_as_the_constructor_does(
+        self, app: Flask, door: Door, bearer: dict[str, str]
+    ) -> None:
+        Invoker(door=door).init_app(app)
+        client = app.test_client()
+        assert [403, 200] == [client.get("/orders", headers=h).status_code for h in ({}, bearer)]
+
+    def test_one_invoker_guards_several_applications(self, door: Door, bearer: dict[str, str]) -> None:
+        invoker = Invoker(door=door)
+        for name in ("one", "two"):
+            app = Flask(name)
+            app.add_url_rule("/", view_func=lambda: str(g.principal))
+            invoker.init_app(app)
+            client = app.test_client()
+            assert 403 == client.get("/").status_code
+            assert MEMBER == client.get("/", headers=bearer).text
+
+    def test_a_route_that_is_added_later_is_guarded_too(self, guarded: Flask, bearer: dict[str, str]) -> None:
+        guarded.add_url_rule("/late", view_func=lambda: str(current_principal))
+        client = guarded.test_client()
+        assert 403 == client.get("/late").status_code
+        assert MEMBER == client.get("/late", headers=bearer).text
+
+    def test_a_middleware_around_the_door_still_works(self, guarded: Flask, bearer: dict[str, str]) -> None:
+        inner = guarded.wsgi_app
+
+        def outer(environ: Any, start_response: Any) -> Any:
+            environ["outer"] = True
+            return inner(environ, start_response)
+
+        guarded.wsgi_app = outer  # type: ignore[method-assign]  # as Flask documents it
+        with guarded.test_client() as client:
+            assert 200 == client.get("/orders", headers=bearer).status_code
+            assert request.environ["outer"] is True
+
+    @pytest.mark.parametrize("wrong", [None, "door"])
+    def test_without_a_door_it_is_not_made(self, app: Flask, wrong: Any) -> None:
+        with pytest.raises(ConfigurationError, match="needs a Door"):
+            Invoker(app, wrong)
+
+
+class TestOutside:
+    def test_outside_of_a_request_there_is_no_caller(self) -> None:
+        with pytest.raises(ConfigurationError, match="outside of a request"):
+            str(current_principal.member)
+
+    def test_in_an_application_context_alone_there_is_no_caller(self, guarded: Flask) -> None:
+        with guarded.app_context(), pytest.raises(ConfigurationError):
+            str(current_principal.member)
+
+    def test_without_a_door_in_front_there_is_no_caller(self, app: Flask) -> None:
+        with app.test_request_context("/orders"), pytest.raises(ConfigurationError, match="Invoker"):
+            str(current_principal.member)
+
+    def test_a_request_that_went_round_the_door_gets_nothing(self, guarded: Flask) -> None:
+        """As in a test that makes a request context: hooks raise before any view runs."""
+        with guarded.test_request_context("/orders"), pytest.raises(ConfigurationError):
+            guarded.full_dispatch_request()
+
+
+def test_behind_a_real_server(guarded: Flask, door: Door, bearer: dict[str, str]) -> None:
+    expected = door.admit([], "/orders")
+    assert isinstance(expected, Refusal)
+    with waitress(guarded) as base:
+        refused = httpx.get(f"{base}/orders")
+        admitted = httpx.get(f"{base}/orders", headers=bearer)
+    assert (403, expected.body) == (refused.status_code, refused.content)
+    assert (200, f"{MEMBER} {MEMBER}") == (admitted.status_code, admitted.text)

@@ -1,0 +1,260 @@
+"""The tree of errors, and what each of them carries."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import doorward
+from doorward import errors
+from doorward.errors import (
+    ClaimError,
+    ConfigurationError,
+    CredentialError,
+    DoorwardError,
+    FetchError,
+    KeysUnavailableError,
+    MalformedTokenError,
+    PermissionDeniedError,
+    PolicyError,
+    Reason,
+    RefusedError,
+    SignatureError,
+    TokenError,
+    clip,
+)
+from doorward.strictjson import read_object
+
+PARENTS: dict[type[Exception], tuple[type[Exception], ...]] = {
+    DoorwardError: (Exception,),
+    ConfigurationError: (DoorwardError, ValueError),
+    PolicyError: (ConfigurationError,),
+    RefusedError: (DoorwardError,),
+    CredentialError: (RefusedError,),
+    TokenError: (RefusedError,),
+    MalformedTokenError: (TokenError,),
+    SignatureError: (TokenError,),
+    ClaimError: (TokenError,),
+    PermissionDeniedError: (RefusedError,),
+    KeysUnavailableError: (RefusedError,),
+    FetchError: (DoorwardError,),
+}
+
+MADE: list[DoorwardError] = [
+    DoorwardError("something"),
+    ConfigurationError("something"),
+    PolicyError("something"),
+    RefusedError(Reason.MALFORMED, "something"),
+    CredentialError(Reason.NO_CREDENTIAL, "something"),
+    TokenError(Reason.MALFORMED, "something"),
+    MalformedTokenError(Reason.MALFORMED, "something"),
+    SignatureError(Reason.UNKNOWN_KEY, "something"),
+    ClaimError(Reason.WRONG_AUDIENCE, "something", "aud"),
+    PermissionDeniedError("something"),
+    KeysUnavailableError("something", 2.5),
+    FetchError("status", "something", 30.0),
+]
+
+
+def name_of(value: object) -> str:
+    return value.__name__ if isinstance(value, type) else type(value).__name__
+
+
+# The tree.
+
+
+@pytest.mark.parametrize("kind", PARENTS, ids=name_of)
+def test_each_error_hangs_where_the_tree_shows_it(kind: type[Exception]) -> None:
+    assert PARENTS[kind] == kind.__bases__
+
+
+def test_the_tree_holds_every_error_there_is() -> None:
+    defined = {
+        value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)
+    }
+
+    assert defined == PARENTS.keys()
+    assert {name_of(kind) for kind in PARENTS} | {"Reason", "clip"} == set(errors.__all__)
+
+
+@pytest.mark.parametrize("kind", PARENTS, ids=name_of)
+def test_each_error_is_drawn_in_the_tree_and_exported(kind: type[Exception]) -> None:
+    assert f" {kind.__name__} " in (errors.__doc__ or "").replace("\n", " ")
+    assert kind is getattr(doorward, kind.__name__)
+
+
+def test_bad_token_may_not_and_cannot_know_never_mix() -> None:
+    branches = (TokenError, PermissionDeniedError, KeysUnavailableError, CredentialError, FetchError)
+
+    assert [1] * len(MADE[4:]) == [
+        sum(isinstance(error, branch) for branch in branches) for error in MADE[4:]
+    ]
+
+
+# What they carry.
+
+
+@pytest.mark.parametrize("error", MADE, ids=name_of)
+@pytest.mark.parametrize(
+    "through",
+    [
+        *(
+            pytest.param(lambda error, protocol=protocol: pickle.loads(pickle.dumps(error, protocol)))
+            for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+        ),
+        copy.copy,
+        copy.deepcopy,
+    ],
+    ids=[*(f"pickle-{protocol}" for protocol in range(pickle.HIGHEST_PROTOCOL + 1)), "copy", "deepcopy"],
+)
+def test_an_error_that_travels_keeps_its_type_and_its_data(
+    error: DoorwardError, through: Callable[[DoorwardError], DoorwardError]
+) -> None:
+    arrived = through(error)
+
+    assert type(error) is type(arrived)
+    assert (vars(error), error.args, str(error)) == (vars(arrived), arrived.args, str(arrived))
+
+
+def test_a_refusal_is_its_reason_its_sentence_and_the_claim() -> None:
+    error = ClaimError(Reason.EXPIRED, "the token expired 40 s ago", "exp")
+
+    assert (Reason.EXPIRED, "the token expired 40 s ago", "exp") == (error.reason, error.message, error.claim)
+    assert "expired: the token expired 40 s ago" == str(error)
+
+
+def test_a_refusal_need_not_name_a_claim() -> None:
+    assert RefusedError(Reason.MALFORMED, "it is not").claim is None
+
+
+def test_whoever_may_not_is_refused_for_that_one_reason() -> None:
+    error = PermissionDeniedError("it may not")
+
+    assert (Reason.PERMISSION_DENIED, None) == (error.reason, error.claim)
+    assert "permission_denied: it may not" == str(error)
+
+
+def test_missing_keys_say_when_to_come_again() -> None:
+    error = KeysUnavailableError("no answer", 7.0)
+
+    assert (Reason.KEYS_UNAVAILABLE, 7.0) == (error.reason, error.retry_after)
+    assert "keys_unavailable: no answer" == str(error)
+
+
+def test_without_a_better_guess_keys_are_worth_asking_for_in_a_second() -> None:
+    assert 1.0 == KeysUnavailableError("no answer").retry_after
+
+
+@pytest.mark.parametrize("retry_after", [None, 30.0])
+def test_a_failed_fetch_is_its_stage_its_sentence_and_the_wish_of_the_endpoint(
+    retry_after: float | None,
+) -> None:
+    error = FetchError("status", "answered with 503, not 200", retry_after)
+
+    assert ("status", "answered with 503, not 200") == (error.stage, error.message)
+    assert retry_after == error.retry_after
+    assert "status: answered with 503, not 200" == str(error)
+
+
+# The reasons.
+
+
+def test_the_reasons_are_these_and_stay_these() -> None:
+    assert [
+        "no_credential",
+        "multiple_headers",
+        "multiple_credentials",
+        "unsupported_scheme",
+        "empty_credential",
+        "access_token",
+        "token_too_large",
+        "malformed",
+        "header_not_allowed",
+        "kid_missing",
+        "signature_removed",
+        "algorithm_not_allowed",
+        "unknown_key",
+        "bad_signature",
+        "claim_missing",
+        "claim_invalid",
+        "wrong_issuer",
+        "wrong_audience",
+        "expired",
+        "not_yet_valid",
+        "lifetime_too_long",
+        "permission_denied",
+        "keys_unavailable",
+    ] == [reason.value for reason in Reason]
+
+
+def test_no_two_reasons_share_a_code() -> None:
+    assert len(Reason.__members__) == len({reason.value for reason in Reason})
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_reason_is_its_code_wherever_text_is_wanted(reason: Reason) -> None:
+    assert reason.name.lower() == str(reason) == f"{reason}" == reason
+
+
+# Quoting what a caller sent.
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "''"),
+        ("RS256", "'RS256'"),
+        ("a" * 16, f"'{'a' * 16}'"),
+        ("a" * 17, f"'{'a' * 16}'…"),
+        ("a" * 100_000, f"'{'a' * 16}'…"),
+        ("a\nb\x1b[31m", r"'a\nb\x1b[31m'"),
+        ("it's", '"it\'s"'),
+        ("\ud800", r"'\ud800'"),
+        (None, "'None'"),
+        (17, "'17'"),
+        (True, "'True'"),
+    ],
+    ids=[
+        "empty",
+        "short",
+        "bound",
+        "over",
+        "long",
+        "control",
+        "quote",
+        "surrogate",
+        "none",
+        "number",
+        "bool",
+    ],
+)
+def test_what_is_quoted_is_clipped_to_16_characters(text: Any, expected: str) -> None:
+    assert expected == clip(text)
+
+
+@given(st.text())
+@settings(max_examples=100, deadline=None)
+def test_no_quote_repeats_more_than_16_characters_or_leaves_its_line(text: str) -> None:
+    quoted = clip(text)
+
+    assert quoted.removesuffix("…").isprintable()
+    assert quoted in (repr(text), repr(text[:16]) + "…")
+    assert (len(text) > 16) is (quoted[-1] == "…")
+
+
+@pytest.mark.parametrize("depth", [10, 500, 900])
+def test_quoting_a_value_that_is_nested_deeply_raises_nothing(depth: int) -> None:
+    """Text of this depth can still be read; its repr is beyond the recursion limit."""
+    value = read_object(b'{"a":' * depth + b"1" + b"}" * depth)
+
+    assert 16 + 2 + 1 >= len(clip(value))
+
+
+def test_quoting_a_number_of_too_many_digits_raises_nothing() -> None:
+    assert 16 + 2 + 1 >= len(clip(10**5000))

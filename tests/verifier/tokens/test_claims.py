@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from doorward import GOOGLE, Issuer
+from doorward.errors import ClaimError, Reason
+from doorward.tokens.claims import check_claims
+from support.tokens import AUDIENCE, claims
+
+NOW = 1_790_000_000.0
+LEEWAY = 30.0
+LISTS = replace(GOOGLE, audience_lists=True)
+OTHER = "https://other.example"
+
+
+def check(
+    issuer: Issuer = GOOGLE,
+    now: float = NOW,
+    leeway: float = LEEWAY,
+    audiences: frozenset[str] = frozenset({AUDIENCE}),
+    **changed: Any,
+) -> float:
+    return check_claims(MappingProxyType(claims(NOW, **changed)), issuer, audiences, leeway, now)
+
+
+def refused(**wanted: Any) -> tuple[Reason, str | None]:
+    with pytest.raises(ClaimError) as caught:
+        check(**wanted)
+    return caught.value.reason, caught.value.claim
+
+
+def test_good_claims_hold_until_their_expiry_and_the_leeway() -> None:
+    assert NOW + 3600 + LEEWAY == check()
+
+
+# iss.
+
+
+@pytest.mark.parametrize("iss", GOOGLE.spellings)
+def test_every_spelling_of_the_issuer_is_accepted(iss: str) -> None:
+    assert NOW < check(iss=iss)
+
+
+@pytest.mark.parametrize(
+    "iss",
+    [
+        "https://accounts.google.com/",
+        "https://accounts.google.co",
+        "ttps://accounts.google.com",
+        "google",
+        "",
+        "HTTPS://ACCOUNTS.GOOGLE.COM",
+        "http://accounts.google.com",
+        " accounts.google.com",
+        "accounts.google.com\n",
+        "https://accounts.google.com.evil.example",
+        0,
+        True,
+        ("https://accounts.google.com",),
+        MappingProxyType({"https://accounts.google.com": 1}),
+    ],
+    ids=repr,
+)
+def test_any_other_issuer_is_wrong(iss: object) -> None:
+    assert (Reason.WRONG_ISSUER, "iss") == refused(iss=iss)
+
+
+@given(st.integers(0, 27), st.integers(0, 27))
+@settings(deadline=None, max_examples=100)
+def test_no_proper_part_of_the_issuer_is_the_issuer(start: int, end: int) -> None:
+    whole = GOOGLE.spellings[0]
+    part = whole[start:end]
+    if part not in GOOGLE.spellings:
+        assert (Reason.WRONG_ISSUER, "iss") == refused(iss=part)
+
+
+def test_a_missing_issuer_is_missing() -> None:
+    assert (Reason.CLAIM_MISSING, "iss") == refused(iss=None)
+
+
+def test_an_issuer_nested_deeply_is_wrong_and_nothing_worse() -> None:
+    """A claim that a JSON reader still takes must not be too deep for the sentence that refuses it."""
+    iss: object = "x"
+    for _ in range(600):
+        iss = MappingProxyType({"a": iss})
+
+    assert (Reason.WRONG_ISSUER, "iss") == refused(iss=iss)
+
+
+# aud.
+
+
+def test_each_of_several_audiences_is_accepted() -> None:
+    both = frozenset({AUDIENCE, OTHER})
+
+    assert check(audiences=both) == check(audiences=both, aud=OTHER)
+
+
+@pytest.mark.parametrize(
+    "aud",
+    ["", AUDIENCE + "/", AUDIENCE[:-1], AUDIENCE.upper(), f" {AUDIENCE}", f"{AUDIENCE},{OTHER}", OTHER],
+    ids=repr,
+)
+def test_any_other_audience_is_wrong(aud: str) -> None:
+    assert (Reason.WRONG_AUDIENCE, "aud") == refused(aud=aud)
+
+
+@pytest.mark.parametrize(
+    "aud", [(AUDIENCE,), (), (AUDIENCE, OTHER), 1, True, MappingProxyType({AUDIENCE: 1})], ids=repr
+)
+def test_google_names_one_audience_as_a_string(aud: object) -> None:
+    assert (Reason.CLAIM_INVALID, "aud") == refused(aud=aud)
+
+
+def test_a_missing_audience_is_missing() -> None:
+    assert (Reason.CLAIM_MISSING, "aud") == refused(aud=None)
+
+
+@pytest.mark.parametrize("aud", [AUDIENCE, (AUDIENCE,), (OTHER, AUDIENCE)], ids=["string", "one", "two"])
+def test_an_issuer_may_be_allowed_lists_of_audiences(aud: object) -> None:
+    assert NOW < check(LISTS, aud=aud)
+
+
+@pytest.mark.parametrize("aud", [(), (OTHER,), (AUDIENCE + "/",)], ids=["empty", "other", "longer"])
+def test_a_list_without_an_accepted_audience_is_wrong(aud: object) -> None:
+    assert (Reason.WRONG_AUDIENCE, "aud") == refused(issuer=LISTS, aud=aud)
+
+
+@pytest.mark.parametrize("aud", [(AUDIENCE, 1), (None, AUDIENCE), ((AUDIENCE,),), 7], ids=repr)
+def test_a_list_with_what_is_not_a_string_is_invalid(aud: object) -> None:
+    assert (Reason.CLAIM_INVALID, "aud") == refused(issuer=LISTS, aud=aud)
+
+
+# exp, iat, nbf.
+
+
+@pytest.mark.parametrize("name", ["exp", "iat"])
+def test_a_token_says_when_it_was_issued_and_when_it_expires(name: str) -> None:
+    assert (Reason.CLAIM_MISSING, name) == refused(**{name: None})
+
+
+@pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1790000000",
+        "1_790_000_000",
+        True,
+        False,
+        (1_790_000_000,),
+        MappingProxyType({}),
+        -1,
+        -0.5,
+        10**400,
+        -(10**400),
+        253_402_300_800,
+        1e300,
+        math.inf,
+        -math.inf,
+        math.nan,
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_a_time_is_a_real_number_within_range(name: str, value: object) -> None:
+    assert (Reason.CLAIM_INVALID, name) == refused(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
+def test_a_time_that_is_null_is_invalid(name: str) -> None:
+    with pytest.raises(ClaimError) as caught:
+        check_claims(claims(NOW) | {name: None}, GOOGLE, frozenset({AUDIENCE}), LEEWAY, NOW)
+
+    assert (Reason.CLAIM_INVALID, name) == (caught.value.reason, caught.value.claim)
+
+
+def test_a_time_may_have_a_fraction() -> None:
+    assert NOW + 3600.5 + LEEWAY == check(exp=NOW + 3600.5, iat=NOW + 0.5)
+
+
+@pytest.mark.parametrize("late", [LEEWAY, LEEWAY + 1, 1e6])
+def test_a_token_is_expired_from_its_expiry_and_the_leeway_on(late: float) -> None:
+    assert (Reason.EXPIRED, "exp") == refused(now=NOW + 3600 + late)
+
+
+def test_a_token_holds_up_to_its_expiry_and_the_leeway() -> None:
+    assert NOW + 3600 + LEEWAY == check(now=NOW + 3600 + LEEWAY - 0.01)
+
+
+def test_without_leeway_a_token_is_expired_at_its_expiry() -> None:
+    assert NOW + 3600 == check(leeway=0.0, now=NOW + 3599.9)
+    assert (Reason.EXPIRED, "exp") == refused(leeway=0.0, now=NOW + 3600)
+
+
+@pytest.mark.parametrize("name", ["iat", "nbf"])
+def test_a_token_of_the_future_is_not_yet_valid_beyond_the_leeway(name: str) -> None:
+    edge: dict[str, Any] = {name: NOW + LEEWAY}
+
+    assert NOW < check(**edge)
+    assert (Reason.NOT_YET_VALID, name) == refused(**{name: NOW + LEEWAY + 0.5})
+
+
+def test_the_lifetime_is_bounded_by_that_of_the_issuer_and_the_leeway() -> None:
+    assert NOW < check(exp=NOW + 3600 + LEEWAY)
+    assert (Reason.LIFETIME_TOO_LONG, "exp") == refused(exp=NOW + 3601 + LEEWAY)
+
+
+def test_another_issuer_may_issue_for_a_day() -> None:
+    issuer = replace(GOOGLE, max_lifetime=86_400.0)
+
+    assert NOW < check(issuer, exp=NOW + 86_400)
+    assert (Reason.LIFETIME_TOO_LONG, "exp") == refused(issuer=issuer, exp=NOW + 86_500)
+
+
+@pytest.mark.parametrize("exp", [NOW, NOW - 10])
+def test_a_token_that_expires_before_it_is_issued_is_invalid(exp: float) -> None:
+    assert (Reason.CLAIM_INVALID, "exp") == refused(exp=exp)
+
+
+# sub and email.
+
+
+def test_a_token_names_its_subject() -> None:
+    assert (Reason.CLAIM_MISSING, "sub") == refused(sub=None)
+
+
+@pytest.mark.parametrize("sub", ["", "s" * 256, 1122, True, ("1",)], ids=lambda sub: repr(sub)[:12])
+def test_a_subject_is_a_string_of_at_most_255_characters(sub: object) -> None:
+    assert (Reason.CLAIM_INVALID, "sub") == refused(sub=sub)
+
+
+def test_a_subject_of_255_characters_is_taken() -> None:
+    assert NOW < check(sub="s" * 255)
+
+
+def test_a_token_without_an_email_is_good() -> None:
+    assert NOW < check(email=None, email_verified=None)
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "",
+        "no-at",
+        "a@b@c",
+        "caller@doorward-test.iam.gserviceaccount.com@evil.com",
+        "a b@c.com",
+        "a@c.com\n",
+        "a@c\x00.com",
+        "a\u200b@c.com",
+        "a\u202e@c.com",
+        "\ta@c.com",
+        7,
+        True,
+        ("a@c.com",),
+        MappingProxyType({}),
+    ],
+    ids=repr,
+)
+def test_an_email_is_one_plain_address(email: object) -> None:
+    assert (Reason.CLAIM_INVALID, "email") == refused(email=email)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.tuples(inner, inner) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=5,
+)
+names = st.sampled_from(["iss", "aud", "exp", "iat", "nbf", "sub", "email", "email_verified"])
+
+
+@given(st.dictionaries(names, json_values), st.booleans())
+@settings(deadline=None, max_examples=300)
+def test_no_claims_raise_anything_but_a_claim_error(changed: dict[str, Any], lists: bool) -> None:  # noqa: FBT001 - drawn
+    try:
+        until = check_claims(
+            claims(NOW) | changed, LISTS if lists else GOOGLE, frozenset({AUDIENCE}), LEEWAY, NOW
+        )
+    except ClaimError as error:
+        assert error.claim is not None  # noqa: PT017 - some draws are good
+    else:
+        assert NOW < until <= NOW + 3600 + 3 * LEEWAY

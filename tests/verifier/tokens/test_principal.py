@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import World
+from doorward import GOOGLE, Issuer, Principal, PrincipalKind
+from doorward.tokens.principal import ANONYMOUS
+from support.tokens import CALLER, MEMBER, SUBJECT, claims
+
+OWN = Issuer(name="own", spellings=("https://issuer.example",), key_url="https://issuer.example/jwks")
+
+
+def principal(issuer: Issuer = GOOGLE, **changed: Any) -> Principal:
+    return Principal(MappingProxyType(claims(1_790_000_000.0, **changed)), issuer)
+
+
+def test_a_service_account_is_told_by_its_domain() -> None:
+    caller = principal()
+
+    assert PrincipalKind.SERVICE_ACCOUNT == caller.kind
+    assert (MEMBER, CALLER) == (caller.member, caller.email)
+    assert (SUBJECT, "https://accounts.google.com") == (caller.subject, caller.issuer)
+    assert caller.google_account
+    assert not caller.anonymous
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "123-compute@developer.gserviceaccount.com",
+        "my-project@appspot.gserviceaccount.com",
+        "service-1@gcp-sa-pubsub.iam.gserviceaccount.com",
+        "CALLER@P.IAM.GSERVICEACCOUNT.COM",
+    ],
+)
+def test_every_kind_of_service_account_is_one(email: str) -> None:
+    assert (PrincipalKind.SERVICE_ACCOUNT, f"serviceAccount:{email.lower()}", email) == (
+        principal(email=email).kind,
+        principal(email=email).member,
+        principal(email=email).email,
+    )
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "x@evil.com",
+        "sa@proj.iam.gserviceaccount.com.evil.com",
+        "sa.iam.gserviceaccount.com@evil.com",
+        "sa@iam-gserviceaccount.com",
+        "sa@gserviceaccount.com",
+        "sa@evilgserviceaccount.com",
+        "sa@proj.iam.gserviceaccount.co",
+        "sa@proj.iam.gserviceaccount.com.",
+        "sa@proj.iam.gserviceaccount.c\u043em",
+        "sa@proj.iam.g\u017ferviceaccount.com",
+        "sa@proj\u3002iam\u3002gserviceaccount\u3002com",
+    ],
+)
+def test_what_only_looks_like_a_service_account_is_a_user(email: str) -> None:
+    assert PrincipalKind.USER == principal(email=email).kind
+    assert f"user:{email}" == principal(email=email).member
+
+
+def test_an_address_is_folded_to_lower_case_in_the_member_and_kept_as_it_is_in_the_email() -> None:
+    caller = principal(email="Jane.Doe@Example.COM")
+
+    assert ("user:jane.doe@example.com", "Jane.Doe@Example.COM") == (caller.member, caller.email)
+
+
+@pytest.mark.parametrize("letter", ["\u212a", "\u0130", "\u017f"], ids=["kelvin sign", "dotted i", "long s"])
+def test_a_letter_that_folds_into_ascii_does_not(letter: str) -> None:
+    caller = principal(email=f"{letter}a@example.com")
+
+    assert f"user:{letter}a@example.com" == caller.member
+
+
+@pytest.mark.parametrize(
+    "verified", [None, False, "true", "True", 1, 1.0, (True,), "", {"x": True}], ids=repr
+)
+def test_an_email_grants_nothing_unless_it_is_verified(verified: object) -> None:
+    caller = principal(email_verified=verified)
+
+    assert (PrincipalKind.ACCOUNT, None, None) == (caller.kind, caller.member, caller.email)
+    assert f"subject:{SUBJECT}" == str(caller)
+
+
+def test_a_token_without_an_email_is_an_account_known_by_its_subject() -> None:
+    caller = principal(email=None)
+
+    assert (PrincipalKind.ACCOUNT, None, SUBJECT) == (caller.kind, caller.member, caller.subject)
+
+
+@pytest.mark.parametrize(
+    ("hd", "expected"), [("example.com", "example.com"), ("", None), (7, None), (True, None), (None, None)]
+)
+def test_a_hosted_domain_is_a_string(hd: object, expected: str | None) -> None:
+    assert expected == principal(hd=hd).hosted_domain
+
+
+def test_another_issuer_vouches_for_no_google_account() -> None:
+    assert not principal(OWN).google_account
+
+
+def test_anonymous_is_nobody() -> None:
+    assert ANONYMOUS.anonymous
+    assert PrincipalKind.ANONYMOUS == ANONYMOUS.kind
+    assert (None,) * 5 == (
+        ANONYMOUS.member,
+        ANONYMOUS.email,
+        ANONYMOUS.subject,
+        ANONYMOUS.issuer,
+        ANONYMOUS.hosted_domain,
+    )
+    assert {} == ANONYMOUS.claims
+    assert not ANONYMOUS.google_account
+    assert "anonymous" == str(ANONYMOUS)
+
+
+@pytest.mark.parametrize("name", ["member", "email", "kind", "subject", "claims", "google_account", "added"])
+def test_a_principal_is_read_only(name: str) -> None:
+    caller = principal()
+
+    with pytest.raises(AttributeError, match=name):
+        setattr(caller, name, "user:root@example.com")
+    with pytest.raises(AttributeError, match=name):
+        delattr(caller, name)
+    assert MEMBER == caller.member
+
+
+def test_the_claims_of_a_verified_principal_are_read_only_at_every_depth(world: World) -> None:
+    signed = world.token(google={"compute_engine": {"license_id": ["1", {"x": 1}]}})
+
+    found: Any = world.verifier().verify(signed).claims
+
+    changes: tuple[Callable[[], Any], ...] = (
+        lambda: found.__setitem__("email", "x"),
+        lambda: found["google"].__setitem__("x", 1),
+        lambda: found["google"]["compute_engine"]["license_id"].append("2"),
+        lambda: found["google"]["compute_engine"]["license_id"][1].__setitem__("x", 2),
+    )
+    for change in changes:
+        with pytest.raises((TypeError, AttributeError)):
+            change()
+    assert ("1", {"x": 1}) == found["google"]["compute_engine"]["license_id"]
+
+
+def test_principals_are_compared_by_who_they_are() -> None:
+    assert principal() == principal(exp=1, aud="other")
+    assert hash(principal()) == hash(principal(exp=1, aud="other"))
+    assert principal() != principal(sub="1")
+    assert principal() != principal(email_verified=False)
+    assert principal() == principal(iss="accounts.google.com")
+    own = Issuer(name="own", spellings=("https://issuer.example",), key_url="https://issuer.example/jwks")
+    assert principal() != principal(own)
+    assert principal() != MEMBER
+
+
+def test_an_address_makes_no_member_where_google_does_not_vouch_for_the_account() -> None:
+    own = Issuer(name="own", spellings=("https://issuer.example",), key_url="https://issuer.example/jwks")
+
+    caller = principal(own)
+
+    assert (None, CALLER) == (caller.member, caller.email)
+    assert PrincipalKind.ACCOUNT == caller.kind
+
+
+def test_a_repr_shows_who_it_is_and_no_other_claim() -> None:
+    assert f"Principal({MEMBER})" == repr(principal(name="hidden"))
+
+
+@given(st.text(max_size=30), st.sampled_from(["@x.iam.gserviceaccount.com", "@example.com", ""]))
+@settings(deadline=None, max_examples=200)
+def test_only_what_ends_in_the_domain_is_ever_a_service_account(start: str, end: str) -> None:
+    caller = principal(email=start + end)
+
+    expected = (start + end).isascii() and (start + end).lower().endswith(".gserviceaccount.com")
+    tail = (start + end).endswith(".gserviceaccount.com")
+    assert (expected or tail) == (PrincipalKind.SERVICE_ACCOUNT == caller.kind)
