@@ -24,8 +24,9 @@ from doorward.errors import (
     SignatureError,
     TokenError,
 )
-from doorward.keys.cache import KeyCache, KeyState
+from doorward.keys.cache import KeyCache
 from doorward.keys.fetch import HttpxFetch
+from doorward.keys.state import KeyState
 from doorward.policy.iam import Decision, InvokerPolicy
 from doorward.tokens.issuers import GOOGLE, Issuer
 from doorward.tokens.principal import Principal, PrincipalKind

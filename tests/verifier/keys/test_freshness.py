@@ -272,9 +272,9 @@ def test_what_is_not_a_date_is_none(text: str | None) -> None:
         ("max-age=600, stale-if-error=x", DAY),
         ("max-age=600, stale-if-error", DAY),
         ("max-age=600, stale-if-error=300, stale-if-error=0", 300.0),
-        ("max-age=600, must-revalidate", 0.0),
-        ("max-age=600, Must-Revalidate", 0.0),
-        ("max-age=600, must-revalidate, stale-if-error=300", 0.0),
+        ("max-age=600, stale-if-error=300, stale-while-revalidate=600", 600.0),
+        ("max-age=600, stale-if-error=300, stale-while-revalidate=60", 300.0),
+        ("max-age=600, must-revalidate", DAY),
         ("max-age=600, proxy-revalidate", DAY),
         ("max-age=600, stale-while-revalidate=5", DAY),
         ("no-store", DAY),
@@ -282,6 +282,16 @@ def test_what_is_not_a_date_is_none(text: str | None) -> None:
 )
 def test_the_endpoint_can_only_shorten_how_long_stale_keys_serve(cache_control: str, expected: float) -> None:
     assert expected == stale(cache_control)
+
+
+@pytest.mark.parametrize(
+    "cache_control",
+    ["max-age=600, must-revalidate", "Must-Revalidate, max-age=600", "must-revalidate, stale-if-error=300"],
+)
+def test_must_revalidate_forbids_stale_keys_to_who_obeys_it(cache_control: str) -> None:
+    found = freshness_of({"cache-control": cache_control}, NOW, DAY, obey_must_revalidate=True)
+
+    assert found.soft == found.hard
 
 
 def test_who_forbids_stale_keys_gets_none() -> None:
@@ -298,12 +308,12 @@ def test_who_forbids_stale_keys_gets_none() -> None:
                 "date": at(0),
                 "age": "1204",
             },
-            Freshness(18_000.0, 18_000.0),
+            Freshness(18_000.0, 18_000.0 + DAY),
         ),
         ({"cache-control": "public, max-age=3000"}, Freshness(3000.0, 3000.0 + DAY)),
         (
             {"cache-control": "max-age=18671, must-revalidate, no-transform", "age": "18671"},
-            Freshness(60.0, 60.0),
+            Freshness(60.0, 60.0 + DAY),
         ),
         (
             {
@@ -311,7 +321,7 @@ def test_who_forbids_stale_keys_gets_none() -> None:
                 "expires": "Mon, 01 Jan 1990 00:00:00 GMT",
                 "pragma": "no-cache",
             },
-            Freshness(60.0, 60.0),
+            Freshness(60.0, 60.0 + DAY),
         ),
         ({"cache-control": "private, max-age=0", "expires": "-1"}, Freshness(60.0, 60.0 + DAY)),
     ],

@@ -31,7 +31,7 @@ import doorward
 from conftest import World
 from doorward import GOOGLE, ConfigurationError, Principal, PrincipalKind, RefusedError, TokenError, Verifier
 from doorward.errors import Reason
-from doorward.keys.jwk import ALGORITHMS
+from doorward.keys.key import ALGORITHMS
 from support.tokens import AUDIENCE, CALLER, SigningKey, b64, claims, header, jwks, signed
 
 Encoding, PublicFormat = serialization.Encoding, serialization.PublicFormat

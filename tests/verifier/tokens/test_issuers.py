@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from doorward import GOOGLE, ConfigurationError, Issuer, Verifier
-from doorward.keys.jwk import ALGORITHMS
+from doorward.keys.key import ALGORITHMS
 from doorward.tokens.issuers import EMULATOR_VARIABLE, in_environment
 from support.tokens import AUDIENCE
 

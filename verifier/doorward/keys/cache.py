@@ -1,91 +1,38 @@
-"""The key cache: keeps the key set of one endpoint at hand, and asks that endpoint as rarely as it can.
+"""The key cache: keeps the keys of one endpoint at hand, and asks that endpoint as rarely as it can.
 
-Readers take no lock: they read one reference to an immutable snapshot. A lock guards only the decision
-whether to ask the endpoint, never the asking itself, which happens in a `Flight`. A fetch that fails changes
-nothing but when the next may begin; keys go only by a good answer that no longer holds them, or by age.
+Readers take no lock: they read one reference to an immutable `Holding`. A lock guards only the decision
+whether to ask the endpoint, never the asking itself, which happens in a `Flight` of its own. A fetch that
+fails changes nothing but when the next may begin; keys go only by a good answer that no longer holds them, or
+by age.
 """
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import itertools
 import os
 import random
-import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 from doorward.errors import ConfigurationError, FetchError, KeysUnavailableError, Reason, SignatureError, clip
-from doorward.keys.budget import Backoff, NegativeSet, TokenBucket
-from doorward.keys.fetch import Answer, Fetch, HttpxFetch, check_key_url
+from doorward.keys.budget import NegativeSet, TokenBucket
+from doorward.keys.events import Listener, StaleUsed, UnknownKid, log_event
+from doorward.keys.fetch import Fetch, HttpxFetch, check_key_url
 from doorward.keys.flight import Flight
-from doorward.keys.freshness import Validators, freshness_of, validators_of
-from doorward.keys.jwk import ALGORITHMS, KeySet, VerificationKey, parse_key_set
+from doorward.keys.freshness import Freshness, Validators
+from doorward.keys.key import ALGORITHMS, VerificationKey
+from doorward.keys.keyset import parse_key_set
+from doorward.keys.snapshot import SnapshotFile
+from doorward.keys.state import NOTHING, Holding, KeyState
+from doorward.keys.updater import Updater
 
-__all__ = ["KeyCache", "KeyState"]
+__all__ = ["KeyCache"]
 
-_log = logging.getLogger("doorward.keys")
-
-_DAY: Final = 86_400.0
-_NEVER: Final = float("-inf")
-
-
-class KeyState(StrEnum):
-    """What a key cache can do now."""
-
-    EMPTY = "empty"
-    FRESH = "fresh"
-    AGEING = "ageing"
-    STALE = "stale"
-    DEAD = "dead"
-
-
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
-    """One good answer, and until when it is what. Ages are seconds since it arrived."""
-
-    generation: int
-    key_set: KeySet
-    keys: Mapping[str, VerificationKey]
-    arrived: float  # monotonic
-    arrived_wall: float
-    ahead: float
-    soft: float
-    hard: float
-    validators: Validators
-    # Until both, no reader has to think: the snapshot is FRESH.
-    calm: float
-    calm_wall: float
-
-    def age(self, now: float, wall: float) -> float:
-        """The larger of what both clocks say: monotonic time may stand still while an instance is frozen."""
-        return max(now - self.arrived, wall - self.arrived_wall)
-
-    def state(self, age: float) -> KeyState:
-        if age >= self.hard:
-            return KeyState.DEAD
-        if age >= self.soft:
-            return KeyState.STALE
-        return KeyState.AGEING if age >= self.ahead else KeyState.FRESH
-
-
-_NOTHING: Final = _Snapshot(
-    0,
-    KeySet(MappingProxyType({})),
-    MappingProxyType({}),
-    _NEVER,
-    _NEVER,
-    0,
-    0,
-    0,
-    Validators(),
-    _NEVER,
-    _NEVER,
-)
+_ABSENT_KIDS: Final = 1024
+_ABSENT_FOR: Final = 60.0
 
 
 class KeyCache:
@@ -97,10 +44,14 @@ class KeyCache:
         algorithms: tuple[str, ...] = ("RS256",),
         *,
         fetch: Fetch | None = None,
-        max_stale: float = _DAY,
+        max_stale: float = 86_400.0,
+        obey_must_revalidate: bool = False,
         miss_interval: float = 10.0,
         miss_burst: int = 3,
         patience: float = 10.0,
+        miss_patience: float = 3.0,
+        snapshot: str | os.PathLike[str] | None = None,
+        listener: Listener = log_event,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -113,9 +64,14 @@ class KeyCache:
             fetch: How to ask; over httpx by default.
             max_stale: Seconds past their freshness for which keys still serve while the endpoint is away; 0
                 forbids it.
+            obey_must_revalidate: Whether ``must-revalidate`` in an answer forbids that too. Off by default:
+                an endpoint that sends it to every cache would take its users down with it.
             miss_interval: Seconds in which one more fetch for an unknown key id becomes available.
             miss_burst: How many of those may be made at once.
-            patience: Seconds that a request waits for a fetch at most.
+            patience: Seconds that a request waits for a fetch at most, while there are no usable keys.
+            miss_patience: The same for an unknown key id, while there are.
+            snapshot: A file in which the last good answer is kept, for the next start.
+            listener: Is told what happens, from whichever thread it happens in; logs by default.
             clock: Wall clock, in seconds since the epoch.
             monotonic: Monotonic clock, in seconds.
             rng: Source of the jitter.
@@ -123,30 +79,39 @@ class KeyCache:
         Raises:
             ConfigurationError: If the URL or an algorithm is not acceptable, or a bound is out of range.
         """
-        if not algorithms or not set(algorithms) <= ALGORITHMS.keys():
+        if isinstance(algorithms, str) or not algorithms or not set(algorithms) <= ALGORITHMS.keys():
             raise ConfigurationError(
-                f"algorithms must be some of {', '.join(ALGORITHMS)}; got {algorithms!r}"
+                f"algorithms must be a tuple out of {', '.join(ALGORITHMS)}; got {algorithms!r}"
             )
-        if max_stale < 0 or miss_interval <= 0 or miss_burst < 1 or patience <= 0:
+        if max_stale < 0 or miss_burst < 1 or min(miss_interval, patience, miss_patience) <= 0:
             raise ConfigurationError(
-                "max_stale must be at least 0, miss_burst at least 1, miss_interval and patience positive"
+                "max_stale must be at least 0, miss_burst at least 1, and miss_interval, patience and "
+                "miss_patience positive (seconds)"
             )
         self.url: Final = check_key_url(url)
         self.algorithms: Final = algorithms
-        self._fetch: Final = fetch if fetch is not None else HttpxFetch()
         self._max_stale: Final = max_stale
         self._patience: Final = patience
+        self._miss_patience: Final = miss_patience
         self._clock: Final = clock
         self._monotonic: Final = monotonic
-        self._random: Final = rng if rng is not None else random.Random()  # noqa: S311 - jitter, not a secret
-        self._snapshot = _NOTHING
-        self._lock = threading.Lock()
-        self._flight: Flight | None = None
-        self._landed_began = _NEVER
-        self._landed_error: FetchError | None = None
-        self._backoff: Final = Backoff(1.0, 300.0, self._random)
         self._misses: Final = TokenBucket(miss_interval, miss_burst)
-        self._absent: Final = NegativeSet(1024, 60.0)
+        self._absent: Final = NegativeSet(_ABSENT_KIDS, _ABSENT_FOR)
+        self._absent_from = 0
+        self._stale_uses: Final = itertools.count(1)
+        self._stale_used = 0
+        self._updater: Final = Updater(
+            self.url,
+            algorithms,
+            fetch=fetch if fetch is not None else HttpxFetch(),
+            max_stale=max_stale,
+            obey_must_revalidate=obey_must_revalidate,
+            file=None if snapshot is None else SnapshotFile(snapshot),
+            listener=listener,
+            clock=clock,
+            monotonic=monotonic,
+            rng=rng if rng is not None else random.Random(),  # noqa: S311 - jitter, no secret
+        )
         _caches.add(self)
 
     # What it is now.
@@ -154,37 +119,66 @@ class KeyCache:
     @property
     def state(self) -> KeyState:
         """What the cache can do now."""
-        snapshot = self._snapshot
-        if snapshot is _NOTHING:
-            return KeyState.EMPTY
-        return snapshot.state(snapshot.age(self._monotonic(), self._clock()))
+        return self._updater.holding.state(self._monotonic(), self._clock())
 
     @property
     def age(self) -> float | None:
         """Seconds since the endpoint last confirmed the keys; None if it never did."""
-        snapshot = self._snapshot
-        return None if snapshot is _NOTHING else snapshot.age(self._monotonic(), self._clock())
+        holding = self._updater.holding
+        return None if holding is NOTHING else holding.age(self._monotonic(), self._clock())
 
     @property
     def generation(self) -> int:
         """Counts the key sets seen; moves only when what is published changes."""
-        return self._snapshot.generation
+        return self._updater.holding.generation
+
+    @property
+    def ready(self) -> bool:
+        """Whether tokens can be verified now: for a readiness probe."""
+        return self.state not in (KeyState.EMPTY, KeyState.DEAD)
 
     @property
     def refreshing(self) -> bool:
         """Whether a fetch is on its way."""
-        return self._flight is not None
+        return self._updater.flight(self._monotonic()) is not None
 
     @property
     def cooling_down(self) -> bool:
         """Whether a failed fetch keeps the next one waiting."""
-        return self._backoff.left(self._monotonic()) > 0
+        return self._updater.backoff.left(self._monotonic()) > 0
+
+    def health(self) -> dict[str, object]:
+        """Give all of it as plain data, for a health page.
+
+        Returns:
+            ``url``, ``state``, ``ready``, ``age``, ``fresh_for`` and ``usable_for`` (seconds; None while
+            nothing is held), ``generation``, ``kids``, ``refreshing``, ``retry_in`` (seconds), ``failures``
+            (in a row), ``last_error``, ``stale_uses`` and ``fetches`` (counts by outcome).
+        """
+        holding, now, wall = self._updater.holding, self._monotonic(), self._clock()
+        age = None if holding is NOTHING else holding.age(now, wall)
+        return {
+            "url": self.url,
+            "state": str(holding.state(now, wall)),
+            "ready": self.ready,
+            "age": age,
+            "fresh_for": None if age is None else max(0.0, holding.soft - age),
+            "usable_for": None if age is None else max(0.0, holding.hard - age),
+            "generation": holding.generation,
+            "kids": sorted(holding.keys),
+            "refreshing": self.refreshing,
+            "retry_in": self._updater.backoff.left(now),
+            "failures": self._updater.backoff.failures,
+            "last_error": None if self._updater.landed_error is None else str(self._updater.landed_error),
+            "stale_uses": self._stale_used,
+            "fetches": dict(self._updater.fetches),
+        }
 
     def __repr__(self) -> str:
         """Show the endpoint and the state."""
         return f"KeyCache({self.url!r}, state={self.state.value})"
 
-    # Reading. These never wait.
+    # Reading. This never waits.
 
     def keys(self, wall: float) -> Mapping[str, VerificationKey] | None:
         """Give the keys that may be used now, and see to it that they stay fresh.
@@ -195,31 +189,33 @@ class KeyCache:
         Returns:
             The usable keys by key id; None if there are none that may be used.
         """
-        snapshot = self._snapshot
-        if wall < snapshot.calm_wall and self._monotonic() < snapshot.calm:
-            return snapshot.keys
-        return self._attend(snapshot, wall)
+        holding = self._updater.holding
+        if wall < holding.calm_wall and self._monotonic() < holding.calm:
+            return holding.keys
+        return self._attend(holding, wall)
 
-    def _attend(self, snapshot: _Snapshot, wall: float) -> Mapping[str, VerificationKey] | None:
+    def _attend(self, holding: Holding, wall: float) -> Mapping[str, VerificationKey] | None:
         """Refresh ahead, on use: timers do not run between the requests of a throttled instance."""
         now = self._monotonic()
-        if snapshot is not _NOTHING and snapshot.state(snapshot.age(now, wall)) is not KeyState.FRESH:
-            self._refresh_unless_busy(now)
-        return self._usable(snapshot, now, wall)
-
-    def _refresh_unless_busy(self, now: float) -> None:
-        if self._flight is None and not self._backoff.left(now):
-            with self._lock:
-                if self._flight is None and not self._backoff.left(now):
-                    self._depart("refresh", now)
-
-    @staticmethod
-    def _usable(snapshot: _Snapshot, now: float, wall: float) -> Mapping[str, VerificationKey] | None:
-        if snapshot is _NOTHING or snapshot.state(snapshot.age(now, wall)) is KeyState.DEAD:
+        state = holding.state(now, wall)
+        self._updater.notice(state)
+        if state is KeyState.EMPTY:
             return None
-        return snapshot.keys
+        if (
+            state is not KeyState.FRESH
+            and not self._updater.backoff.left(now)
+            and not self._updater.flight(now)
+        ):
+            # No thread to be had is one more failed fetch: it must not reach a reader whose key is at hand.
+            with contextlib.suppress(KeysUnavailableError), self._updater.lock:
+                if not self._updater.flight(now) and not self._updater.backoff.left(now):
+                    self._updater.depart("refresh", now)
+        if state is KeyState.STALE:
+            self._stale_used = next(self._stale_uses)
+            self._updater.tell(StaleUsed(self.url, holding.age(now, wall)))
+        return None if state is KeyState.DEAD else holding.keys
 
-    # Looking for one key. These may wait for a fetch.
+    # Looking for one key. This may wait for a fetch.
 
     def get(self, kid: str) -> VerificationKey:
         """Give the key with that id, asking the endpoint if it has to.
@@ -237,7 +233,8 @@ class KeyCache:
         """
         since = self._monotonic()
         while isinstance(found := self._seek(kid, since), Flight):
-            self._arrived_in_time(found.wait(self._patience))
+            limit = self._wait_limit()
+            self._check_landed(found.wait(limit), limit)
         return found
 
     async def aget(self, kid: str) -> VerificationKey:
@@ -255,12 +252,16 @@ class KeyCache:
         """
         since = self._monotonic()
         while isinstance(found := self._seek(kid, since), Flight):
-            self._arrived_in_time(await found.wait_async(self._patience))
+            limit = self._wait_limit()
+            self._check_landed(await found.wait_async(limit), limit)
         return found
 
-    def _arrived_in_time(self, landed: bool) -> None:  # noqa: FBT001 - the answer of the wait, passed straight on
+    def _wait_limit(self) -> float:
+        return self._miss_patience if self.ready else self._patience
+
+    def _check_landed(self, landed: bool, limit: float) -> None:  # noqa: FBT001 - the answer of the wait, passed on
         if not landed:
-            raise KeysUnavailableError(f"the key endpoint did not answer within {self._patience:g} s")
+            raise KeysUnavailableError(f"the key endpoint {self.url} did not answer within {limit:g} s")
 
     def _seek(self, kid: str, since: float) -> VerificationKey | Flight:
         """Find the key, or the flight to wait for before looking again; or know that there is neither.
@@ -271,110 +272,36 @@ class KeyCache:
         keys = self.keys(self._clock())
         if keys is not None and kid in keys:
             return keys[kid]
-        with self._lock:
-            now = self._monotonic()
-            if self._flight is not None:
-                return self._flight
+        with self._updater.lock:
+            now, wall = self._monotonic(), self._clock()
+            if (flight := self._updater.flight(now)) is not None:
+                return flight
             # Once more: a flight may have landed between the look and the lock.
-            keys = self._usable(self._snapshot, now, self._clock())
-            if keys is not None and kid in keys:
-                return keys[kid]
-            asked = self._landed_began >= since
-            if (asked and self._landed_error is not None) or (not asked and self._backoff.left(now)):
-                raise self._unavailable(now)
-            if keys is None:
-                return self._depart("cold", now)
+            holding = self._updater.holding
+            usable = holding.state(now, wall) not in (KeyState.EMPTY, KeyState.DEAD)
+            if usable and kid in holding.keys:
+                return holding.keys[kid]
+            if self._absent_from != holding.generation:
+                self._absent.clear()  # something else is published now: what was absent may be there
+                self._absent_from = holding.generation
+            asked = self._updater.asked_since(since)
+            if (asked and self._updater.landed_error is not None) or (
+                not asked and self._updater.backoff.left(now)
+            ):
+                raise self._updater.unavailable(now)
+            if not usable:
+                return self._updater.depart("cold", now)
             if asked:
                 self._absent.add(kid, now)
-                raise _unknown(kid, "the issuer does not publish it")
-            if self._absent.holds(kid, now):
-                raise _unknown(kid, "the issuer did not publish it a moment ago")
-            if not self._misses.take(now):
-                raise _unknown(kid, "and too many unknown key ids came to ask again so soon")
-            return self._depart("unknown_kid", now)
-
-    def _unavailable(self, now: float) -> KeysUnavailableError:
-        cause = f": {self._landed_error}" if self._landed_error else ""
-        return KeysUnavailableError(
-            f"the keys of {self.url} are not to be had{cause}", self._backoff.left(now) or 1.0
-        )
-
-    # Fetching.
-
-    def _depart(self, trigger: str, now: float) -> Flight:
-        """Start the one flight; the caller holds the lock."""
-        flight = Flight(now, trigger)
-        self._flight = flight
-        try:
-            flight.depart(self._run)
-        except BaseException:
-            self._flight = None
-            raise
-        return flight
-
-    def _run(self, flight: Flight) -> None:
-        """Fetch and record, in the flight's thread."""
-        before = self._snapshot
-        headers = before.validators.headers()
-        if flight.trigger != "refresh":
-            # A cache between here and the endpoint may not know of the new key either.
-            headers["cache-control"] = "no-cache"
-        error: FetchError | None = None
-        after = before
-        try:
-            after = self._digest(before, self._fetch(self.url, headers))
-        except FetchError as failure:
-            error = failure
-        except Exception as failure:  # noqa: BLE001 - a Fetch of the user's own may raise anything; the door stays a door
-            _log.exception("the fetch of %s raised what is not a FetchError", self.url)
-            error = FetchError("content", type(failure).__name__)
-        with self._lock:
-            if self._flight is not flight:
-                return  # given up, or the process has forked meanwhile
-            self._flight = None
-            self._landed_began, self._landed_error = flight.began, error
-            now = self._monotonic()
-            if error is None:
-                self._backoff.succeeded()
-                if after.generation != before.generation:
-                    self._absent.clear()
-                self._snapshot = after
+                outcome, why = "absent", "the issuer does not publish it"
+            elif self._absent.holds(kid, now):
+                outcome, why = "remembered", "the issuer did not publish it a moment ago"
+            elif self._misses.take(now):
+                return self._updater.depart("unknown_kid", now)
             else:
-                self._backoff.failed(now, error.retry_after)
-        if error is not None:
-            _log.warning("no keys from %s, the old ones stay: %s", self.url, error)
-        elif after.generation != before.generation:
-            _log.info("keys of %s: %s", self.url, ", ".join(sorted(after.keys)))
-            for refused in after.key_set.refused:
-                _log.warning("a key of %s is not used (kid %s): %s", self.url, clip(refused.kid), refused.why)
-
-    def _digest(self, before: _Snapshot, answer: Answer) -> _Snapshot:
-        """Make the next snapshot of an answer."""
-        now, wall = self._monotonic(), self._clock()
-        fresh = freshness_of(answer.headers, wall, self._max_stale)
-        # A fleet that started together should not come back together.
-        margin = min(0.1 * fresh.soft, 300.0) * self._random.uniform(0.9, 1.1)
-        ahead = fresh.soft - margin
-        times = replace(
-            before,
-            arrived=now,
-            arrived_wall=wall,
-            ahead=ahead,
-            soft=fresh.soft,
-            hard=fresh.hard,
-            calm=now + ahead,
-            calm_wall=wall + ahead,
-        )
-        if answer.body is None:
-            if before is _NOTHING:
-                raise FetchError("status", "answered with 304 to an unconditional request")
-            return times
-        key_set = parse_key_set(answer.body, self.algorithms).keeping(before.key_set)
-        generation = before.generation + (key_set is not before.key_set)
-        validators = validators_of(answer.headers)
-        return replace(
-            times, generation=generation, key_set=key_set, keys=key_set.keys, validators=validators
-        )
+                outcome, why = "no_budget", "and too many unknown key ids came to ask again so soon"
+        self._updater.tell(UnknownKid(self.url, outcome))
+        raise SignatureError(Reason.UNKNOWN_KEY, f"no key with the id {clip(kid)}: {why}")
 
     # For the application that owns it.
 
@@ -385,8 +312,8 @@ class KeyCache:
             KeysUnavailableError: If the endpoint gave none.
         """
         since = self._monotonic()
-        while (flight := self._seek_any(since)) is not None:
-            self._arrived_in_time(flight.wait(self._patience))
+        while (flight := self._seek_any(since, "cold")) is not None:
+            self._check_landed(flight.wait(self._patience), self._patience)
 
     async def awarm(self) -> None:
         """Do as `warm` does, without blocking the event loop.
@@ -395,28 +322,70 @@ class KeyCache:
             KeysUnavailableError: As `warm`.
         """
         since = self._monotonic()
-        while (flight := self._seek_any(since)) is not None:
-            self._arrived_in_time(await flight.wait_async(self._patience))
+        while (flight := self._seek_any(since, "cold")) is not None:
+            self._check_landed(await flight.wait_async(self._patience), self._patience)
 
-    def _seek_any(self, since: float) -> Flight | None:
-        with self._lock:
+    def refresh(self) -> None:
+        """Ask the endpoint now, whatever the state and the backoff, and wait for its answer.
+
+        Raises:
+            KeysUnavailableError: If the fetch failed; what was held stays, with its age.
+        """
+        since = self._monotonic()
+        while (flight := self._seek_any(since, "asked")) is not None:
+            self._check_landed(flight.wait(self._patience), self._patience)
+
+    async def arefresh(self) -> None:
+        """Do as `refresh` does, without blocking the event loop.
+
+        Raises:
+            KeysUnavailableError: As `refresh`.
+        """
+        since = self._monotonic()
+        while (flight := self._seek_any(since, "asked")) is not None:
+            self._check_landed(await flight.wait_async(self._patience), self._patience)
+
+    def _seek_any(self, since: float, trigger: str) -> Flight | None:
+        """Find the flight to wait for; None once there is what was wanted."""
+        with self._updater.lock:
             now = self._monotonic()
-            if self._usable(self._snapshot, now, self._clock()) is not None:
+            if trigger == "cold" and self.ready:
                 return None
-            if self._flight is not None:
-                return self._flight
-            if self._landed_began >= since or self._backoff.left(now):
-                raise self._unavailable(now)
-            return self._depart("cold", now)
+            if (flight := self._updater.flight(now)) is not None:
+                return flight
+            if self._updater.asked_since(since):
+                if self._updater.landed_error is not None:
+                    raise self._updater.unavailable(now)
+                return None
+            if trigger == "cold" and self._updater.backoff.left(now):
+                raise self._updater.unavailable(now)
+            return self._updater.depart(trigger, now)
 
-    def _after_fork(self) -> None:
-        """In a forked child: the keys stay, the flight and whoever held the lock do not exist here."""
-        self._lock = threading.Lock()
-        self._flight = None
+    def seed(self, body: bytes) -> None:
+        """Take keys that were shipped with the application, for a start while the endpoint is away.
 
+        They count as stale from the first moment on: they are used, for `max_stale` at most, while the
+        endpoint is asked for better ones. Where keys are held already, nothing happens. A key that was
+        revoked after the seed was made is believed until the first answer comes: ship a recent one.
 
-def _unknown(kid: str, why: str) -> SignatureError:
-    return SignatureError(Reason.UNKNOWN_KEY, f"no key with the id {clip(kid)}: {why}")
+        Args:
+            body: A key set, in any form that the endpoint may publish it in.
+
+        Raises:
+            ConfigurationError: If it is not a usable key set, or `max_stale` forbids stale keys.
+        """
+        if not self._max_stale:
+            raise ConfigurationError(
+                "max_stale=0 forbids stale keys, and seeded keys are stale: raise it, or do not seed"
+            )
+        try:
+            key_set = parse_key_set(body, self.algorithms, self._clock())
+        except FetchError as error:
+            raise ConfigurationError(f"the seed is not a usable key set: {error.message}") from error
+        with self._updater.lock:
+            if self._updater.holding is NOTHING:
+                fresh = Freshness(0.0, self._max_stale)
+                self._updater.replace(key_set, fresh, Validators(), self._monotonic(), self._clock())
 
 
 _caches: Final[weakref.WeakSet[KeyCache]] = weakref.WeakSet()
@@ -424,7 +393,7 @@ _caches: Final[weakref.WeakSet[KeyCache]] = weakref.WeakSet()
 
 def _forget_flights() -> None:
     for cache in list(_caches):
-        cache._after_fork()  # noqa: SLF001 - the same module
+        cache._updater.after_fork()  # noqa: SLF001 - the same module
 
 
 if hasattr(os, "register_at_fork"):

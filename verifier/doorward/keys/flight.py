@@ -39,11 +39,14 @@ class Flight:
         # From here on no waiter's cancellation can reach the future: it runs, whoever waits.
         self._done.set_running_or_notify_cancel()
 
-    def depart(self, work: Callable[[Flight], None]) -> None:
+    def depart(self, work: Callable[[Flight], None]) -> bool:
         """Run the work in a thread of its own, and wake every waiter when it ends, however it ends.
 
         Args:
-            work: Fetches and records the outcome; what it raises is for the waiters.
+            work: Fetches and records the outcome.
+
+        Returns:
+            False if no thread is to be had, as in an interpreter that is ending.
         """
 
         def run() -> None:
@@ -56,9 +59,10 @@ class Flight:
 
         try:
             threading.Thread(target=run, name="doorward-keys", daemon=True).start()
-        except RuntimeError as error:  # no thread to be had, or the interpreter is going down
-            self._done.set_exception(error)
-            raise
+        except RuntimeError:
+            self._done.set_result(None)
+            return False
+        return True
 
     @property
     def landed(self) -> bool:

@@ -64,6 +64,14 @@ class Validators:
     etag: str | None = None
     last_modified: str | None = None
 
+    def over(self, older: Validators) -> Validators:
+        """Give these, and where one is missing the older one.
+
+        Args:
+            older: What was held before a 304, which need not repeat it (RFC 9111, section 4.3.4).
+        """
+        return Validators(self.etag or older.etag, self.last_modified or older.last_modified)
+
     def headers(self) -> dict[str, str]:
         """Give the conditional request headers; none where the endpoint sent no validator."""
         pairs = (("if-none-match", self.etag), ("if-modified-since", self.last_modified))
@@ -127,15 +135,18 @@ def _age(headers: Mapping[str, str], now: float) -> float:
     return max(counted, apparent)
 
 
-def freshness_of(headers: Mapping[str, str], now: float, max_stale: float) -> Freshness:
+def freshness_of(
+    headers: Mapping[str, str], now: float, max_stale: float, *, obey_must_revalidate: bool = False
+) -> Freshness:
     """Say how long an answer may be used.
 
     Args:
         headers: The answer's headers, names in lower case.
         now: When it arrived, in seconds since the epoch.
         max_stale: Seconds past its freshness for which it may serve while the endpoint is away. What the
-            endpoint says itself (``stale-if-error``, ``must-revalidate``; RFC 5861, section 4) can only
+            endpoint says of that itself (``stale-if-error``, ``stale-while-revalidate``; RFC 5861) can only
             shorten it.
+        obey_must_revalidate: Whether ``must-revalidate`` (RFC 9111, section 5.2.2.2) shortens it to nothing.
 
     Returns:
         Both ages, with ``soft`` between `SHORTEST_SOFT` and `LONGEST_SOFT`.
@@ -145,10 +156,11 @@ def freshness_of(headers: Mapping[str, str], now: float, max_stale: float) -> Fr
     soft = DEFAULT_SOFT if lifetime is None else lifetime - _age(headers, now)
     soft = min(max(soft, SHORTEST_SOFT), LONGEST_SOFT)
     stale = max_stale
-    if "must-revalidate" in directives:
+    if obey_must_revalidate and "must-revalidate" in directives:
         stale = 0.0
-    elif (allowed := _seconds(directives.get("stale-if-error"))) is not None:
-        stale = min(stale, allowed)
+    elif (on_error := _seconds(directives.get("stale-if-error"))) is not None:
+        # Both allow the use of a stale answer while a new one is being asked for; the longer one counts.
+        stale = min(stale, max(on_error, _seconds(directives.get("stale-while-revalidate")) or 0.0))
     return Freshness(soft, soft + stale)
 
 

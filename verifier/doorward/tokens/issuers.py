@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from doorward.errors import ConfigurationError
 from doorward.keys.fetch import check_key_url, is_loopback
-from doorward.keys.jwk import ALGORITHMS
+from doorward.keys.key import ALGORITHMS
 
 __all__ = ["EMULATOR_VARIABLE", "GOOGLE", "Issuer", "in_environment"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from doorward.keys.cache import KeyCache
-    from doorward.keys.jwk import VerificationKey
+    from doorward.keys.key import VerificationKey
     from doorward.tokens.principal import Principal
 
 __all__ = ["Memo", "Verified", "digest_of"]

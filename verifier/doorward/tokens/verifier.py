@@ -9,7 +9,7 @@ from typing import Final
 
 from doorward.errors import ClaimError, ConfigurationError, MalformedTokenError, Reason, SignatureError, clip
 from doorward.keys.cache import KeyCache
-from doorward.keys.jwk import VerificationKey
+from doorward.keys.key import VerificationKey
 from doorward.tokens import jws
 from doorward.tokens.claims import check_claims
 from doorward.tokens.issuers import GOOGLE, Issuer, in_environment

@@ -1,4 +1,4 @@
-"""JSON Web Keys, read with suspicion."""
+"""Key sets of JSON Web Keys, read with suspicion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.errors import FetchError
-from doorward.keys.jwk import ALGORITHMS, KeySet, RefusedKey, VerificationKey, parse_key_set
+from doorward.keys import keyset
+from doorward.keys.key import ALGORITHMS, VerificationKey
+from doorward.keys.keyset import KeySet, RefusedKey
 from support.tokens import SigningKey, b64, jwks, number, rsa_key
 
 RS: tuple[str, ...] = ("RS256",)
@@ -26,6 +28,11 @@ GOOD = SigningKey("good")
 OTHER = SigningKey("other")
 CURVE = SigningKey("curve", "ES256")
 INPUT = b"eyJhbGciOiJSUzI1NiJ9.e30"
+NOW = 1_790_000_000.0
+
+
+def parse_key_set(body: bytes, algorithms: tuple[str, ...]) -> KeySet:
+    return keyset.parse_key_set(body, algorithms, NOW)
 
 
 def whole_refusal(body: bytes, algorithms: tuple[str, ...] = RS) -> str:
@@ -180,38 +187,30 @@ def test_a_set_with_a_member_twice_is_refused_whole(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "document",
-    [
-        {},
-        {"keys": None},
-        {"keys": {}},
-        {"keys": {"good": GOOD.jwk()}},
-        {"keys": "RSA"},
-        {"keys": [GOOD.jwk(), None]},
-        {"keys": [GOOD.jwk(), "RSA"]},
-        {"keys": [[GOOD.jwk()]]},
-        {"Keys": [GOOD.jwk()]},
-        GOOD.jwk(),
-        {"good": "-----BEGIN CERTIFICATE-----"},
-    ],
-    ids=[
-        "none",
-        "null",
-        "object",
-        "by-kid",
-        "string",
-        "null-key",
-        "string-key",
-        "nested",
-        "case",
-        "jwk",
-        "pem",
-    ],
+    "keys",
+    [None, {}, {"good": GOOD.jwk()}, "RSA", [GOOD.jwk(), None], [GOOD.jwk(), "RSA"], [[GOOD.jwk()]]],
+    ids=["null", "object", "by-kid", "string", "null-key", "string-key", "nested"],
 )
-def test_a_set_without_an_array_of_objects_is_refused_whole(document: object) -> None:
-    assert "the key set has no array 'keys' of objects (RFC 7517, section 5)" == whole_refusal(
-        json.dumps(document).encode()
-    )
+def test_keys_that_are_not_an_array_of_objects_are_refused_whole(keys: object) -> None:
+    expected = "'keys' of the key set is not an array of objects (RFC 7517, section 5)"
+
+    assert expected == whole_refusal(json.dumps({"keys": keys}).encode())
+
+
+@pytest.mark.parametrize(
+    ("document", "why_not"),
+    [
+        ({}, "it is empty"),
+        ({"Keys": [GOOD.jwk()]}, "not a text in PEM form"),
+        (GOOD.jwk(), "not a certificate or a public key in PEM form"),
+        ({"good": "-----BEGIN CERTIFICATE-----"}, "not a certificate or a public key in PEM form"),
+    ],
+    ids=["none", "case", "jwk", "pem"],
+)
+def test_an_object_of_neither_form_is_refused_whole(document: object, why_not: str) -> None:
+    expected = f"the key set holds no usable key: {why_not}"
+
+    assert expected == whole_refusal(json.dumps(document).encode())
 
 
 def test_an_empty_set_is_refused() -> None:

@@ -1,0 +1,141 @@
+"""A public key that verifies signatures, and which public keys may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from doorward.errors import clip
+
+__all__ = ["ALGORITHMS", "NO_KEY_ID", "PublicKey", "VerificationKey", "is_key_id", "why_unfit"]
+
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+
+ALGORITHMS: Final = MappingProxyType({"RS256": "RSA", "ES256": "EC"})
+"""The algorithms that exist here, and the key type each needs (RFC 7518, section 3.1).
+
+No ``none`` and no HMAC: what is not in the code cannot be reached by a crafted header.
+"""
+
+_RSA_BITS: Final = range(2048, 8193)  # under it: weak (RFC 7518, section 3.3); over it: a way to burn our CPU
+_RSA_EXPONENT: Final = range(65537, 2**32)  # FIPS 186-5, appendix A.1.1, from below; again our CPU from above
+_KID_LENGTH: Final = 256
+_P256_BYTES: Final = 32
+
+_PKCS1V15: Final = padding.PKCS1v15()
+_SHA256: Final = SHA256()
+_ECDSA_SHA256: Final = ec.ECDSA(_SHA256)
+
+
+def _rs256(key: rsa.RSAPublicKey) -> Callable[[bytes, bytes], None]:
+    verify = key.verify
+
+    def check(signature: bytes, signing_input: bytes) -> None:
+        verify(signature, signing_input, _PKCS1V15, _SHA256)
+
+    return check
+
+
+def _es256(key: ec.EllipticCurvePublicKey) -> Callable[[bytes, bytes], None]:
+    verify = key.verify
+
+    def check(signature: bytes, signing_input: bytes) -> None:
+        # RFC 7518, section 3.4: R and S as 32 bytes each, not the DER that OpenSSL wants.
+        if len(signature) != 2 * _P256_BYTES:
+            raise InvalidSignature
+        r, s = int.from_bytes(signature[:_P256_BYTES]), int.from_bytes(signature[_P256_BYTES:])
+        verify(encode_dss_signature(r, s), signing_input, _ECDSA_SHA256)
+
+    return check
+
+
+class VerificationKey:
+    """A public key bound to one algorithm and one key id.
+
+    Attributes:
+        kid: The key id, as the issuer publishes it.
+        alg: The one algorithm that this key verifies.
+    """
+
+    __slots__ = ("_check", "_identity", "alg", "kid")
+
+    def __init__(self, kid: str, alg: str, key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey) -> None:
+        """Bind a key.
+
+        Args:
+            kid: The key id.
+            alg: ``RS256`` for an RSA key, ``ES256`` for a P-256 key.
+            key: The public key.
+        """
+        self.kid: Final = kid
+        self.alg: Final = alg
+        self._identity: Final = (kid, alg, key.public_numbers())
+        self._check: Final = _rs256(key) if isinstance(key, rsa.RSAPublicKey) else _es256(key)
+
+    def verify(self, signature: bytes, signing_input: bytes) -> bool:
+        """Tell whether this key made that signature.
+
+        Args:
+            signature: The raw signature bytes (RFC 7518, sections 3.3 and 3.4).
+            signing_input: The two first segments with their dot, as ASCII bytes (RFC 7515, section 5.2).
+
+        Returns:
+            True only if the signature holds.
+        """
+        try:
+            self._check(signature, signing_input)
+        except InvalidSignature:
+            return False
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        """Compare key id, algorithm and public numbers."""
+        return self._identity == other._identity if isinstance(other, VerificationKey) else NotImplemented
+
+    def __hash__(self) -> int:
+        """Hash as compared."""
+        return hash(self._identity)
+
+    def __repr__(self) -> str:
+        """Show what it is; a public key holds no secret, but its numbers say nothing to a reader."""
+        return f"VerificationKey(kid={self.kid!r}, alg={self.alg!r})"
+
+
+NO_KEY_ID: Final = f"no key id of 1 to {_KID_LENGTH} characters"
+"""Why a key that `is_key_id` turns down is not used."""
+
+
+def is_key_id(kid: object) -> bool:
+    """Tell whether a key can be found by that id: text of a sensible length.
+
+    Args:
+        kid: What stands in the place of a key id.
+    """
+    return type(kid) is str and 0 < len(kid) <= _KID_LENGTH
+
+
+def why_unfit(key: object, alg: str) -> str | None:
+    """Say why a key must not verify signatures of an algorithm, or nothing if it may.
+
+    Args:
+        key: Any key of ``cryptography``.
+        alg: One of `ALGORITHMS`.
+
+    Returns:
+        A sentence for the log, or None.
+    """
+    if isinstance(key, rsa.RSAPublicKey) and ALGORITHMS[alg] == "RSA":
+        if key.key_size not in _RSA_BITS:
+            return f"an RSA key of {key.key_size} bits; from {_RSA_BITS[0]} to {_RSA_BITS[-1]} are accepted"
+        if (exponent := key.public_numbers().e) not in _RSA_EXPONENT or exponent % 2 == 0:
+            return f"an RSA exponent of {clip(str(exponent))}"
+        return None
+    if isinstance(key, ec.EllipticCurvePublicKey) and ALGORITHMS[alg] == "EC":
+        return None if isinstance(key.curve, ec.SECP256R1) else "not on the curve P-256"
+    return f"not a public key for {alg}"
