@@ -11,11 +11,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NoReturn
 
 __all__ = ["StrictJSONError", "read_object"]
+
+
+_DEEPEST = 64
+"""Levels of nesting that are read. Python's own bound is another one in every version."""
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+_BRACKET = re.compile(rb"[][{}]")
 
 
 class StrictJSONError(ValueError):
@@ -63,6 +70,15 @@ def _has_surrogate(value: object) -> bool:
     return isinstance(value, list) and any(map(_has_surrogate, value))
 
 
+def _depth(raw: bytes) -> int:
+    """Give how deep a text nests at most, right or wrong as JSON; brackets within strings do not count."""
+    deepest = depth = 0
+    for bracket in _BRACKET.finditer(_STRING.sub(b"", raw)):
+        depth += 1 if bracket[0] in b"{[" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def read_object(raw: bytes) -> Mapping[str, object]:
     """Read bytes that must be one JSON object.
 
@@ -75,6 +91,9 @@ def read_object(raw: bytes) -> Mapping[str, object]:
     Raises:
         StrictJSONError: If the bytes are anything else. No other exception leaves this function.
     """
+    if raw.count(b"{") + raw.count(b"[") > _DEEPEST and _depth(raw) > _DEEPEST:
+        message = "nested too deeply"
+        raise StrictJSONError(message)
     try:
         found = _scan(raw.decode("utf-8"))
         # Only a text with an escape can hold a lone surrogate, only one with a bracket an array.

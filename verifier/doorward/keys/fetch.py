@@ -13,7 +13,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 from urllib.parse import urlsplit
 
 from doorward.errors import ConfigurationError, FetchError
@@ -182,7 +182,8 @@ class HttpxFetch:
         """Set the bounds.
 
         Args:
-            deadline: Seconds for the whole request, from name look-up to the last byte.
+            deadline: Seconds for the whole request. A name look-up cannot be cut short, and each address may
+                take as long to connect to: whoever waits has a bound of their own in the key cache.
             limit: Bytes of body, counted as they arrive and again as they are decompressed.
             transport: Makes an httpx transport for each request; httpx's own by default.
 
@@ -246,7 +247,8 @@ class HttpxFetch:
         decode = _decoder(headers.get("content-encoding", "identity").strip().lower(), self._limit)
         body = bytearray()
         received = 0
-        for chunk in response.iter_raw():
+        # The stream itself, not `iter_raw`: a transport that answers from memory has that used up already.
+        for chunk in cast("httpx.SyncByteStream", response.stream):
             received += len(chunk)
             body += decode(chunk, self._limit + 1 - len(body))
             if received > self._limit or len(body) > self._limit:
