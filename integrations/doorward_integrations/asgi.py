@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from doorward import Admission, ConfigurationError, Door, Refusal
+from doorward.policy.request import host_name
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["ADMISSION", "DOOR", "InvokerMiddleware", "path_of"]
+__all__ = ["ADMISSION", "DOOR", "AsgiRequest", "InvokerMiddleware"]
 
 ADMISSION: Final = "doorward.admission"
 """Where the scope of an admitted request carries its `doorward.Admission`. A client cannot set it."""
@@ -56,7 +57,7 @@ class InvokerMiddleware:
             raise RuntimeError(
                 f"no door for ASGI scope type {kind!r}; http, websocket and lifespan are known"
             )
-        outcome = await self.door.aadmit(scope["headers"], path_of(scope))
+        outcome = await self.door.aadmit(scope["headers"], AsgiRequest(scope))
         if isinstance(outcome, Admission):
             passed = {**scope, "headers": outcome.headers, ADMISSION: outcome, DOOR: self.door}
             await self.app(passed, receive, send)
@@ -66,17 +67,44 @@ class InvokerMiddleware:
             await _deny(outcome, scope, receive, send)
 
 
-def path_of(scope: Scope) -> str:
-    """Give the path of a request as sent, for showing it.
+class AsgiRequest:
+    """What a decision may ask about an http or websocket scope, worked out when it is asked for.
 
-    Args:
-        scope: An http or websocket scope.
-
-    Returns:
-        The path without the query, percent-encoded.
+    It reads the scope, and never a URL put together from a Host header: that one is the client's to choose.
     """
-    raw: bytes | None = scope.get("raw_path")
-    return quote(scope["path"]) if raw is None else raw.partition(b"?")[0].decode("latin-1")
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: Scope) -> None:
+        """Look at a scope.
+
+        Args:
+            scope: An http or websocket scope.
+        """
+        self._scope = scope
+
+    @property
+    def method(self) -> str:
+        """The method; ``GET`` for a websocket."""
+        method: str = self._scope.get("method", "GET")
+        return method
+
+    @property
+    def path(self) -> str:
+        """The whole decoded path, with the root path, as the server gives it."""
+        path: str = self._scope["path"]
+        return path
+
+    @property
+    def sent_path(self) -> str:
+        """The path as sent, without the query."""
+        raw: bytes | None = self._scope.get("raw_path")
+        return quote(self.path) if raw is None else raw.partition(b"?")[0].decode("latin-1")
+
+    @property
+    def host(self) -> str:
+        """The host that the Host header names."""
+        return host_name(next((value for name, value in self._scope["headers"] if name == b"host"), b""))
 
 
 async def _answer(refusal: Refusal, kind: str, send: Send) -> None:

@@ -26,7 +26,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from doorward import ConfigurationError, Door, Principal, Refusal
-from doorward_integrations.asgi import ADMISSION, DOOR, InvokerMiddleware, path_of
+from doorward_integrations.asgi import ADMISSION, DOOR, AsgiRequest, InvokerMiddleware
 from doorward_integrations.starlette import principal_of
 
 __all__ = ["Invoker", "InvokerMiddleware", "RefusedRequest", "caller"]
@@ -95,7 +95,7 @@ class Invoker(SecurityBase):
         if scope.get(DOOR) is self.door:
             # This very door has let it in, and has taken the signature that a second look would ask for.
             return principal_of(connection)
-        outcome = await self.door.aadmit(scope["headers"], path_of(scope))
+        outcome = await self.door.aadmit(scope["headers"], AsgiRequest(scope))
         if isinstance(outcome, Refusal):
             raise RefusedRequest(outcome)
         scope.update({"headers": outcome.headers, ADMISSION: outcome, DOOR: self.door})

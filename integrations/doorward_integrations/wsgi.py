@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from doorward import ConfigurationError, Door, Refusal
+from doorward.policy.request import host_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +42,7 @@ class InvokerMiddleware:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Decide on one request, as WSGI calls it."""
-        outcome = self.door.admit(_headers(environ), _path(environ))
+        outcome = self.door.admit(_headers(environ), _Request(environ))
         if isinstance(outcome, Refusal):
             # PEP 3333: text that stands for bytes one by one. A style of one's own may have a status of its
             # own.
@@ -67,7 +68,33 @@ def _key(name: bytes) -> str:
     return _HEADER + name.decode("latin-1").upper().replace("-", "_")
 
 
-def _path(environ: WSGIEnvironment) -> str:
-    """Give the path as sent, for showing it: PATH_INFO holds its decoded bytes as latin-1."""
-    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    return quote(path.encode("latin-1"))
+class _Request:
+    """What a decision may ask about an environ, worked out when it is asked for."""
+
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: WSGIEnvironment) -> None:
+        self._environ = environ
+
+    @property
+    def method(self) -> str:
+        method: str = self._environ["REQUEST_METHOD"]
+        return method
+
+    @property
+    def _path(self) -> bytes:
+        """The decoded bytes of the path, which PEP 3333 has stand there as latin-1."""
+        path: str = self._environ.get("SCRIPT_NAME", "") + self._environ.get("PATH_INFO", "")
+        return path.encode("latin-1")
+
+    @property
+    def path(self) -> str:
+        return self._path.decode("utf-8", "replace")
+
+    @property
+    def sent_path(self) -> str:
+        return quote(self._path)
+
+    @property
+    def host(self) -> str:
+        return host_name(self._environ.get("HTTP_HOST", "").encode("latin-1"))

@@ -13,8 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import World
-from doorward import Admission, ConfigurationError, Door, InvokerPolicy, Refusal, problem_details
-from doorward_integrations.asgi import ADMISSION, InvokerMiddleware, path_of
+from doorward import (
+    Admission,
+    ConfigurationError,
+    Door,
+    InvokerPolicy,
+    PlainRequest,
+    Refusal,
+    problem_details,
+)
+from doorward_integrations.asgi import ADMISSION, AsgiRequest, InvokerMiddleware
 from support.tokens import MEMBER
 
 Message = MutableMapping[str, Any]
@@ -351,17 +359,17 @@ class TestPath:
         ],
     )
     def test_it_is_taken_from_raw_path(self, raw_path: bytes, expected: str) -> None:
-        assert expected == path_of(scope_of("http", path="/decoded", raw_path=raw_path))
+        assert expected == AsgiRequest(scope_of("http", path="/decoded", raw_path=raw_path)).sent_path
 
     @pytest.mark.parametrize(
         ("path", "expected"),
         [("/orders", "/orders"), ("/a b", "/a%20b"), ("/käse", "/k%C3%A4se"), ("/a?b", "/a%3Fb")],
     )
     def test_it_is_encoded_again_where_a_server_gives_no_raw_path(self, path: str, expected: str) -> None:
-        assert expected == path_of(scope_of("http", path=path, raw_path=None))
+        assert expected == AsgiRequest(scope_of("http", path=path, raw_path=None)).sent_path
 
     def test_raw_path_may_be_none(self) -> None:
-        assert "/orders" == path_of({**scope_of("http"), "raw_path": None})
+        assert "/orders" == AsgiRequest({**scope_of("http"), "raw_path": None}).sent_path
 
     @settings(max_examples=50, deadline=None)
     @given(raw_path=st.binary(max_size=60))
@@ -448,7 +456,7 @@ def test_no_token_gets_into_the_answer_or_the_log(
 
 
 def test_the_answer_is_the_one_of_the_door(application: Application, door: Door) -> None:
-    refusal = door.admit([], "/orders")
+    refusal = door.admit([], PlainRequest("/orders"))
     assert isinstance(refusal, Refusal)
     wire = call(InvokerMiddleware(application, door), scope_of("http"))
     assert (refusal.status, list(refusal.headers), refusal.body) == (

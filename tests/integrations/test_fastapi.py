@@ -16,7 +16,16 @@ from starlette.responses import PlainTextResponse, Response
 from websockets.exceptions import InvalidStatus
 
 from conftest import World
-from doorward import Admission, ConfigurationError, Door, InvokerPolicy, Principal, Refusal, problem_details
+from doorward import (
+    Admission,
+    ConfigurationError,
+    Door,
+    InvokerPolicy,
+    PlainRequest,
+    Principal,
+    Refusal,
+    problem_details,
+)
 from doorward_integrations.fastapi import Invoker, InvokerMiddleware, RefusedRequest, caller
 from support.servers import asgi_server
 from support.tokens import MEMBER
@@ -313,7 +322,9 @@ class TestAnswer:
     def test_it_is_the_doors_to_the_byte(self, world: World, credential: str, status: int) -> None:
         door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]))
         headers = _prepare(world, credential)
-        expected = door.admit([(name.encode(), value.encode()) for name, value in headers.items()], "/orders")
+        expected = door.admit(
+            [(name.encode(), value.encode()) for name, value in headers.items()], PlainRequest("/orders")
+        )
         assert isinstance(expected, Refusal)
         with asgi_server(guarded(door)) as base:
             refused = httpx.get(f"{base}/orders", headers=headers)
@@ -391,7 +402,9 @@ class TestWebSocket:
     ) -> None:
         door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]))
         headers = _prepare(world, credential)
-        expected = door.admit([(name.encode(), value.encode()) for name, value in headers.items()], "/feed")
+        expected = door.admit(
+            [(name.encode(), value.encode()) for name, value in headers.items()], PlainRequest("/feed")
+        )
         assert isinstance(expected, Refusal)
         with asgi_server(guarded(door)) as base:
             refused = websocket_refusal(base, headers)
@@ -424,7 +437,7 @@ class TestWebSocket:
         assert ["websocket.close"] == [message["type"] for message in sent]
 
     def test_behind_the_middleware_it_is_refused_to_the_byte(self, door: Door) -> None:
-        expected = door.admit([], "/feed")
+        expected = door.admit([], PlainRequest("/feed"))
         assert isinstance(expected, Refusal)
         with asgi_server(behind_middleware(door)) as base:
             refused = websocket_refusal(base)

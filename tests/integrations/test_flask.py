@@ -11,7 +11,7 @@ import pytest
 from flask import Blueprint, Flask, Response, g, request, stream_with_context
 
 from conftest import World
-from doorward import Admission, ConfigurationError, Door, InvokerPolicy, Principal, Refusal
+from doorward import Admission, ConfigurationError, Door, InvokerPolicy, PlainRequest, Principal, Refusal
 from doorward_integrations.flask import Invoker, current_principal
 from doorward_integrations.wsgi import ADMISSION
 from support.servers import waitress
@@ -161,7 +161,7 @@ class TestRefused:
         self, guarded: Flask, door: Door, path: str
     ) -> None:
         answer = guarded.test_client().get(path)
-        expected = door.admit([], path)
+        expected = door.admit([], PlainRequest(path))
         assert isinstance(expected, Refusal)
         assert (403, expected.body) == (answer.status_code, answer.data)
         assert [(name.decode(), value.decode()) for name, value in expected.headers] == [
@@ -246,7 +246,7 @@ class TestOutside:
 
 
 def test_behind_a_real_server(guarded: Flask, door: Door, bearer: dict[str, str]) -> None:
-    expected = door.admit([], "/orders")
+    expected = door.admit([], PlainRequest("/orders"))
     assert isinstance(expected, Refusal)
     with waitress(guarded) as base:
         refused = httpx.get(f"{base}/orders")

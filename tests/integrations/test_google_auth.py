@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from doorward import Door, InvokerPolicy, Principal, Refusal, Verifier
+from doorward import Door, InvokerPolicy, PlainRequest, Principal, Refusal, Verifier
 from doorward_integrations import fastapi as for_fastapi
 from doorward_integrations import flask as for_flask
 from doorward_integrations import starlette as for_starlette
@@ -213,7 +213,7 @@ def test_a_token_for_another_service_gets_401(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DOORWARD_EMULATOR_HOST", emulator.host)
-    expected = door().admit([(b"authorization", b"Bearer not-a-token")], "/orders")
+    expected = door().admit([(b"authorization", b"Bearer not-a-token")], PlainRequest("/orders"))
     assert isinstance(expected, Refusal)
     assert (401, expected.body.decode()) == of_another_audience[application]
 
@@ -227,7 +227,7 @@ def test_a_caller_who_is_not_in_the_policy_gets_403(
 ) -> None:
     monkeypatch.setenv("DOORWARD_EMULATOR_HOST", emulator.host)
     one = emulator.emulator.issuer.mint(AUDIENCE, email=STRANGER)
-    expected = door().admit([(b"authorization", f"Bearer {one}".encode())], "/orders")
+    expected = door().admit([(b"authorization", f"Bearer {one}".encode())], PlainRequest("/orders"))
     assert isinstance(expected, Refusal)
     assert (403, expected.body.decode()) == of_a_stranger[application]
 

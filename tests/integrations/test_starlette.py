@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 from websockets.exceptions import InvalidStatus
 
 from conftest import World
-from doorward import ConfigurationError, Door, InvokerPolicy, Refusal
+from doorward import ConfigurationError, Door, InvokerPolicy, PlainRequest, Refusal
 from doorward_integrations import asgi
 from doorward_integrations.starlette import InvokerMiddleware, principal_of
 from support.servers import asgi_server
@@ -110,7 +110,7 @@ def test_the_lifespan_runs_without_a_credential(door: Door, tmp_path: Path) -> N
 def test_every_path_is_refused_to_the_byte(base: str, service: Service, door: Door, method: str) -> None:
     for path in ("/orders", "/nowhere", "/static/page.txt", "/static/%2e%2e/x", "//", "/*"):
         refused = httpx.request(method, base + path)
-        expected = door.admit([], path)
+        expected = door.admit([], PlainRequest(path))
         assert isinstance(expected, Refusal)
         assert (403, expected.body) == (refused.status_code, refused.content)
         sent = [(name.lower(), value) for name, value in refused.headers.raw]
@@ -129,7 +129,7 @@ def test_the_body_arrives_whole(base: str, bearer: dict[str, str]) -> None:
 
 def test_a_refused_head_request_has_no_body_but_its_length(base: str, door: Door) -> None:
     refused = httpx.head(f"{base}/orders")
-    expected = door.admit([], "/orders")
+    expected = door.admit([], PlainRequest("/orders"))
     assert isinstance(expected, Refusal)
     assert (403, b"", str(len(expected.body))) == (
         refused.status_code,
@@ -162,7 +162,7 @@ class TestWebSocket:
             return refused.value
 
         answer = asyncio.run(connect()).response
-        expected = door.admit([], "/feed")
+        expected = door.admit([], PlainRequest("/feed"))
         assert isinstance(expected, Refusal)
         assert (403, expected.body) == (answer.status_code, answer.body)
         assert ["startup"] == service.calls

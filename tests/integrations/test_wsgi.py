@@ -14,7 +14,7 @@ from wsgiref.validate import validator
 import pytest
 
 from conftest import World
-from doorward import Admission, ConfigurationError, Door, InvokerPolicy, Refusal, Verifier
+from doorward import Admission, ConfigurationError, Door, InvokerPolicy, PlainRequest, Refusal, Verifier
 from doorward_integrations.wsgi import ADMISSION, InvokerMiddleware
 from support.servers import Reply, exchange, gunicorn, key_server, waitress
 from support.tokens import AUDIENCE, MEMBER, SigningKey, jwks, token
@@ -78,7 +78,7 @@ def call(app: Any, environ: dict[str, Any]) -> Reply:
 
 
 def refusal_of(door: Door, headers: list[tuple[bytes, bytes]], path: str) -> Refusal:
-    refusal = door.admit(headers, path)
+    refusal = door.admit(headers, PlainRequest(path))
     assert isinstance(refusal, Refusal)
     return refusal
 

@@ -7,7 +7,7 @@ imported here: see ``doorward_integrations`` for ASGI, FastAPI, Starlette, WSGI 
 
 from __future__ import annotations
 
-from doorward.door.door import Admission, Door, Policy
+from doorward.door.door import Admission, Door, Policy, PolicySource
 from doorward.door.refusal import Refusal, cloud_run, problem_details
 from doorward.errors import (
     ClaimError,
@@ -28,6 +28,7 @@ from doorward.keys.cache import KeyCache
 from doorward.keys.fetch import HttpxFetch
 from doorward.keys.state import KeyState
 from doorward.policy.iam import Decision, InvokerPolicy
+from doorward.policy.request import PlainRequest, RequestFacts
 from doorward.tokens.issuers import GOOGLE, Issuer
 from doorward.tokens.principal import Principal, PrincipalKind
 from doorward.tokens.verifier import Verifier
@@ -50,13 +51,16 @@ __all__ = [
     "KeysUnavailableError",
     "MalformedTokenError",
     "PermissionDeniedError",
+    "PlainRequest",
     "Policy",
     "PolicyError",
+    "PolicySource",
     "Principal",
     "PrincipalKind",
     "Reason",
     "Refusal",
     "RefusedError",
+    "RequestFacts",
     "SignatureError",
     "TokenError",
     "Verifier",

@@ -3,41 +3,61 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from doorward.door.credentials import Credential, RawHeaders, find_credential
 from doorward.door.forwarding import forward_admitted, forward_anonymous
 from doorward.door.refusal import Refusal, RefusalStyle, cloud_run
 from doorward.errors import ConfigurationError, CredentialError, PermissionDeniedError, Reason, RefusedError
 from doorward.policy.iam import Decision
+from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.tokens.memo import Verified
 from doorward.tokens.principal import ANONYMOUS, Principal
 from doorward.tokens.verifier import Verifier
 
-__all__ = ["Admission", "Door", "Policy"]
+__all__ = ["Admission", "Door", "Policy", "PolicySource"]
 
 _log = logging.getLogger("doorward.door")
 
 
 class Policy(Protocol):
-    """Whatever can say whether a principal may invoke; `InvokerPolicy` is the one that ships."""
+    """Whatever can say whether a principal may invoke; `InvokerPolicy` is the one that ships. Immutable."""
 
     @property
     def public(self) -> bool:
-        """Whether everybody is admitted, credential or not."""
+        """Whether somebody without a credential may be admitted at all."""
         ...
 
-    def decide(self, principal: Principal, /) -> Decision:
-        """Say whether a principal may invoke; the same answer for the same principal, always.
+    def decide(self, principal: Principal, request: RequestFacts, now: float, /) -> Decision:
+        """Say whether a principal may invoke.
 
         Args:
-            principal: The verified caller.
+            principal: The verified caller, or the anonymous one.
+            request: What is asked for.
+            now: Seconds since the epoch.
 
         Returns:
-            The decision.
+            The decision; `Decision.lasting` if it would be the same for every request at any time.
         """
         ...
+
+
+class PolicySource(Protocol):
+    """A policy that may be replaced while the door is in use."""
+
+    @property
+    def current(self) -> Policy:
+        """The policy that decides now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """The source of a policy that is never replaced."""
+
+    current: Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +82,42 @@ class Door:
     itself.
     """
 
-    def __init__(self, verifier: Verifier, policy: Policy, *, style: RefusalStyle = cloud_run) -> None:
+    def __init__(
+        self,
+        verifier: Verifier,
+        policy: Policy | PolicySource,
+        *,
+        exempt: Iterable[tuple[str, str]] = (),
+        style: RefusalStyle = cloud_run,
+    ) -> None:
         """Put a policy behind a verifier.
 
         Args:
             verifier: Says who is calling.
-            policy: Says whether they may.
+            policy: Says whether they may; or a source of it, such as a watched file.
+            exempt: Pairs of method and path that are let through unread, such as ``("GET", "/healthz")`` or a
+                preflight's ``("OPTIONS", "/orders")``. Compared exactly, the path decoded. Cloud Run exempts
+                nothing.
             style: How refusals are answered: `cloud_run`, `problem_details`, or one of your own.
 
         Raises:
-            ConfigurationError: If either is missing or something else.
+            ConfigurationError: If either is missing or something else, or an exemption is not a pair.
         """
         if not isinstance(verifier, Verifier):
             raise ConfigurationError(
                 f"a door needs a Verifier, not {type(verifier).__name__}: Door(Verifier(...), policy)"
             )
-        if not callable(getattr(policy, "decide", None)) or not isinstance(
-            getattr(policy, "public", None), bool
-        ):
+        source = cast("PolicySource", policy) if hasattr(policy, "current") else _Fixed(policy)
+        current = source.current
+        decides = callable(getattr(current, "decide", None))
+        if not decides or not isinstance(getattr(current, "public", None), bool):
             raise ConfigurationError(
                 "a door needs a policy: InvokerPolicy.from_file(...), or "
                 "InvokerPolicy.all_authenticated_users() if any Google account in the world may invoke"
             )
         self._verifier: Final = verifier
-        self._policy: Final = policy
+        self._source: Final[PolicySource] = source
+        self._exempt: Final = _exemptions(exempt)
         self._style: Final = style
 
     @property
@@ -93,65 +125,99 @@ class Door:
         """The verifier behind the door."""
         return self._verifier
 
-    def admit(self, headers: RawHeaders, path: str = "/") -> Admission | Refusal:
+    def admit(self, headers: RawHeaders, request: RequestFacts = ANYWHERE) -> Admission | Refusal:
         """Decide on a request.
 
         Args:
             headers: All its headers, names in lower case.
-            path: Its path as sent, without the query; it is shown in a refusal.
+            request: What else is known of it.
 
         Returns:
             An admission, or a refusal with the answer to give. Hostile input never raises.
         """
+        if self._exempt and (request.method, request.path) in self._exempt:
+            return _unread(headers)
         try:
             credential = find_credential(headers)
             verified = self._verifier.check(credential.token) if credential is not None else None
-            return self._decide(headers, credential, verified)
+            return self._decide(headers, credential, verified, request)
         except RefusedError as error:
-            return self._refuse(error, headers, path)
+            return self._refuse(error, headers, request)
 
-    async def aadmit(self, headers: RawHeaders, path: str = "/") -> Admission | Refusal:
+    async def aadmit(self, headers: RawHeaders, request: RequestFacts = ANYWHERE) -> Admission | Refusal:
         """Do as `admit` does, waiting for a fetch without blocking the event loop.
 
         Args:
             headers: All its headers, names in lower case.
-            path: Its path as sent, without the query.
+            request: What else is known of it.
 
         Returns:
             As `admit`.
         """
+        if self._exempt and (request.method, request.path) in self._exempt:
+            return _unread(headers)
         try:
             credential = find_credential(headers)
             verified = await self._verifier.acheck(credential.token) if credential is not None else None
-            return self._decide(headers, credential, verified)
+            return self._decide(headers, credential, verified, request)
         except RefusedError as error:
-            return self._refuse(error, headers, path)
+            return self._refuse(error, headers, request)
 
     def _decide(
-        self, headers: RawHeaders, credential: Credential | None, verified: Verified | None
+        self,
+        headers: RawHeaders,
+        credential: Credential | None,
+        verified: Verified | None,
+        request: RequestFacts,
     ) -> Admission:
         """Ask the policy, or remember what it said of this token."""
         if credential is None or verified is None:
-            if self._policy.public:
-                return Admission(ANONYMOUS, forward_anonymous(headers), self._policy.decide(ANONYMOUS))
             raise CredentialError(
                 Reason.NO_CREDENTIAL, "the request was not authenticated: it carries no credential"
             )
-        note: tuple[Door, Decision] | None = verified.note
-        if note is not None and note[0] is self:
+        policy = self._source.current
+        note: _Note | None = verified.note
+        # The policy stands for its door: what one policy has said of a token, no other has.
+        if note is not None and note[0] is policy:
             decision = note[1]
         else:
-            decision = self._policy.decide(verified.principal)
-            verified.note = (self, decision)
+            decision = policy.decide(verified.principal, request, self._verifier.now())
+            if decision.lasting:
+                verified.note = (policy, decision)
         if not decision.granted:
             raise PermissionDeniedError(f"{verified.principal} does not hold run.routes.invoke")
         return Admission(verified.principal, forward_admitted(headers, credential.position), decision)
 
-    def _refuse(self, error: RefusedError, headers: RawHeaders, path: str) -> Admission | Refusal:
-        """Answer, or let an unverified caller through as nobody where everybody may come."""
-        if self._policy.public and error.reason is not Reason.SIGNATURE_REMOVED:
-            _log.info("admitted as anonymous: %s", error)
-            return Admission(ANONYMOUS, forward_anonymous(headers), self._policy.decide(ANONYMOUS))
-        refusal = self._style(error, path)
+    def _refuse(self, error: RefusedError, headers: RawHeaders, request: RequestFacts) -> Admission | Refusal:
+        """Answer, or let whoever did not prove who they are through as nobody, where anybody may come."""
+        policy = self._source.current
+        if policy.public and error.reason is not Reason.SIGNATURE_REMOVED:
+            decision = policy.decide(ANONYMOUS, request, self._verifier.now())
+            if decision.granted:
+                _log.info("admitted as anonymous: %s", error)
+                return Admission(ANONYMOUS, forward_anonymous(headers), decision)
+        refusal = self._style(error, request.sent_path)
         _log.warning("refused with %d: %s", refusal.status, error)
         return refusal
+
+
+_Note = tuple[Policy, Decision]
+
+
+def _exemptions(exempt: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    pairs = [exempt] if isinstance(exempt, str) else list(exempt)
+    for pair in pairs:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):  # noqa: PLR2004 - a pair
+            raise ConfigurationError(
+                f'exempt={pair!r} must be pairs of method and path: [("GET", "/healthz")]'
+            )
+        if pair[0] != pair[0].upper() or not pair[1].startswith("/"):
+            raise ConfigurationError(
+                f"exempt={pair!r}: the method is in capitals, and the path starts with '/'"
+            )
+    return frozenset(pairs)
+
+
+def _unread(headers: RawHeaders) -> Admission:
+    """Let an exempt request through: nothing of it is parsed, and nobody is behind it."""
+    return Admission(ANONYMOUS, forward_anonymous(headers), Decision(granted=True))

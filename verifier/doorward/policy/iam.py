@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from doorward.errors import ConfigurationError, PolicyError
 from doorward.policy.members import ALL_AUTHENTICATED_USERS, ALL_USERS, canonical, identities
+from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.policy.roles import INVOKE, INVOKER_ROLES
 from doorward.strictjson import StrictJSONError, read_object
 from doorward.tokens.principal import Principal
@@ -25,11 +26,13 @@ class Decision(NamedTuple):
         granted: Whether the principal may invoke.
         member: The member of the policy that it matched; None where none did.
         role: The role that grants it; None where none does.
+        lasting: Whether it is the same for every request at any time, so that it may be remembered.
     """
 
     granted: bool
     member: str | None = None
     role: str | None = None
+    lasting: bool = True
 
 
 _NOT_GRANTED: Final = Decision(granted=False)
@@ -175,15 +178,18 @@ class InvokerPolicy:
         roles = custom_roles or {}
         return cls([_binding(one, number, roles) for number, one in enumerate(bindings)], custom_roles=roles)
 
-    def decide(self, principal: Principal) -> Decision:
+    def decide(self, principal: Principal, request: RequestFacts = ANYWHERE, now: float = 0.0) -> Decision:
         """Say whether a principal may invoke.
 
         Args:
             principal: The verified caller, or the anonymous one.
+            request: What is asked for.
+            now: Seconds since the epoch.
 
         Returns:
             The decision, with the member and the role that grant it.
         """
+        del request, now  # until there are conditions
         granting = self._granting
         for member in identities(principal):
             if member in granting:

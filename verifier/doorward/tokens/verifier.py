@@ -121,6 +121,10 @@ class Verifier:
         """The key cache of each issuer, for health checks and `KeyCache.warm`."""
         return tuple(source.cache for source in self._sources)
 
+    def now(self) -> float:
+        """Give the time that tokens are checked by, in seconds since the epoch."""
+        return self._clock()
+
     def __repr__(self) -> str:
         """Show what is accepted."""
         issuers = ", ".join(source.issuer.name for source in self._sources)

@@ -1,0 +1,77 @@
+"""What a policy may ask about the request at hand."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+__all__ = ["ANYWHERE", "PlainRequest", "RequestFacts", "host_name"]
+
+
+_HOST: Final = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]*)?")
+
+
+class RequestFacts(Protocol):
+    """A request, as far as a decision may depend on it.
+
+    Adapters give an object that works these out when they are asked for: most decisions ask for none.
+    """
+
+    @property
+    def method(self) -> str:
+        """The method, in capitals; ``GET`` for a websocket."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """The whole path, percent-decoded, without the query, as the application routes by it."""
+        ...
+
+    @property
+    def sent_path(self) -> str:
+        """The path as sent, still encoded, without the query; only ever shown."""
+        ...
+
+    @property
+    def host(self) -> str:
+        """The host that the request names, in lower case and without a port; empty where it names none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlainRequest:
+    """The facts of a request, given one by one.
+
+    Attributes:
+        path: The whole path, percent-decoded, without the query.
+        method: The method, in capitals.
+        host: The host, in lower case and without a port.
+    """
+
+    path: str = "/"
+    method: str = "GET"
+    host: str = ""
+
+    @property
+    def sent_path(self) -> str:
+        """The path; how it was sent is not known."""
+        return self.path
+
+
+def host_name(header: bytes) -> str:
+    """Take the host out of a Host header (RFC 9110, section 7.2).
+
+    Args:
+        header: Its value, as sent.
+
+    Returns:
+        The name in lower case, without the port; empty if it is not a host.
+    """
+    text = header.decode("latin-1").strip().lower()
+    found = _HOST.fullmatch(text)
+    return "" if found is None else found[1]
+
+
+ANYWHERE: Final = PlainRequest()
+"""For decisions that do not depend on the request."""
