@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from doorward import GOOGLE, Issuer
 from doorward.errors import ClaimError, Reason
-from doorward.tokens.claims import check_claims
+from doorward.tokens.audiences import Audiences
+from doorward.tokens.claims import Expected, check_claims
 from support.tokens import AUDIENCE, claims
 
 NOW = 1_790_000_000.0
@@ -27,7 +28,8 @@ def check(
     audiences: frozenset[str] = frozenset({AUDIENCE}),
     **changed: Any,
 ) -> float:
-    return check_claims(MappingProxyType(claims(NOW, **changed)), issuer, audiences, leeway, now)
+    expected = Expected(issuer, Audiences(audiences), leeway)
+    return check_claims(MappingProxyType(claims(NOW, **changed)), expected, now)
 
 
 def refused(**wanted: Any) -> tuple[Reason, str | None]:
@@ -175,7 +177,7 @@ def test_a_time_is_a_real_number_within_range(name: str, value: object) -> None:
 @pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
 def test_a_time_that_is_null_is_invalid(name: str) -> None:
     with pytest.raises(ClaimError) as caught:
-        check_claims(claims(NOW) | {name: None}, GOOGLE, frozenset({AUDIENCE}), LEEWAY, NOW)
+        check_claims(claims(NOW) | {name: None}, Expected(GOOGLE, Audiences(AUDIENCE), LEEWAY), NOW)
 
     assert (Reason.CLAIM_INVALID, name) == (caught.value.reason, caught.value.claim)
 
@@ -279,9 +281,8 @@ names = st.sampled_from(["iss", "aud", "exp", "iat", "nbf", "sub", "email", "ema
 @settings(deadline=None, max_examples=300)
 def test_no_claims_raise_anything_but_a_claim_error(changed: dict[str, Any], lists: bool) -> None:  # noqa: FBT001 - drawn
     try:
-        until = check_claims(
-            claims(NOW) | changed, LISTS if lists else GOOGLE, frozenset({AUDIENCE}), LEEWAY, NOW
-        )
+        expected = Expected(LISTS if lists else GOOGLE, Audiences(AUDIENCE), LEEWAY)
+        until = check_claims(claims(NOW) | changed, expected, NOW)
     except ClaimError as error:
         assert error.claim is not None  # noqa: PT017 - some draws are good
     else:

@@ -11,7 +11,8 @@ from doorward.errors import ClaimError, ConfigurationError, MalformedTokenError,
 from doorward.keys.cache import KeyCache
 from doorward.keys.key import VerificationKey
 from doorward.tokens import jws
-from doorward.tokens.claims import check_claims
+from doorward.tokens.audiences import Audience, Audiences
+from doorward.tokens.claims import Expected, check_claims
 from doorward.tokens.issuers import GOOGLE, Issuer, in_environment
 from doorward.tokens.memo import Memo, Verified, digest_of
 from doorward.tokens.principal import Principal
@@ -24,10 +25,11 @@ _HEADERS_KEPT: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """An issuer with the cache of its keys."""
+    """An issuer with the cache of its keys, and what its tokens must say."""
 
     issuer: Issuer
     cache: KeyCache
+    expected: Expected
 
 
 @dataclass(slots=True)
@@ -44,17 +46,6 @@ class _Candidate:
     unverified_claims: Mapping[str, object] | None
 
 
-def _audiences(audience: str | Iterable[str]) -> frozenset[str]:
-    several = audience if isinstance(audience, Iterable) and not isinstance(audience, str) else (audience,)
-    audiences = frozenset(several)
-    if not audiences or not all(isinstance(one, str) and one for one in audiences):
-        raise ConfigurationError(
-            "an audience is needed, or any token for any other service would do: "
-            'Verifier(audience="https://SERVICE-NUMBER.REGION.run.app")'
-        )
-    return audiences
-
-
 class Verifier:
     """Checks ID tokens: spelling, signature, issuer, audience, time, in that order of trust.
 
@@ -64,7 +55,7 @@ class Verifier:
 
     def __init__(
         self,
-        audience: str | Iterable[str],
+        audience: str | Audience | Iterable[str | Audience],
         *,
         issuers: Iterable[Issuer] = (GOOGLE,),
         leeway: float = 30.0,
@@ -87,7 +78,7 @@ class Verifier:
         Raises:
             ConfigurationError: If there is no audience or no issuer, or a bound is out of range.
         """
-        self._audiences: Final = _audiences(audience)
+        self._audiences: Final = Audiences(audience)
         if not 0 <= leeway <= _MAX_LEEWAY:
             raise ConfigurationError(f"leeway is {leeway!r}; it must be 0 to 300 seconds")
         if max_token_bytes < 1 or remember < 0:
@@ -103,14 +94,15 @@ class Verifier:
         if not all(isinstance(issuer, Issuer) for issuer in given):
             raise ConfigurationError("issuers must be a list of Issuer: Verifier(..., issuers=[GOOGLE])")
         here = [in_environment(issuer) for issuer in given if issuer is not None]
-        self._sources: Final = tuple(_Source(issuer, make(issuer)) for issuer in here)
+        self._sources: Final = tuple(
+            _Source(issuer, make(issuer), Expected(issuer, self._audiences, leeway)) for issuer in here
+        )
         spellings = [spelling for issuer in here for spelling in issuer.spellings]
         if not spellings or len(set(spellings)) != len(spellings):
             raise ConfigurationError("issuers must name at least one issuer, and no value of 'iss' twice")
         self._by_spelling: Final = {
             iss: source for source in self._sources for iss in source.issuer.spellings
         }
-        self._leeway: Final = leeway
         self._limit: Final = max_token_bytes
         self._memo: Final = Memo(remember) if remember else None
         self._headers: Final[dict[bytes, jws.Header]] = {}
@@ -128,7 +120,7 @@ class Verifier:
     def __repr__(self) -> str:
         """Show what is accepted."""
         issuers = ", ".join(source.issuer.name for source in self._sources)
-        return f"Verifier(audience={sorted(self._audiences)}, issuers=[{issuers}])"
+        return f"Verifier(audience={self._audiences}, issuers=[{issuers}])"
 
     def verify(self, token: str | bytes) -> Principal:
         """Say who is calling.
@@ -249,8 +241,7 @@ class Verifier:
     def _worth_asking(self, candidate: _Candidate) -> KeyCache:
         """Let only a token that would pass with a good signature cause a fetch."""
         unverified_claims = candidate.unverified_claims = _payload(candidate)
-        issuer = candidate.source.issuer
-        check_claims(unverified_claims, issuer, self._audiences, self._leeway, candidate.now)
+        check_claims(unverified_claims, candidate.source.expected, candidate.now)
         jws.decode(candidate.segments.signature)
         return candidate.source.cache
 
@@ -266,7 +257,7 @@ class Verifier:
         if not key.verify(jws.decode(segments.signature), signing_input):
             raise SignatureError(Reason.BAD_SIGNATURE, f"the signature is not one of key {clip(key.kid)}")
         claims = _payload(candidate)
-        until = check_claims(claims, source.issuer, self._audiences, self._leeway, candidate.now)
+        until = check_claims(claims, source.expected, candidate.now)
         verified = Verified(Principal(claims, source.issuer), until, source.cache, key)
         if self._memo is not None:
             self._memo.add(candidate.digest, verified)

@@ -1,0 +1,64 @@
+"""Which audiences a service answers to.
+
+The audience is what keeps a token that was meant for one service from being used at another. It is always
+compared, and exactly, unless an `Audience` says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Protocol, runtime_checkable
+
+from doorward.errors import ConfigurationError
+
+__all__ = ["Audience", "Audiences"]
+
+
+@runtime_checkable
+class Audience(Protocol):
+    """Audiences that cannot be listed one by one; its ``str`` names them in errors."""
+
+    def accepts(self, aud: str, /) -> bool:
+        """Tell whether a token for that audience is meant for this service.
+
+        Args:
+            aud: The ``aud`` of a token.
+        """
+        ...
+
+
+class Audiences:
+    """All audiences that a verifier accepts."""
+
+    __slots__ = ("_exact", "_others")
+
+    def __init__(self, given: str | Audience | Iterable[str | Audience]) -> None:
+        """Collect them.
+
+        Args:
+            given: One or several, as text or as `Audience`.
+
+        Raises:
+            ConfigurationError: If there is none, or one is empty or something else.
+        """
+        several = given if isinstance(given, Iterable) and not isinstance(given, str | Audience) else (given,)
+        listed = list(several)
+        if not listed or not all(one and isinstance(one, str | Audience) for one in listed):
+            raise ConfigurationError(
+                "an audience is needed, or any token for any other service would do: "
+                'Verifier(audience="https://SERVICE-NUMBER.REGION.run.app")'
+            )
+        self._exact: Final = frozenset(one for one in listed if isinstance(one, str))
+        self._others: Final = tuple(one for one in listed if not isinstance(one, str))
+
+    def accepts(self, aud: str) -> bool:
+        """Tell whether a token for that audience is meant for this service.
+
+        Args:
+            aud: The ``aud`` of a token.
+        """
+        return aud in self._exact or any(other.accepts(aud) for other in self._others)
+
+    def __str__(self) -> str:
+        """Name them all."""
+        return " or ".join([*sorted(self._exact), *map(str, self._others)])
