@@ -9,6 +9,7 @@ from typing import Final, Protocol, cast
 
 from doorward.door.credentials import Credential, RawHeaders, find_credential
 from doorward.door.forwarding import forward_admitted, forward_anonymous
+from doorward.door.log import log_refusal
 from doorward.door.refusal import Refusal, RefusalStyle, cloud_run
 from doorward.errors import ConfigurationError, CredentialError, PermissionDeniedError, Reason, RefusedError
 from doorward.policy.iam import Decision
@@ -197,7 +198,7 @@ class Door:
                 _log.info("admitted as anonymous: %s", error)
                 return Admission(ANONYMOUS, forward_anonymous(headers), decision)
         refusal = self._style(error, request.sent_path)
-        _log.warning("refused with %d: %s", refusal.status, error)
+        log_refusal(refusal, request)
         return refusal
 
 

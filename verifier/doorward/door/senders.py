@@ -1,0 +1,190 @@
+"""Ready-made rules for Google's event senders.
+
+Each of them attaches an ID token of a service account that its owner chose. Who may invoke an event function
+is then exactly that account, with a token made for exactly that audience; nobody else in the project needs to
+be trusted. What a sender puts into ``aud`` by default is on its page, as far as it is documented; where it is
+not, the audience must be given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from doorward.door.door import Door
+from doorward.errors import ConfigurationError
+from doorward.policy.iam import InvokerPolicy
+from doorward.tokens.audiences import Audience
+from doorward.tokens.verifier import Verifier
+
+__all__ = ["EventSender", "cloud_scheduler", "cloud_tasks", "eventarc", "pubsub_push", "workflows"]
+
+
+@dataclass(frozen=True, slots=True)
+class EventSender:
+    """Who sends events to an endpoint, and how they prove it.
+
+    Attributes:
+        name: What it is called in errors.
+        service_accounts: The addresses whose tokens it sends.
+        audience: What those tokens are made for.
+    """
+
+    name: str
+    service_accounts: tuple[str, ...]
+    audience: str | Audience
+
+    def __post_init__(self) -> None:
+        """Refuse what would let others in.
+
+        Raises:
+            ConfigurationError: If there is no service account, or one is something else.
+        """
+        if not self.service_accounts:
+            raise ConfigurationError(
+                f"{self.name} needs the service account that the subscription or trigger names"
+            )
+        for email in self.service_accounts:
+            if (
+                not isinstance(email, str)
+                or not email.lower().endswith(".gserviceaccount.com")
+                or email.count("@") != 1
+            ):
+                raise ConfigurationError(
+                    f"{self.name}: {email!r} is not the address of a service account; events carry no other identity"
+                )
+
+    @property
+    def policy(self) -> InvokerPolicy:
+        """The policy that admits the sender and nobody else."""
+        return InvokerPolicy.from_members(f"serviceAccount:{email}" for email in self.service_accounts)
+
+    def door(self, **settings: Any) -> Door:  # noqa: ANN401 - those of `Verifier`
+        """Make the door for the endpoint.
+
+        Args:
+            **settings: For the `Verifier`.
+
+        Returns:
+            A door that admits the sender and nobody else.
+        """
+        return Door(Verifier(self.audience, **settings), self.policy)
+
+
+def _accounts(service_account: str | Iterable[str]) -> tuple[str, ...]:
+    return (service_account,) if isinstance(service_account, str) else tuple(service_account)
+
+
+def _url(sender: str, url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.fragment:
+        raise ConfigurationError(f"{sender}: {url!r} is not the absolute URL of an endpoint")
+    return url
+
+
+def _default_audience(sender: str, url: str) -> str:
+    """Take the URL for the audience, as the sender does; Cloud Run refuses one with a query."""
+    if urlsplit(_url(sender, url)).query:
+        raise ConfigurationError(
+            f"{sender}: by default the audience would be {url!r}, and Cloud Run refuses an audience with a "
+            "query: set an audience at the sender, and pass it here"
+        )
+    return url
+
+
+def pubsub_push(
+    endpoint: str, service_account: str | Iterable[str], *, audience: str | Audience | None = None
+) -> EventSender:
+    """Pub/Sub push subscriptions (https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions).
+
+    Args:
+        endpoint: The push endpoint, whole: by default it is the audience.
+        service_account: The account that the subscription names.
+        audience: What the subscription sets instead.
+
+    Returns:
+        The sender.
+
+    Raises:
+        ConfigurationError: If an argument cannot work.
+    """
+    name = "Pub/Sub push"
+    return EventSender(name, _accounts(service_account), audience or _default_audience(name, endpoint))
+
+
+def cloud_tasks(
+    target: str, service_account: str | Iterable[str], *, audience: str | Audience | None = None
+) -> EventSender:
+    """Cloud Tasks with an OIDC token (https://cloud.google.com/tasks/docs/creating-http-target-tasks).
+
+    Args:
+        target: The URL of the task, whole: by default it is the audience.
+        service_account: The account that the task names.
+        audience: What the task or its queue sets instead.
+
+    Returns:
+        The sender.
+
+    Raises:
+        ConfigurationError: If an argument cannot work.
+    """
+    name = "Cloud Tasks"
+    return EventSender(name, _accounts(service_account), audience or _default_audience(name, target))
+
+
+def cloud_scheduler(
+    target: str, service_account: str | Iterable[str], *, audience: str | Audience | None = None
+) -> EventSender:
+    """Cloud Scheduler with an OIDC token (https://cloud.google.com/scheduler/docs/http-target-auth).
+
+    Args:
+        target: The URL of the job, whole: by default it is the audience.
+        service_account: The account that the job names.
+        audience: What the job sets instead.
+
+    Returns:
+        The sender.
+
+    Raises:
+        ConfigurationError: If an argument cannot work.
+    """
+    name = "Cloud Scheduler"
+    return EventSender(name, _accounts(service_account), audience or _default_audience(name, target))
+
+
+def eventarc(service_account: str | Iterable[str], *, audience: str | Audience) -> EventSender:
+    """Eventarc triggers and pipelines (https://cloud.google.com/eventarc/docs/roles-permissions).
+
+    Args:
+        service_account: The account that the trigger names.
+        audience: The audience of its tokens. A pipeline's default is the destination's URI; a trigger's is
+            not documented, so it must be given: `CloudRunAudience` of the service, or what its first event
+            showed.
+
+    Returns:
+        The sender.
+
+    Raises:
+        ConfigurationError: If an argument cannot work.
+    """
+    return EventSender("Eventarc", _accounts(service_account), audience)
+
+
+def workflows(service_account: str | Iterable[str], *, audience: str | Audience) -> EventSender:
+    """Workflows calling with ``auth: {type: OIDC}``.
+
+    See https://cloud.google.com/workflows/docs/authenticate-from-workflow.
+
+    Args:
+        service_account: The account that the workflow runs as.
+        audience: The audience that the step sets. Its default is not documented, so it must be given.
+
+    Returns:
+        The sender.
+
+    Raises:
+        ConfigurationError: If an argument cannot work.
+    """
+    return EventSender("Workflows", _accounts(service_account), audience)
