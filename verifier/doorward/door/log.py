@@ -48,8 +48,8 @@ def log_refusal(refusal: Refusal, request: RequestFacts) -> None:
 class CloudRunFormatter(logging.Formatter):
     """Formats each record as one line of JSON.
 
-    It has ``severity``, ``logger`` and ``message``, and for a refusal ``httpRequest`` and ``doorward``. Records
-    of other loggers are formatted too, so that one handler serves a whole process.
+    It has ``severity``, ``logger`` and ``message``, and for a refusal ``httpRequest`` and ``doorward``.
+    Records of other loggers are formatted too, so that one handler serves a whole process.
     """
 
     def format(self, record: logging.LogRecord) -> str:
