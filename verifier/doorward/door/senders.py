@@ -53,7 +53,7 @@ class EventSender:
                 or email.count("@") != 1
             ):
                 raise ConfigurationError(
-                    f"{self.name}: {email!r} is not the address of a service account; an event carries no other"
+                    f"{self.name}: {email!r} is not the address of a service account; events carry no other"
                 )
 
     @property
