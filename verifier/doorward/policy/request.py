@@ -68,7 +68,7 @@ def host_name(header: bytes) -> str:
     Returns:
         The name in lower case, without the port; empty if it is not a host.
     """
-    text = header.decode("latin-1").strip().lower()
+    text = header.decode("latin-1").strip(" \t").lower()
     found = _HOST.fullmatch(text)
     return "" if found is None else found[1]
 

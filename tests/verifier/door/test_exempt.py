@@ -1,0 +1,165 @@
+"""Exemptions for health checks and preflights: none by default, and only to the letter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import World
+from doorward import Admission, ConfigurationError, Door, InvokerPolicy, PlainRequest, Refusal
+from doorward_integrations.asgi import AsgiRequest
+from support.tokens import MEMBER
+
+HEALTH = ("GET", "/healthz")
+PREFLIGHT = ("OPTIONS", "/orders")
+
+Ask = Callable[[Door, list[tuple[bytes, bytes]], Any], Admission | Refusal]
+
+
+@pytest.fixture(params=["admit", "aadmit"])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    if request.param == "admit":
+        return lambda door, headers, asked: door.admit(headers, asked)
+    return lambda door, headers, asked: asyncio.run(door.aadmit(headers, asked))
+
+
+def guarded(world: World, *exempt: tuple[str, str]) -> Door:
+    return Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), exempt=exempt)
+
+
+@pytest.mark.parametrize(("method", "path"), [HEALTH, PREFLIGHT])
+def test_nothing_is_exempt_by_default(ask: Ask, world: World, method: str, path: str) -> None:
+    """As on Cloud Run, where a preflight without a credential gets 403 too."""
+    answer = ask(guarded(world), [], PlainRequest(path, method))
+
+    assert isinstance(answer, Refusal)
+    assert 403 == answer.status
+
+
+@pytest.mark.parametrize(("method", "path"), [HEALTH, PREFLIGHT])
+def test_an_exempt_request_passes_as_nobody(ask: Ask, world: World, method: str, path: str) -> None:
+    answer = ask(guarded(world, HEALTH, PREFLIGHT), [], PlainRequest(path, method))
+
+    assert isinstance(answer, Admission)
+    assert answer.principal.anonymous
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [(b"authorization", b"Bearer not.a.token")],
+        [(b"authorization", b"Bearer a"), (b"authorization", b"Bearer b")],
+        [(b"x-serverless-authorization", b"\xff\x00")],
+    ],
+    ids=["malformed", "twice", "garbage"],
+)
+def test_nothing_is_parsed_on_an_exempt_path(ask: Ask, world: World, sent: list[tuple[bytes, bytes]]) -> None:
+    """CVE-2019-12995 (Istio): a malformed token brought even unprotected paths down."""
+    answer = ask(guarded(world, HEALTH), sent, PlainRequest("/healthz"))
+
+    assert isinstance(answer, Admission)
+    assert 0 == world.endpoint.fetches
+
+
+def test_what_only_a_platform_may_say_does_not_pass_an_exempt_path(ask: Ask, world: World) -> None:
+    sent = [
+        (b"x-goog-authenticated-user-email", b"accounts.google.com:root@example.com"),
+        (b"x-serverless-authorization", b"Bearer h.p.SIGNATURE_REMOVED_BY_GOOGLE"),
+        (b"authorization", b"Bearer h.p.SIGNATURE_REMOVED_BY_GOOGLE"),
+        (b"host", b"x"),
+    ]
+
+    answer = ask(guarded(world, HEALTH), sent, PlainRequest("/healthz"))
+
+    assert isinstance(answer, Admission)
+    assert [(b"host", b"x")] == answer.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/healthz"),
+        ("HEAD", "/healthz"),
+        ("get", "/healthz"),
+        ("GET", "/healthz/"),
+        ("GET", "//healthz"),
+        ("GET", "/healthz/../orders"),
+        ("GET", "/orders/../healthz"),
+        ("GET", "/./healthz"),
+        ("GET", "/healthz;x"),
+        ("GET", "/healthz%2f"),
+        ("GET", "/healthz?x"),
+        ("GET", "/healthz#x"),
+        ("GET", "/Healthz"),
+        ("GET", "/healthz "),
+        ("GET", "/healthz\x00"),
+        ("GET", "/orders/healthz"),
+        ("GET", ""),
+        ("GET", "healthz"),
+    ],
+)
+def test_what_looks_like_an_exempt_path_is_not_one(ask: Ask, world: World, method: str, path: str) -> None:
+    assert isinstance(ask(guarded(world, HEALTH), [], PlainRequest(path, method)), Refusal)
+
+
+@pytest.mark.parametrize(
+    "host", [b"x/healthz?", b"x#", b"x\r\n", b"x:80/healthz", b"@/healthz", b"[::1]/healthz", b""]
+)
+def test_a_host_header_does_not_make_a_path_exempt(ask: Ask, world: World, host: bytes) -> None:
+    """CVE-2026-48710 (Starlette): a Host header that became part of the path."""
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/orders",
+        "raw_path": b"/orders",
+        "headers": [(b"host", host)],
+    }
+
+    assert isinstance(ask(guarded(world, HEALTH), scope["headers"], AsgiRequest(scope)), Refusal)  # type: ignore[arg-type]
+
+
+def test_the_decoded_path_is_what_counts(ask: Ask, world: World) -> None:
+    """The application routes by it as well: both see one path, however it was sent."""
+    scope = {"type": "http", "method": "GET", "path": "/healthz", "raw_path": b"/%68ealthz", "headers": []}
+
+    assert isinstance(ask(guarded(world, HEALTH), [], AsgiRequest(scope)), Admission)
+
+
+def test_a_mounted_application_is_exempt_by_its_whole_path(ask: Ask, world: World) -> None:
+    scope = {"type": "http", "method": "GET", "path": "/admin/healthz", "root_path": "/admin", "headers": []}
+
+    assert isinstance(ask(guarded(world, HEALTH), [], AsgiRequest(scope)), Refusal)
+    assert isinstance(ask(guarded(world, ("GET", "/admin/healthz")), [], AsgiRequest(scope)), Admission)
+
+
+@given(st.text(max_size=12), st.sampled_from(["GET", "POST", "get", "OPTIONS"]))
+@settings(deadline=None, max_examples=200)
+def test_of_any_path_only_the_exempt_one_passes(path: str, method: str) -> None:
+    door = guarded(World(), HEALTH)
+
+    answer = door.admit([], PlainRequest(path, method))
+
+    assert (HEALTH == (method, path)) == isinstance(answer, Admission)
+
+
+@pytest.mark.parametrize(
+    "exempt",
+    [
+        "/healthz",
+        [("GET",)],
+        [("GET", "healthz")],
+        [("get", "/healthz")],
+        ["GET /healthz"],
+        [("GET", 7)],
+        [None],
+    ],
+    ids=["text", "one", "no slash", "small", "joined", "number", "none"],
+)
+def test_an_exemption_that_could_not_match_is_refused(world: World, exempt: Any) -> None:
+    with pytest.raises(ConfigurationError, match="exempt="):
+        Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), exempt=exempt)
