@@ -185,7 +185,7 @@ class TestWheel:
         assert ["cryptography", "httpx", "pyjwt", "starlette"] == names
 
     def test_every_framework_is_an_extra(self, metadata: Message) -> None:
-        assert {"demo", "emulator", "fastapi", "flask"} == set(metadata.get_all("Provides-Extra", []))
+        assert {"demo", "emulator", "fastapi", "flask", "otel", "yaml"} == set(metadata.get_all("Provides-Extra", []))
 
     def test_it_carries_its_licence(self, wheel: zipfile.ZipFile, metadata: Message) -> None:
         assert "Apache-2.0" == metadata["License-Expression"]

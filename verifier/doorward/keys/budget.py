@@ -47,6 +47,10 @@ class TokenBucket:
         self._left -= 1.0
         return True
 
+    def give_back(self) -> None:
+        """Put one back that was taken and not used."""
+        self._left = min(self._burst, self._left + 1.0)
+
 
 class Backoff:
     """When to ask again after failures: exponential with full jitter, reset by a success.

@@ -18,21 +18,18 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from doorward.errors import ConfigurationError, FetchError, KeysUnavailableError, Reason, SignatureError, clip
-from doorward.keys.budget import NegativeSet, TokenBucket
 from doorward.keys.events import Listener, StaleUsed, UnknownKid, log_event
 from doorward.keys.fetch import Fetch, HttpxFetch, check_key_url
 from doorward.keys.flight import Flight
 from doorward.keys.freshness import Freshness, Validators
 from doorward.keys.key import ALGORITHMS, VerificationKey
 from doorward.keys.keyset import parse_key_set
+from doorward.keys.misses import UNKNOWN, Misses
 from doorward.keys.snapshot import SnapshotFile
 from doorward.keys.state import NOTHING, Holding, KeyState
 from doorward.keys.updater import Updater
 
 __all__ = ["KeyCache"]
-
-_ABSENT_KIDS: Final = 1024
-_ABSENT_FOR: Final = 60.0
 
 
 class KeyCache:
@@ -95,9 +92,6 @@ class KeyCache:
         self._miss_patience: Final = miss_patience
         self._clock: Final = clock
         self._monotonic: Final = monotonic
-        self._misses: Final = TokenBucket(miss_interval, miss_burst)
-        self._absent: Final = NegativeSet(_ABSENT_KIDS, _ABSENT_FOR)
-        self._absent_from = 0
         self._stale_uses: Final = itertools.count(1)
         self._stale_used = 0
         self._updater: Final = Updater(
@@ -112,6 +106,7 @@ class KeyCache:
             monotonic=monotonic,
             rng=rng if rng is not None else random.Random(),  # noqa: S311 - jitter, no secret
         )
+        self._misses: Final = Misses(self._updater, miss_interval, miss_burst)
         _caches.add(self)
 
     # What it is now.
@@ -231,10 +226,11 @@ class KeyCache:
                 asking once more is not within the budget.
             KeysUnavailableError: If that could not be found out.
         """
-        since = self._monotonic()
+        since = self._updater.begun
         while isinstance(found := self._seek(kid, since), Flight):
             limit = self._wait_limit()
-            self._check_landed(found.wait(limit), limit)
+            if not found.wait(limit):
+                return self._last_look(kid, limit)
         return found
 
     async def aget(self, kid: str) -> VerificationKey:
@@ -250,58 +246,43 @@ class KeyCache:
             SignatureError: As `get`.
             KeysUnavailableError: As `get`.
         """
-        since = self._monotonic()
+        since = self._updater.begun
         while isinstance(found := self._seek(kid, since), Flight):
             limit = self._wait_limit()
-            self._check_landed(await found.wait_async(limit), limit)
+            if not await found.wait_async(limit):
+                return self._last_look(kid, limit)
         return found
 
     def _wait_limit(self) -> float:
         return self._miss_patience if self.ready else self._patience
 
-    def _check_landed(self, landed: bool, limit: float) -> None:  # noqa: FBT001 - the answer of the wait, passed on
-        if not landed:
-            raise KeysUnavailableError(f"the key endpoint {self.url} did not answer within {limit:g} s")
+    def _last_look(self, kid: str, limit: float) -> VerificationKey:
+        """Give the key if it is there after all: a flight has more to do than to bring it."""
+        keys = self.keys(self._clock())
+        if keys is not None and kid in keys:
+            return keys[kid]
+        raise self._late(limit)
 
-    def _seek(self, kid: str, since: float) -> VerificationKey | Flight:
-        """Find the key, or the flight to wait for before looking again; or know that there is neither.
+    def _late(self, limit: float) -> KeysUnavailableError:
+        return KeysUnavailableError(f"the key endpoint {self.url} did not answer within {limit:g} s")
 
-        Only a flight that began at or after `since` shows that a key is absent: an older answer may predate
-        the key.
-        """
+    def _seek(self, kid: str, since: int) -> VerificationKey | Flight:
+        """Find the key, or the flight to wait for before looking again; or know that there is neither."""
         keys = self.keys(self._clock())
         if keys is not None and kid in keys:
             return keys[kid]
         with self._updater.lock:
-            now, wall = self._monotonic(), self._clock()
-            if (flight := self._updater.flight(now)) is not None:
-                return flight
+            now, holding = self._monotonic(), self._updater.holding
             # Once more: a flight may have landed between the look and the lock.
-            holding = self._updater.holding
-            usable = holding.state(now, wall) not in (KeyState.EMPTY, KeyState.DEAD)
-            if usable and kid in holding.keys:
+            if holding.state(now, self._clock()) in (KeyState.EMPTY, KeyState.DEAD):
+                return self._updater.join(since, now) or self._updater.depart("cold", now)
+            if kid in holding.keys:
                 return holding.keys[kid]
-            if self._absent_from != holding.generation:
-                self._absent.clear()  # something else is published now: what was absent may be there
-                self._absent_from = holding.generation
-            asked = self._updater.asked_since(since)
-            if (asked and self._updater.landed_error is not None) or (
-                not asked and self._updater.backoff.left(now)
-            ):
-                raise self._updater.unavailable(now)
-            if not usable:
-                return self._updater.depart("cold", now)
-            if asked:
-                self._absent.add(kid, now)
-                outcome, why = "absent", "the issuer does not publish it"
-            elif self._absent.holds(kid, now):
-                outcome, why = "remembered", "the issuer did not publish it a moment ago"
-            elif self._misses.take(now):
-                return self._updater.depart("unknown_kid", now)
-            else:
-                outcome, why = "no_budget", "and too many unknown key ids came to ask again so soon"
+            outcome = self._misses.decide(kid, since, now)
+        if isinstance(outcome, Flight):
+            return outcome
         self._updater.tell(UnknownKid(self.url, outcome))
-        raise SignatureError(Reason.UNKNOWN_KEY, f"no key with the id {clip(kid)}: {why}")
+        raise SignatureError(Reason.UNKNOWN_KEY, f"no key with the id {clip(kid)}: {UNKNOWN[outcome]}")
 
     # For the application that owns it.
 
@@ -311,9 +292,10 @@ class KeyCache:
         Raises:
             KeysUnavailableError: If the endpoint gave none.
         """
-        since = self._monotonic()
+        since = self._updater.begun
         while (flight := self._seek_any(since, "cold")) is not None:
-            self._check_landed(flight.wait(self._patience), self._patience)
+            if not flight.wait(self._patience) and not self.ready:
+                raise self._late(self._patience)
 
     async def awarm(self) -> None:
         """Do as `warm` does, without blocking the event loop.
@@ -321,9 +303,10 @@ class KeyCache:
         Raises:
             KeysUnavailableError: As `warm`.
         """
-        since = self._monotonic()
+        since = self._updater.begun
         while (flight := self._seek_any(since, "cold")) is not None:
-            self._check_landed(await flight.wait_async(self._patience), self._patience)
+            if not await flight.wait_async(self._patience) and not self.ready:
+                raise self._late(self._patience)
 
     def refresh(self) -> None:
         """Ask the endpoint now, whatever the state and the backoff, and wait for its answer.
@@ -331,9 +314,10 @@ class KeyCache:
         Raises:
             KeysUnavailableError: If the fetch failed; what was held stays, with its age.
         """
-        since = self._monotonic()
+        since = self._updater.begun
         while (flight := self._seek_any(since, "asked")) is not None:
-            self._check_landed(flight.wait(self._patience), self._patience)
+            if not flight.wait(self._patience):
+                raise self._late(self._patience)
 
     async def arefresh(self) -> None:
         """Do as `refresh` does, without blocking the event loop.
@@ -341,25 +325,19 @@ class KeyCache:
         Raises:
             KeysUnavailableError: As `refresh`.
         """
-        since = self._monotonic()
+        since = self._updater.begun
         while (flight := self._seek_any(since, "asked")) is not None:
-            self._check_landed(await flight.wait_async(self._patience), self._patience)
+            if not await flight.wait_async(self._patience):
+                raise self._late(self._patience)
 
-    def _seek_any(self, since: float, trigger: str) -> Flight | None:
+    def _seek_any(self, since: int, trigger: str) -> Flight | None:
         """Find the flight to wait for; None once there is what was wanted."""
-        with self._updater.lock:
-            now = self._monotonic()
-            if trigger == "cold" and self.ready:
+        updater = self._updater
+        with updater.lock:
+            now, asked = self._monotonic(), trigger == "asked"
+            if (updater.asked_since(since) and updater.landed_error is None) if asked else self.ready:
                 return None
-            if (flight := self._updater.flight(now)) is not None:
-                return flight
-            if self._updater.asked_since(since):
-                if self._updater.landed_error is not None:
-                    raise self._updater.unavailable(now)
-                return None
-            if trigger == "cold" and self._updater.backoff.left(now):
-                raise self._updater.unavailable(now)
-            return self._updater.depart(trigger, now)
+            return updater.join(since, now, patient=not asked) or updater.depart(trigger, now)
 
     def seed(self, body: bytes) -> None:
         """Take keys that were shipped with the application, for a start while the endpoint is away.

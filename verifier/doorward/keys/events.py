@@ -137,7 +137,7 @@ def log_event(event: KeyEvent) -> None:
         case FetchFinished(error=FetchError() as error):
             _log.warning("no keys from %s (%s), the old ones stay: %s", event.url, event.trigger, error)
         case FetchFinished(outcome="changed"):
-            _log.info("keys of %s: %s", event.url, ", ".join(event.kids))
+            _log.info("keys of %s: %s", event.url, ", ".join(map(repr, event.kids)))
             for refused in event.refused:
                 _log.warning("a key of %s is not used: %s", event.url, refused)
         case SetRefused():

@@ -20,19 +20,22 @@ class Flight:
     """A fetch that has begun.
 
     Attributes:
+        number: Counts the flights of one cache, from 1.
         began: When it began, on the cache's monotonic clock.
         trigger: What it was started for: ``cold``, ``refresh``, ``unknown_kid`` or ``asked``.
     """
 
-    __slots__ = ("_done", "began", "trigger")
+    __slots__ = ("_done", "began", "number", "trigger")
 
-    def __init__(self, began: float, trigger: str) -> None:
+    def __init__(self, number: int, began: float, trigger: str) -> None:
         """Make a flight that has not left yet; see `depart`.
 
         Args:
+            number: One more than that of the flight before it.
             began: The time on the cache's monotonic clock.
             trigger: What it is for.
         """
+        self.number = number
         self.began = began
         self.trigger = trigger
         self._done: Future[None] = Future()

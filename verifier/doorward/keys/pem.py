@@ -8,14 +8,19 @@ one.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-from doorward.keys.key import NO_KEY_ID, VerificationKey, is_key_id, why_unfit
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from doorward.keys.key import ALGORITHMS, NO_KEY_ID, VerificationKey, is_key_id, why_unfit
 
 __all__ = ["is_private_pem", "read_pem"]
 
-_CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----"
-_PUBLIC_KEY: Final = "-----BEGIN PUBLIC KEY-----"
+# One block and nothing around it (RFC 7468, section 3). Compiled on first use, which few have.
+_BLOCK: Final = r"-----BEGIN (CERTIFICATE|PUBLIC KEY)-----\r?\n[A-Za-z0-9+/=\r\n]+-----END \1-----"
+_BLANK: Final = " \t\r\n"
 
 
 def is_private_pem(text: object) -> bool:
@@ -24,10 +29,12 @@ def is_private_pem(text: object) -> bool:
     Args:
         text: One value of the document.
     """
-    return isinstance(text, str) and "PRIVATE KEY-----" in text
+    return isinstance(text, str) and "PRIVATE KEY" in text
 
 
-def read_pem(kid: str, text: object, algorithms: tuple[str, ...], wall: float) -> VerificationKey | str:
+def read_pem(  # noqa: PLR0911 - one return for each reason
+    kid: str, text: object, algorithms: tuple[str, ...], wall: float
+) -> VerificationKey | str:
     """Read one PEM text.
 
     Args:
@@ -43,31 +50,39 @@ def read_pem(kid: str, text: object, algorithms: tuple[str, ...], wall: float) -
         return NO_KEY_ID
     if not isinstance(text, str):
         return "not a text in PEM form"
-    try:
-        key = _load(text.strip(), wall)
-    except ValueError:
+    if text.count("-----BEGIN ") > 1:
+        return "more than one block in PEM form: which one is meant, nobody can say"
+    block = re.fullmatch(_BLOCK, text.strip(_BLANK))
+    key = None if block is None else _load(block[1], block[0].encode(), wall)
+    if key is None:
         return "not a certificate or a public key in PEM form"
     if isinstance(key, str):
         return key
-    unfit = "no algorithm"
-    for alg in algorithms:
-        unfit_for = why_unfit(key, alg)
-        if unfit_for is None:
-            return VerificationKey(kid, alg, key)  # type: ignore[arg-type]  # fit: it is of the right type
-        unfit = unfit_for
-    return unfit
+    if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        kty = "RSA" if isinstance(key, rsa.RSAPublicKey) else "EC"
+        for alg in algorithms:
+            if ALGORITHMS[alg] == kty:
+                return why_unfit(key, alg) or VerificationKey(kid, alg, key)
+    return f"of a type that {', '.join(algorithms)} cannot use"
 
 
-def _load(text: str, wall: float) -> object:
+def _load(label: str, block: bytes, wall: float) -> object:
+    """Give the public key; a sentence where it must not be used, None where there is none to be had."""
     # As slow to import as the rest of cryptography together, and only this form needs them.
     from cryptography import x509  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
 
-    if text.startswith(_PUBLIC_KEY):
-        return load_pem_public_key(text.encode())
-    if not text.startswith(_CERTIFICATE):
-        raise ValueError(text[:0])
-    certificate = x509.load_pem_x509_certificate(text.encode())
-    if not certificate.not_valid_before_utc.timestamp() <= wall < certificate.not_valid_after_utc.timestamp():
-        return "a certificate that is not valid now"
-    return certificate.public_key()
+    try:
+        if label == "PUBLIC KEY":
+            return load_pem_public_key(block)
+        certificate = x509.load_pem_x509_certificate(block)
+        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        # Both ends belong to it (RFC 5280, section 4.1.2.5).
+        if not begin.timestamp() <= wall <= end.timestamp():
+            return "a certificate that is not valid now"
+        return certificate.public_key()
+    except UnsupportedAlgorithm:
+        return "of a type that is not supported"
+    except (ValueError, x509.InvalidVersion, Warning):
+        # A warning, where the process has them raised: it is about this key, and must not cost the others.
+        return None

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from doorward.keys.freshness import Freshness, Validators
+from doorward.errors import ConfigurationError
+from doorward.keys.freshness import LONGEST_SOFT, Freshness, Validators
 from doorward.strictjson import StrictJSONError, read_object
 
 __all__ = ["Snapshot", "SnapshotFile"]
@@ -30,6 +31,7 @@ _log: Final = logging.getLogger("doorward.keys")
 _FORMAT: Final = 1
 _LIMIT: Final = 512 * 1024  # of the file: a body of at most 256 KiB in base64, and a little
 _AHEAD: Final = 300.0  # seconds by which the clock that wrote it may have been ahead of ours
+_LONGEST_HARD: Final = 1e12  # seconds: a bound of infinity is right in a setting, and is not JSON
 _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -65,8 +67,13 @@ class SnapshotFile:
         Args:
             path: Where it is kept. On Cloud Run, ``/tmp`` is memory of the one instance; a mounted volume
                 outlives it.
+
+        Raises:
+            ConfigurationError: If no file can have that name.
         """
         self._path: Final = Path(path)
+        if not self._path.name or "\0" in self._path.name:
+            raise ConfigurationError(f"snapshot={os.fspath(path)!r} must be the path of a file")
 
     def __repr__(self) -> str:
         """Show where it is."""
@@ -86,17 +93,14 @@ class SnapshotFile:
             return self._checked(self._read(), url, wall)
         except FileNotFoundError:
             return None
-        except (_Unusable, OSError, StrictJSONError, ValueError, TypeError, KeyError) as error:
+        except (_Unusable, OSError, StrictJSONError) as error:
             _log.warning("the key snapshot %s is not used: %s", self._path, error)
             return None
 
     def _read(self) -> bytes:
         # Not through a link, and the checks are on what was opened, not on what has that name a moment later.
-        descriptor = os.open(
-            self._path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        )
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
+        with open(self._path, "rb", opener=_open_plainly) as file:
+            status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise _Unusable("it is not a regular file")
             if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
@@ -111,22 +115,23 @@ class SnapshotFile:
     @staticmethod
     def _checked(content: bytes, url: str, wall: float) -> Snapshot:
         document = read_object(content)
-        kept, digest = document["snapshot"], document["sha256"]
-        if document["format"] != _FORMAT or not isinstance(kept, Mapping):
+        kept = document.get("snapshot")
+        if document.get("format") != _FORMAT or not isinstance(kept, Mapping) or not _is_flat(kept):
             raise _Unusable("it has another format")
-        if digest != _digest(kept):
+        if document.get("sha256") != _digest(kept):
             raise _Unusable("its digest does not fit: it is damaged")
-        if kept["url"] != url:
+        if kept.get("url") != url:
             raise _Unusable("it is of another key endpoint")
-        arrived, soft, hard = float(kept["arrived"]), float(kept["soft"]), float(kept["hard"])
+        arrived, soft, hard = (_number(kept, name) for name in ("arrived", "soft", "hard"))
+        validators = Validators(_header(kept, "etag"), _header(kept, "last_modified"))
         if arrived > wall + _AHEAD:
             raise _Unusable("it is from the future: compare the clocks")
-        if wall - arrived >= hard or not 0 <= soft <= hard:
+        # No answer of the network would be fresh for longer either.
+        if not 0 <= soft <= min(hard, LONGEST_SOFT):
+            raise _Unusable("its bounds are out of range")
+        if wall - arrived >= hard:
             raise _Unusable(f"it is {wall - arrived:.0f} s old, too old to be used")
-        validators = Validators(kept["etag"], kept["last_modified"])
-        return Snapshot(
-            url, base64.b64decode(kept["body"], validate=True), arrived, Freshness(soft, hard), validators
-        )
+        return Snapshot(url, _body(kept), arrived, Freshness(soft, hard), validators)
 
     def store(self, snapshot: Snapshot) -> None:
         """Write it whole or not at all; a failure is a warning, since keys on disk are a convenience.
@@ -139,7 +144,7 @@ class SnapshotFile:
             "body": base64.b64encode(snapshot.body).decode(),
             "arrived": snapshot.arrived_wall,
             "soft": snapshot.fresh.soft,
-            "hard": snapshot.fresh.hard,
+            "hard": min(snapshot.fresh.hard, _LONGEST_HARD),
             "etag": snapshot.validators.etag,
             "last_modified": snapshot.validators.last_modified,
         }
@@ -164,6 +169,39 @@ class SnapshotFile:
             raise
 
 
+def _open_plainly(path: str, flags: int) -> int:
+    """Open without following a link, and without waiting for the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+
+
+def _is_flat(kept: Mapping[str, object]) -> bool:
+    return all(value is None or isinstance(value, str | int | float) for value in kept.values())
+
+
 def _digest(kept: Mapping[str, object]) -> str:
     """Give the SHA-256 of what is kept: against damage; against others, the owner and the mode."""
     return hashlib.sha256(json.dumps(dict(kept), sort_keys=True).encode()).hexdigest()
+
+
+def _number(kept: Mapping[str, object], name: str) -> float:
+    """Read seconds; a digest fits what a faulty writer wrote, too."""
+    value = kept.get(name)
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LONGEST_HARD:
+        return float(value)
+    raise _Unusable(f"its {name!r} is not a number of seconds")
+
+
+def _header(kept: Mapping[str, object], name: str) -> str | None:
+    """Read a header to send back: one that no request can carry would fail every fetch to come."""
+    value = kept.get(name)
+    if value is None or (isinstance(value, str) and value.isascii() and value.isprintable()):
+        return value
+    raise _Unusable(f"its {name!r} is not the value of a header")
+
+
+def _body(kept: Mapping[str, object]) -> bytes:
+    value = kept.get("body")
+    try:
+        return base64.b64decode(value if isinstance(value, str) else "-", validate=True)
+    except ValueError:
+        raise _Unusable("its 'body' is not in base64") from None

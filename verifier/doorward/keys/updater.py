@@ -10,26 +10,34 @@ import logging
 import random
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from doorward.errors import FetchError, KeysUnavailableError, clip
 from doorward.keys.budget import Backoff
 from doorward.keys.events import FetchFinished, FetchStarted, KeyEvent, Listener, SetRefused, StateChanged
-from doorward.keys.fetch import Answer, Fetch
+from doorward.keys.fetch import Fetch
 from doorward.keys.flight import Flight
 from doorward.keys.freshness import Freshness, Validators, freshness_of, validators_of
 from doorward.keys.keyset import KeySet, parse_key_set
 from doorward.keys.snapshot import Snapshot, SnapshotFile
-from doorward.keys.state import NOTHING, KeyState, hold
+from doorward.keys.state import NOTHING, Holding, KeyState, hold
 
 __all__ = ["Updater"]
 
 _log: Final = logging.getLogger("doorward.keys")
 
-_NEVER: Final = float("-inf")
 _SHORTEST_BACKOFF: Final = 1.0
 _LONGEST_BACKOFF: Final = 300.0
 _GIVE_UP: Final = 30.0  # a fetch has a deadline of its own, well under it; a name look-up that hangs has not
+
+
+class _Brought(NamedTuple):
+    """What a good answer brought; the body is None after a 304."""
+
+    key_set: KeySet
+    fresh: Freshness
+    validators: Validators
+    body: bytes | None
 
 
 class Updater:
@@ -38,6 +46,7 @@ class Updater:
     Attributes:
         holding: What is held now; replaced whole, by one reference store.
         lock: Held while deciding whether to ask, never while asking.
+        begun: Counts the fetches that have begun.
         backoff: When to ask again after failures.
         landed_error: Why the last fetch failed; None if it did not.
         fetches: Counts of fetches by outcome.
@@ -70,12 +79,15 @@ class Updater:
         self._random: Final = rng
         self.holding = NOTHING
         self.lock = threading.Lock()
+        self.begun = 0
         self.backoff: Final = Backoff(_SHORTEST_BACKOFF, _LONGEST_BACKOFF, rng)
         self.landed_error: FetchError | None = None
         self.fetches: Final = {"changed": 0, "unchanged": 0, "not_modified": 0, "failed": 0}
         self._body = b""
+        self._untold: list[KeyEvent] = []
+        self._storing = threading.Lock()
         self._flight: Flight | None = None
-        self._landed_began = _NEVER
+        self._landed = 0
         self._seen = KeyState.EMPTY
         if file is not None and (kept := file.load(url, clock())) is not None:
             self._take_over(kept)
@@ -114,13 +126,31 @@ class Updater:
         flight = self._flight
         return flight if flight is not None and now - flight.began < _GIVE_UP else None
 
-    def asked_since(self, since: float) -> bool:
-        """Tell whether a fetch is over that began at or after that time.
+    def asked_since(self, since: int) -> bool:
+        """Tell whether a fetch is over that began since then.
 
         Args:
-            since: On the monotonic clock.
+            since: What `begun` was then. A count, since a clock may show one time before and after.
         """
-        return self._landed_began >= since
+        return self._landed > since
+
+    def join(self, since: int, now: float, *, patient: bool = True) -> Flight | None:
+        """Give the fetch to wait for; None if it is time for one to depart.
+
+        Args:
+            since: What `begun` was when the request came.
+            now: The monotonic clock.
+            patient: Whether to keep the pause after a failure.
+
+        Raises:
+            KeysUnavailableError: If a fetch since then failed, or it is not time yet.
+        """
+        if self.asked_since(since):
+            raise self.unavailable(now)
+        flight = self.flight(now)
+        if flight is None and patient and self.backoff.left(now):
+            raise self.unavailable(now)
+        return flight
 
     def unavailable(self, now: float) -> KeysUnavailableError:
         """Make the error that says that the keys are not to be had.
@@ -147,73 +177,102 @@ class Updater:
         Raises:
             KeysUnavailableError: If the process cannot start a thread.
         """
-        flight = Flight(now, trigger)
+        if self._flight is not None:
+            error = FetchError("deadline", f"given up after {_GIVE_UP:g} s without an answer")
+            self._failed(now, error)
+            # The next flight tells it: no listener is called while the lock is held.
+            self._untold.append(self._finished(self._flight, "failed", self.holding, now, error))
+        self.begun += 1
+        flight = Flight(self.begun, now, trigger)
         self._flight = flight
         if not flight.depart(self._run):
-            self._flight = None
-            self._landed_began, self.landed_error = now, FetchError("thread", "no thread could be started")
-            self.backoff.failed(now, None)
+            self._flight, self._landed = None, flight.number
+            self._failed(now, FetchError("thread", "no thread could be started"))
             raise self.unavailable(now)
         return flight
 
+    def _failed(self, now: float, error: FetchError) -> None:
+        """Count a failure; it touches nothing that is held."""
+        self.landed_error = error
+        self.backoff.failed(now, error.retry_after)
+        self.fetches["failed"] += 1
+
     def _run(self, flight: Flight) -> None:
         """Fetch, in the flight's thread, and record what came of it."""
+        while self._untold:
+            self.tell(self._untold.pop(0))
         self.tell(FetchStarted(self._url, flight.trigger))
-        before = self.holding
-        headers = before.validators.headers()
-        if flight.trigger != "refresh":
-            # A cache between here and the endpoint may not know of the new key either.
-            headers["cache-control"] = "no-cache"
-        answer = key_set = error = None
+        came: _Brought | FetchError
         try:
-            answer = self._fetch(self._url, headers)
-            if answer.body is not None:
-                key_set = parse_key_set(answer.body, self._algorithms, self._clock())
-            elif before is NOTHING:
-                raise FetchError("status", "answered with 304 to an unconditional request")  # noqa: TRY301
+            came = self._ask(self.holding, flight.trigger)
         except FetchError as failure:
-            error = failure
-        except Exception as failure:  # noqa: BLE001 - a Fetch of the user's own may raise anything
+            came = failure
+        except BaseException as failure:  # noqa: BLE001 - a Fetch of the user's own may raise, or answer, anything
             _log.exception("the fetch of %s raised what is not a FetchError", self._url)
-            error = FetchError("content", f"the fetch raised {type(failure).__name__}")
-        outcome = self._land(flight, answer, key_set, error)
-        if outcome is None:
+            came = FetchError("read", f"the fetch raised {type(failure).__name__}")
+        landed = self._land(flight, came)
+        if landed is None:
             return  # given up, or forked away meanwhile: what it brings may be older than what is held
-        holding, now = self.holding, self._monotonic()
-        refused = tuple(f"{clip(key.kid)}: {key.why}" for key in holding.key_set.refused)
-        kids = tuple(sorted(holding.keys))
-        self.tell(FetchFinished(self._url, flight.trigger, outcome, now - flight.began, kids, refused, error))
+        outcome, holding, body = landed
+        now, error = self._monotonic(), came if isinstance(came, FetchError) else None
+        self.tell(self._finished(flight, outcome, holding, now, error))
         if error is not None and error.stage in ("content", "size"):
             self.tell(SetRefused(self._url, error))
         self.notice(holding.state(now, self._clock()))
         if error is None and self._file is not None:
             fresh = Freshness(holding.soft, holding.hard)
-            self._file.store(Snapshot(self._url, self._body, holding.arrived_wall, fresh, holding.validators))
+            kept = Snapshot(self._url, body, holding.arrived_wall, fresh, holding.validators)
+            with self._storing:
+                if self.holding is holding:  # else a later flight was quicker to get here
+                    self._file.store(kept)
 
-    def _land(
-        self, flight: Flight, answer: Answer | None, key_set: KeySet | None, error: FetchError | None
-    ) -> str | None:
-        """Record the outcome of a flight and name it; None if the flight does not count any more."""
+    def _finished(
+        self, flight: Flight, outcome: str, holding: Holding, now: float, error: FetchError | None
+    ) -> FetchFinished:
+        refused = tuple(f"{clip(key.kid)}: {key.why}" for key in holding.key_set.refused)
+        kids = tuple(sorted(holding.keys))
+        return FetchFinished(self._url, flight.trigger, outcome, now - flight.began, kids, refused, error)
+
+    def _ask(self, before: Holding, trigger: str) -> _Brought:
+        """Ask once, and read all of the answer before any of it counts."""
+        headers = before.validators.headers()
+        if trigger != "refresh":
+            # A cache between here and the endpoint may not know of the new key either.
+            headers["cache-control"] = "no-cache"
+        answer = self._fetch(self._url, headers)
+        if answer.body is None and not before.validators.headers():
+            raise FetchError("status", "answered with 304 to an unconditional request")
+        wall = self._clock()
+        fresh = freshness_of(
+            answer.headers, wall, self._max_stale, obey_must_revalidate=self._obey_must_revalidate
+        )
+        key_set = (
+            before.key_set if answer.body is None else parse_key_set(answer.body, self._algorithms, wall)
+        )
+        return _Brought(key_set, fresh, validators_of(answer.headers), answer.body)
+
+    def _land(self, flight: Flight, came: _Brought | FetchError) -> tuple[str, Holding, bytes] | None:
+        """Record the outcome of a flight; None if the flight does not count any more.
+
+        Returns:
+            What came of it, and what is held now with the body it was read from.
+        """
         with self.lock:
             if self._flight is not flight:
                 return None
-            self._flight = None
-            self._landed_began, self.landed_error = flight.began, error
+            self._flight, self._landed = None, flight.number
             now, wall, before = self._monotonic(), self._clock(), self.holding
-            if answer is None or error is not None:
-                self.backoff.failed(now, error.retry_after if error is not None else None)
-                outcome = "failed"
-            else:
-                self.backoff.succeeded()
-                fresh = freshness_of(
-                    answer.headers, wall, self._max_stale, obey_must_revalidate=self._obey_must_revalidate
-                )
-                self.replace(key_set or before.key_set, fresh, validators_of(answer.headers), now, wall)
-                self._body = self._body if answer.body is None else answer.body
-                changed = self.holding.generation != before.generation
-                outcome = "changed" if changed else "not_modified" if answer.body is None else "unchanged"
+            if isinstance(came, FetchError):
+                self._failed(now, came)
+                return "failed", before, self._body
+            self.landed_error = None
+            self.backoff.succeeded()
+            self.replace(came.key_set, came.fresh, came.validators, now, wall)
+            self._body = self._body if came.body is None else came.body
+            changed = self.holding.generation != before.generation
+            outcome = "changed" if changed else "not_modified" if came.body is None else "unchanged"
             self.fetches[outcome] += 1
-            return outcome
+            return outcome, self.holding, self._body
 
     def replace(
         self, key_set: KeySet, fresh: Freshness, validators: Validators, now: float, wall: float
@@ -249,4 +308,6 @@ class Updater:
     def after_fork(self) -> None:
         """In a forked child: the keys stay; the flight, and whoever held the lock, do not exist here."""
         self.lock = threading.Lock()
+        self._storing = threading.Lock()
         self._flight = None
+        self._untold.clear()  # the parent tells it

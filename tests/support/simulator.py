@@ -1,0 +1,316 @@
+"""A key endpoint over real HTTP, and the clocks of whoever asks it: changed in one line, and it counts."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gzip
+import hashlib
+import random
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import pytest
+import trio
+
+from doorward import Door, KeyCache, Principal, Verifier
+from doorward.door.door import Admission
+from doorward.door.refusal import Refusal
+from doorward.keys.events import KeyEvent
+from doorward.keys.fetch import SIZE_LIMIT, Answer, HttpxFetch
+from doorward.keys.flight import Flight
+from doorward.keys.key import VerificationKey
+from support.clock import ManualClock
+from support.httpendpoint import HttpEndpoint, Peer, Script, answering, repeating, response
+from support.tokens import AUDIENCE, SigningKey, b64, jwks, token
+
+__all__ = ["APIS", "PATIENCE", "Api", "SimulatedEndpoint", "background", "landed", "waits"]
+
+PATIENCE = 10.0
+"""Seconds that anything here is waited for at most."""
+
+T = TypeVar("T")
+E = TypeVar("E", bound=KeyEvent)
+
+Published = SigningKey | Mapping[str, Any]
+
+
+class SimulatedEndpoint(HttpEndpoint):
+    """Publishes keys; one call makes it misbehave from then on, and `heal` ends that.
+
+    Each request is answered with what was published when it came, as by a server that is slow to send.
+
+    Attributes:
+        keys: What it publishes; see `rotate` and `roll_back`.
+        cache_control: What it says of its answers.
+        deadline: Seconds that a fetch of the caches made here may take; short only where it has to fail.
+        wall: The wall clock of the caches made here.
+        monotonic: Their monotonic clock, which starts far from the other, so that they cannot be mixed up.
+        events: What these caches told their listener.
+    """
+
+    def __init__(self, *keys: Published) -> None:
+        super().__init__(self._respond)
+        self.keys: tuple[Published, ...] = keys
+        self.cache_control = "public, max-age=3600"
+        self.deadline = PATIENCE
+        self.wall = ManualClock()
+        self.monotonic = ManualClock(5_000.0)
+        self.events: list[KeyEvent] = []
+        self._former: list[tuple[Published, ...]] = []
+        self._behaviour: Script = self._publish
+        self._gates: list[threading.Event] = []
+        self._came = threading.Semaphore(0)
+
+    def close(self) -> None:
+        """Let go of whatever hangs, and end."""
+        for gate in self._gates:
+            gate.set()
+        super().close()
+        landed()
+
+    # What came in.
+
+    @property
+    def fetches(self) -> int:
+        return len(self.requests)
+
+    def await_fetch(self) -> None:
+        """Wait for a request that was not waited for yet."""
+        assert self._came.acquire(timeout=PATIENCE), "no request came"
+
+    def told(self, kind: type[E]) -> list[E]:
+        """Give the events of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    # What it publishes.
+
+    def rotate(self, *keys: Published) -> None:
+        self._former.append(self.keys)
+        self.keys = keys
+
+    def roll_back(self) -> None:
+        """Publish the key set before this one again."""
+        self.keys = self._former.pop()
+
+    # How it behaves.
+
+    def heal(self) -> None:
+        self._behaviour = self._publish
+
+    def hang(self) -> threading.Event:
+        """Answer no request that comes from now on before the event is set."""
+        gate = threading.Event()
+        self._gates.append(gate)
+
+        def script(peer: Peer) -> None:
+            whole = self._whole(peer)
+            assert gate.wait(PATIENCE), "the test left the endpoint hanging"
+            peer.send(whole)
+
+        self._behaviour = script
+        return gate
+
+    def drip(self) -> None:
+        """Send a byte now and then, each soon enough for a read timeout, and never all of them."""
+        self._behaviour = repeating(response(length=10_000), b" ", 10_000, pause=0.05)
+
+    def fail(self, status: str = "500 Internal Server Error") -> None:
+        self._behaviour = answering(b"<h1>Error</h1>", status=status)
+
+    def throttle(self, retry_after: float = 120) -> None:
+        self._behaviour = answering(f"Retry-After: {retry_after:g}", status="429 Too Many Requests")
+
+    def redirect(self) -> None:
+        """Send them to where the keys are."""
+        there = answering(f"Location: {self.url}-elsewhere", status="302 Found")
+        self._behaviour = lambda peer: (there if peer.request.target == "/certs" else self._publish)(peer)
+
+    def truncate(self) -> None:
+        """Break off in the middle of the body."""
+        body = jwks(*self.keys)
+        self._behaviour = answering(body[:100], length=len(body))
+
+    def bomb(self) -> None:
+        """Send little that becomes much when it is decompressed."""
+        packed = gzip.compress(jwks(*self.keys) + b" " * 20 * SIZE_LIMIT)
+        self._behaviour = answering(packed, "Content-Encoding: gzip")
+
+    def oversized(self) -> None:
+        self._behaviour = answering(jwks(*self.keys) + b" " * SIZE_LIMIT)
+
+    def page(self) -> None:
+        """Answer with a page, as a captive portal does."""
+        self._behaviour = answering(b"<!doctype html><title>Welcome</title>", "Content-Type: text/html")
+
+    def mislabel(self) -> None:
+        """Send the keys as another content type."""
+        self._behaviour = answering(jwks(*self.keys), "Content-Type: text/html")
+
+    def cut_json(self) -> None:
+        """Send the whole of an answer whose JSON ends too early."""
+        self._behaviour = answering(jwks(*self.keys)[:-1])
+
+    def private(self) -> None:
+        """Publish the private part of a key besides the good ones."""
+        self._behaviour = answering(jwks(*self.keys, SigningKey("leaked").jwk(d=b64(b"1" * 256))))
+
+    def symmetric(self) -> None:
+        """Publish a shared secret besides the good keys."""
+        self._behaviour = answering(jwks(*self.keys, {"kty": "oct", "kid": "shared", "k": b64(b"1" * 32)}))
+
+    def empty_set(self) -> None:
+        self._behaviour = answering(b'{"keys": []}')
+
+    def empty_body(self) -> None:
+        self._behaviour = answering(b"")
+
+    def unusable_set(self) -> None:
+        """Publish only keys that nobody can sign ID tokens with."""
+        self._behaviour = answering(jwks(SigningKey("encrypts").jwk(use="enc")))
+
+    def duplicate_member(self) -> None:
+        """Say ``keys`` twice, so that two readers may understand two things."""
+        self._behaviour = answering(b'{"keys": [], ' + jwks(*self.keys)[1:])
+
+    # What time it is for whoever asks.
+
+    def pass_time(self, seconds: float) -> None:
+        self.wall.move(seconds)
+        self.monotonic.move(seconds)
+
+    def freeze(self, seconds: float) -> None:
+        """Freeze the instance, as where it gets no CPU: its monotonic clock stands still, the world's not."""
+        self.wall.move(seconds)
+
+    def set_wall(self, seconds: float) -> None:
+        """Set the wall clock forward, or back."""
+        self.wall.move(seconds)
+
+    # Who asks it.
+
+    def fetch(self, url: str, headers: Mapping[str, str], /) -> Answer:
+        """Ask over httpx, as a cache does by default, with the deadline of the moment."""
+        return HttpxFetch(deadline=self.deadline)(url, headers)
+
+    def cache(self, **settings: Any) -> KeyCache:
+        """Make a cache over this endpoint, with these clocks and this list of events."""
+        made: dict[str, Any] = {
+            "fetch": self.fetch,
+            "clock": self.wall,
+            "monotonic": self.monotonic,
+            "listener": self.events.append,
+            "rng": random.Random(20_260_922),
+        }
+        return KeyCache(self.url, **{**made, **settings})
+
+    def verifier(self, cache: KeyCache) -> Verifier:
+        return Verifier(AUDIENCE, key_cache=lambda issuer: cache, clock=self.wall)
+
+    def token(self, key: SigningKey, **changed: Any) -> str:
+        return token(key, self.wall.now, **changed)
+
+    # How it answers.
+
+    def _respond(self, peer: Peer) -> None:
+        behaviour = self._behaviour
+        self._came.release()
+        behaviour(peer)
+
+    def _publish(self, peer: Peer) -> None:
+        peer.send(self._whole(peer))
+
+    def _whole(self, peer: Peer) -> bytes:
+        body = jwks(*self.keys)
+        etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+        headers = (f"Cache-Control: {self.cache_control}", f"ETag: {etag}")
+        if peer.request.headers.get("if-none-match") == etag:
+            return response(b"", *headers, status="304 Not Modified", length=-1)
+        return response(body, "Content-Type: application/json", *headers)
+
+
+class Api:
+    """One of the ways to call what comes in two spellings: from a thread, from asyncio or from trio."""
+
+    def __init__(self, name: str, run: Callable[[Callable[[], Awaitable[Any]]], Any] | None) -> None:
+        self._name = name
+        self._run = run
+
+    def __str__(self) -> str:
+        return self._name
+
+    def _call(self, plain: Callable[..., T], awaited: Callable[..., Awaitable[T]], *args: object) -> T:
+        if self._run is None:
+            return plain(*args)
+        made: T = self._run(functools.partial(awaited, *args))
+        return made
+
+    def get(self, cache: KeyCache, kid: str) -> VerificationKey:
+        return self._call(cache.get, cache.aget, kid)
+
+    def warm(self, cache: KeyCache) -> None:
+        self._call(cache.warm, cache.awarm)
+
+    def refresh(self, cache: KeyCache) -> None:
+        self._call(cache.refresh, cache.arefresh)
+
+    def verify(self, verifier: Verifier, one: str) -> Principal:
+        return self._call(verifier.verify, verifier.averify, one)
+
+    def admit(self, door: Door, headers: list[tuple[bytes, bytes]]) -> Admission | Refusal:
+        return self._call(door.admit, door.aadmit, headers)
+
+
+def _in_asyncio(call: Callable[[], Awaitable[Any]]) -> Any:
+    async def main() -> Any:
+        return await call()
+
+    return asyncio.run(main())
+
+
+APIS = (Api("threads", None), Api("asyncio", _in_asyncio), Api("trio", trio.run))
+
+
+def background(call: Callable[..., T], *args: object) -> Future[T]:
+    """Call in a thread of its own; the result is asked for with a bound."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call(*args))
+        except BaseException as error:  # noqa: BLE001 - the one who asks for the result gets it
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="test-reader", daemon=True).start()
+    return future
+
+
+def waits(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Make a function that returns as soon as one more reader has begun to wait for a fetch."""
+    begun = threading.Semaphore(0)
+    wait, wait_async = Flight.wait, Flight.wait_async
+
+    def waiting(self: Flight, timeout: float) -> bool:
+        begun.release()
+        return wait(self, timeout)
+
+    async def waiting_async(self: Flight, timeout: float) -> bool:  # noqa: ASYNC109 - as its original
+        begun.release()
+        return await wait_async(self, timeout)
+
+    def await_reader() -> None:
+        assert begun.acquire(timeout=PATIENCE), "nobody waits for a fetch"
+
+    monkeypatch.setattr(Flight, "wait", waiting)
+    monkeypatch.setattr(Flight, "wait_async", waiting_async)
+    return await_reader
+
+
+def landed() -> None:
+    """Wait until no key cache fetches any more, its events told."""
+    for thread in threading.enumerate():
+        if thread.name == "doorward-keys":
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), "a fetch did not end"
