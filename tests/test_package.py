@@ -27,13 +27,19 @@ ROOT = Path(__file__).resolve().parents[1]
 
 NAMES = [
     "GOOGLE",
+    "IAP",
     "Admission",
+    "Audience",
     "ClaimError",
+    "CloudRunAudience",
+    "CloudRunFormatter",
+    "ComputeEngine",
     "ConfigurationError",
     "CredentialError",
     "Decision",
     "Door",
     "DoorwardError",
+    "EventSender",
     "FetchError",
     "HttpxFetch",
     "InvokerPolicy",
@@ -54,10 +60,26 @@ NAMES = [
     "RefusedError",
     "RequestFacts",
     "SignatureError",
+    "StrippedPrincipal",
     "TokenError",
+    "UnsafeStrippedVerifier",
     "Verifier",
+    "chat_project_number",
     "cloud_run",
+    "cloud_scheduler",
+    "cloud_tasks",
+    "discover",
+    "eventarc",
+    "find_iap_assertion",
+    "firebase",
+    "iap_app_engine_audience",
+    "iap_backend_service_audience",
+    "iap_cloud_run_audience",
+    "is_google_chat",
     "problem_details",
+    "pubsub_push",
+    "service_account_issuer",
+    "workflows",
 ]
 
 
@@ -185,7 +207,9 @@ class TestWheel:
         assert ["cryptography", "httpx", "pyjwt", "starlette"] == names
 
     def test_every_framework_is_an_extra(self, metadata: Message) -> None:
-        assert {"demo", "emulator", "fastapi", "flask", "otel", "yaml"} == set(metadata.get_all("Provides-Extra", []))
+        assert {"demo", "emulator", "fastapi", "flask", "otel", "yaml"} == set(
+            metadata.get_all("Provides-Extra", [])
+        )
 
     def test_it_carries_its_licence(self, wheel: zipfile.ZipFile, metadata: Message) -> None:
         assert "Apache-2.0" == metadata["License-Expression"]

@@ -7,8 +7,12 @@ imported here: see ``doorward_integrations`` for ASGI, FastAPI, Starlette, WSGI 
 
 from __future__ import annotations
 
+from doorward.door.credentials import find_iap_assertion
 from doorward.door.door import Admission, Door, Policy, PolicySource
+from doorward.door.log import CloudRunFormatter
 from doorward.door.refusal import Refusal, cloud_run, problem_details
+from doorward.door.senders import EventSender, cloud_scheduler, cloud_tasks, eventarc, pubsub_push, workflows
+from doorward.door.stripped import StrippedPrincipal, UnsafeStrippedVerifier
 from doorward.errors import (
     ClaimError,
     ConfigurationError,
@@ -29,19 +33,36 @@ from doorward.keys.fetch import HttpxFetch
 from doorward.keys.state import KeyState
 from doorward.policy.iam import Decision, InvokerPolicy
 from doorward.policy.request import PlainRequest, RequestFacts
+from doorward.tokens.accounts import ComputeEngine
+from doorward.tokens.audiences import Audience
+from doorward.tokens.cloudrun import CloudRunAudience
+from doorward.tokens.discovery import discover
+from doorward.tokens.iap import (
+    IAP,
+    iap_app_engine_audience,
+    iap_backend_service_audience,
+    iap_cloud_run_audience,
+)
 from doorward.tokens.issuers import GOOGLE, Issuer
+from doorward.tokens.presets import chat_project_number, firebase, is_google_chat, service_account_issuer
 from doorward.tokens.principal import Principal, PrincipalKind
 from doorward.tokens.verifier import Verifier
 
 __all__ = [
     "GOOGLE",
+    "IAP",
     "Admission",
+    "Audience",
     "ClaimError",
+    "CloudRunAudience",
+    "CloudRunFormatter",
+    "ComputeEngine",
     "ConfigurationError",
     "CredentialError",
     "Decision",
     "Door",
     "DoorwardError",
+    "EventSender",
     "FetchError",
     "HttpxFetch",
     "InvokerPolicy",
@@ -62,8 +83,24 @@ __all__ = [
     "RefusedError",
     "RequestFacts",
     "SignatureError",
+    "StrippedPrincipal",
     "TokenError",
+    "UnsafeStrippedVerifier",
     "Verifier",
+    "chat_project_number",
     "cloud_run",
+    "cloud_scheduler",
+    "cloud_tasks",
+    "discover",
+    "eventarc",
+    "find_iap_assertion",
+    "firebase",
+    "iap_app_engine_audience",
+    "iap_backend_service_audience",
+    "iap_cloud_run_audience",
+    "is_google_chat",
     "problem_details",
+    "pubsub_push",
+    "service_account_issuer",
+    "workflows",
 ]

@@ -94,12 +94,14 @@ class MetadataServer:
         issuer: Who mints the ID tokens.
         accounts: The service accounts of the machine.
         project: The id of its project.
+        region: The region that it stands in.
         instance: The machine that ``format=full`` speaks of; None says nothing of a machine.
     """
 
     issuer: EmulatedIssuer
     accounts: Accounts = field(default_factory=Accounts)
     project: str = "doorward-demo"
+    region: str = "europe-west1"
     instance: Instance | None = None
 
     def __post_init__(self) -> None:
@@ -132,6 +134,7 @@ class MetadataServer:
                     Route("/project/project-id", self._project_id),
                     Route("/project/numeric-project-id", self._project_number),
                     Route("/universe/universe-domain", self._universe),
+                    Route("/instance/region", self._region),
                     Route("/instance/service-accounts", self._list),
                     Route("/instance/service-accounts/", self._list),
                     Route(account, self._account),
@@ -154,6 +157,10 @@ class MetadataServer:
 
     async def _project_number(self, _: Request) -> Response:
         return _text(self.project_number)
+
+    async def _region(self, _: Request) -> Response:
+        # https://cloud.google.com/run/docs/container-contract#metadata-server
+        return _text(f"projects/{self.project_number}/regions/{self.region}")
 
     async def _universe(self, _: Request) -> Response:
         return _text(_UNIVERSE)

@@ -81,6 +81,12 @@ def test_the_number_of_the_project_is_12_digits(emulator: Emulator, client: http
     assert emulator.metadata.project_number == number
 
 
+def test_it_tells_its_region_with_the_number_of_the_project(emulator: Emulator, client: httpx.Client) -> None:
+    expected = f"projects/{emulator.metadata.project_number}/regions/europe-west1"
+
+    assert expected == ask(client, f"{V1}/instance/region").text
+
+
 @pytest.mark.parametrize("account", ["default", DEFAULT_ACCOUNT, f"{DEFAULT_ACCOUNT}/", "default/"])
 def test_an_account_is_described_as_google_auth_reads_it(account: str, client: httpx.Client) -> None:
     answer = ask(client, f"{ACCOUNTS}/{account}", recursive="true")

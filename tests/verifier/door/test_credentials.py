@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward.door.credentials import Credential, find_credential
+from doorward.door.credentials import Credential, find_credential, find_iap_assertion
 from doorward.errors import CredentialError, Reason
 
 A = b"authorization"
 S = b"x-serverless-authorization"
+I = b"x-goog-iap-jwt-assertion"  # noqa: E741 - beside A and S
 
 
 def refused(*headers: tuple[bytes, bytes]) -> Reason:
@@ -180,3 +181,52 @@ def test_of_any_headers_one_credential_is_found_or_none_or_a_refusal(
         assert credential.token in headers[credential.position][1]
         assert credential.token
         assert not {b" "[0], b","[0], b"\t"[0]} & set(credential.token)
+
+
+# Behind Identity-Aware Proxy.
+
+
+def refused_assertion(*headers: tuple[bytes, bytes]) -> Reason:
+    with pytest.raises(CredentialError) as caught:
+        find_iap_assertion(headers)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("value", [b"a.b.c", b" a.b.c", b"a.b.c\t"], ids=repr)
+def test_the_assertion_of_the_proxy_is_a_bare_token(value: bytes) -> None:
+    headers = [(A, b"Bearer own.own.own"), (I, value), (S, b"Bearer platform")]
+
+    assert Credential(1, b"a.b.c") == find_iap_assertion(headers)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[], [(A, b"Bearer a.b.c")], [(S, b"Bearer a.b.c"), (A, b"Bearer a.b.c")], [(b"x-goog-iap", b"a.b.c")]],
+)
+def test_what_did_not_come_through_the_proxy_carries_no_assertion(headers: list[tuple[bytes, bytes]]) -> None:
+    assert find_iap_assertion(headers) is None
+
+
+def test_without_the_proxy_its_header_is_no_credential() -> None:
+    assert find_credential([(I, b"a.b.c")]) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ([(I, b"a.b.c"), (I, b"a.b.c")], Reason.MULTIPLE_HEADERS),
+        ([(I, b"a.b.c"), (A, b"Bearer a.b.c"), (I, b"")], Reason.MULTIPLE_HEADERS),
+        ([(I, b"")], Reason.EMPTY_CREDENTIAL),
+        ([(I, b" \t")], Reason.EMPTY_CREDENTIAL),
+        ([(I, b"Bearer a.b.c")], Reason.UNSUPPORTED_SCHEME),
+        ([(I, b"bearer\ta.b.c")], Reason.UNSUPPORTED_SCHEME),
+        ([(I, b"Bearer")], Reason.UNSUPPORTED_SCHEME),
+        ([(I, b"a.b.c,d.e.f")], Reason.MULTIPLE_CREDENTIALS),
+        ([(I, b"a.b.c, d.e.f")], Reason.MULTIPLE_CREDENTIALS),
+        ([(I, b"Basic a.b.c")], Reason.MULTIPLE_CREDENTIALS),
+        ([(I, b"ya29.a0AfB")], Reason.ACCESS_TOKEN),
+    ],
+    ids=repr,
+)
+def test_what_is_not_one_assertion_is_refused(headers: list[tuple[bytes, bytes]], reason: Reason) -> None:
+    assert reason == refused_assertion(*headers)

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import pytest
 
-from doorward import GOOGLE, ConfigurationError, Issuer, Verifier
+from conftest import World
+from doorward import GOOGLE, ConfigurationError, Issuer, PrincipalKind, Verifier
+from doorward.errors import ClaimError, Reason
 from doorward.keys.key import ALGORITHMS
-from doorward.tokens.issuers import EMULATOR_VARIABLE, in_environment
-from support.tokens import AUDIENCE
+from doorward.tokens.claims import Expected, refuse
+from doorward.tokens.issuers import EMULATOR_VARIABLE, Identity, in_environment
+from support.tokens import AUDIENCE, MEMBER
 
 OWN: dict[str, Any] = {
     "name": "own",
@@ -61,6 +65,12 @@ def test_an_issuer_is_read_only() -> None:
         ({"key_url": "/jwks"}, "https://"),
         ({"key_url": "https://user:pw@issuer.example/jwks"}, "https://"),
         ({"key_url": ""}, "https://"),
+        ({"audiences": "own"}, "must be a tuple"),
+        ({"audiences": ["own"]}, "must be a tuple"),
+        ({"audiences": ("",)}, "an audience is needed"),
+        ({"audiences": (7,)}, "an audience is needed"),
+        ({"extra_rules": [print]}, "tuple of functions"),
+        ({"extra_rules": ("rule",)}, "tuple of functions"),
     ],
     ids=repr,
 )
@@ -162,3 +172,80 @@ def test_a_verifier_on_cloud_run_does_not_start_with_the_variable_set(
 
     with pytest.raises(ConfigurationError, match="Remove the variable"):
         Verifier(AUDIENCE)
+
+
+# What an issuer brings with it.
+
+
+def own(world: World, **changed: Any) -> str:
+    return world.token(**{"iss": "https://issuer.example"} | changed)
+
+
+def test_the_audience_of_an_issuer_takes_the_place_of_the_verifiers(world: World) -> None:
+    issuer = Issuer(**OWN, audiences=("theirs", "also theirs"))
+    verifier = world.verifier(AUDIENCE, issuers=[GOOGLE, issuer])
+
+    assert MEMBER == verifier.verify(world.token()).member
+    assert "https://issuer.example" == verifier.verify(own(world, aud="also theirs")).issuer
+    for token in (own(world), world.token(aud="theirs")):
+        with pytest.raises(ClaimError) as caught:
+            verifier.verify(token)
+        assert Reason.WRONG_AUDIENCE == caught.value.reason
+    shown = f"Verifier(audience={AUDIENCE} or also theirs or theirs, issuers=[google, own])"
+    assert shown == repr(verifier)
+
+
+def test_where_every_issuer_brings_its_audience_none_is_given(world: World) -> None:
+    issuer = Issuer(**OWN, audiences=("theirs",))
+
+    verified = world.verifier(None, issuers=[issuer]).verify(own(world, aud="theirs"))
+    assert "https://issuer.example" == verified.issuer
+    with pytest.raises(ConfigurationError, match="leave it out"):
+        Verifier(AUDIENCE, issuers=[issuer])
+    with pytest.raises(ConfigurationError, match="an audience is needed"):
+        Verifier(issuers=[GOOGLE, issuer])
+
+
+def test_an_issuers_own_rules_come_after_those_for_all(world: World) -> None:
+    asked: list[object] = []
+
+    def only_admins(claims: Mapping[str, object], expected: Expected, now: float) -> None:
+        asked.append((expected.issuer.name, now))
+        if claims.get("role") != "admin":
+            refuse(Reason.CLAIM_INVALID, "role", "not an admin")
+
+    verifier = world.verifier(issuers=[GOOGLE, Issuer(**OWN, extra_rules=(only_admins,))])
+
+    assert "admin" == verifier.verify(own(world, role="admin")).claims["role"]
+    with pytest.raises(ClaimError) as caught:
+        verifier.verify(own(world, role="user"))
+    assert (Reason.CLAIM_INVALID, "role") == (caught.value.reason, caught.value.claim)
+    before = len(asked)
+    with pytest.raises(ClaimError):
+        verifier.verify(own(world, aud="other"))
+    assert MEMBER == verifier.verify(world.token()).member
+    assert before == len(asked)
+    assert {("own", world.clock.now)} == set(asked)
+
+
+def test_a_subject_is_needed_unless_the_issuer_says_otherwise(world: World) -> None:
+    bare = own(world, sub=None)
+
+    assert world.verifier(issuers=[Issuer(**OWN, subject_optional=True)]).verify(bare).subject is None
+    with pytest.raises(ClaimError):
+        world.verifier(issuers=[Issuer(**OWN)]).verify(bare)
+
+
+def test_an_external_identity_is_never_a_google_account_whatever_identify_says(world: World) -> None:
+    generous = Identity("root@example.com", google_account=True, external=True, hosted_domain="example.com")
+    verifier = world.verifier(issuers=[Issuer(**OWN, identify=lambda _: generous)])
+
+    caller = verifier.verify(own(world))
+
+    assert PrincipalKind.EXTERNAL == caller.kind
+    assert (None, None, None, False) == (
+        caller.member,
+        caller.email,
+        caller.hosted_domain,
+        caller.google_account,
+    )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from conftest import World
 from doorward import GOOGLE, Issuer, Principal, PrincipalKind
+from doorward.tokens.accounts import ComputeEngine
 from doorward.tokens.principal import ANONYMOUS
 from support.tokens import CALLER, MEMBER, SUBJECT, claims
 
@@ -35,7 +36,7 @@ def test_a_service_account_is_told_by_its_domain() -> None:
     [
         "123-compute@developer.gserviceaccount.com",
         "my-project@appspot.gserviceaccount.com",
-        "service-1@gcp-sa-pubsub.iam.gserviceaccount.com",
+        "chat@system.gserviceaccount.com",
         "CALLER@P.IAM.GSERVICEACCOUNT.COM",
     ],
 )
@@ -45,6 +46,133 @@ def test_every_kind_of_service_account_is_one(email: str) -> None:
         principal(email=email).member,
         principal(email=email).email,
     )
+
+
+@pytest.mark.parametrize(
+    "email",
+    ["service-1@gcp-sa-pubsub.iam.gserviceaccount.com", "SERVICE-1@GCP-SA-IAP.IAM.GSERVICEACCOUNT.COM"],
+)
+def test_a_service_agent_is_a_kind_of_its_own_and_a_service_account_to_iam(email: str) -> None:
+    caller = principal(email=email)
+
+    assert PrincipalKind.SERVICE_AGENT == caller.kind
+    assert (f"serviceAccount:{email.lower()}", email) == (caller.member, caller.email)
+
+
+@pytest.mark.parametrize(
+    ("changed", "project"),
+    [
+        ({}, "doorward-test"),
+        ({"email": "X@MY-PROJECT.IAM.GSERVICEACCOUNT.COM"}, "my-project"),
+        ({"email": "my-project@appspot.gserviceaccount.com"}, "my-project"),
+        ({"email": "123-compute@developer.gserviceaccount.com"}, None),
+        ({"email": "service-1@gcp-sa-pubsub.iam.gserviceaccount.com"}, None),
+        ({"email": "x@my-project.iam.example.com"}, None),
+        ({"email_verified": False}, None),
+        ({"email": None}, None),
+    ],
+    ids=str,
+)
+def test_the_project_of_a_service_account_is_what_its_verified_address_tells(
+    changed: dict[str, Any], project: str | None
+) -> None:
+    assert project == principal(**changed).project
+
+
+def test_nobody_and_other_issuers_have_no_project() -> None:
+    assert ANONYMOUS.project is None
+    assert principal(OWN).project is None
+
+
+MACHINE = {
+    "instance_confidentiality": 1,
+    "instance_creation_timestamp": 1686491081,
+    "instance_id": "4570452845155348778",
+    "instance_name": "worker-1",
+    "project_id": "doorward-test",
+    "project_number": 1071284184436,
+    "zone": "us-central1-c",
+    "license_id": ("1000204",),
+}
+
+
+def machine(**changed: Any) -> dict[str, Any]:
+    return {name: value for name, value in (MACHINE | changed).items() if value is not None}
+
+
+def test_the_machine_of_a_token_is_typed() -> None:
+    assert (
+        ComputeEngine(
+            project_id="doorward-test",
+            project_number=1071284184436,
+            zone="us-central1-c",
+            instance_id="4570452845155348778",
+            instance_name="worker-1",
+            instance_creation_timestamp=1686491081,
+            instance_confidentiality=1,
+            license_ids=("1000204",),
+        )
+        == principal(google={"compute_engine": machine()}).compute_engine
+    )
+
+
+def test_confidentiality_and_licences_may_be_missing() -> None:
+    claim = {"compute_engine": machine(instance_confidentiality=None, license_id=None)}
+
+    found = principal(google=claim).compute_engine
+
+    assert found is not None
+    assert (None, ()) == (found.instance_confidentiality, found.license_ids)
+
+
+@pytest.mark.parametrize(
+    "google",
+    [
+        None,
+        "text",
+        ("a",),
+        {},
+        {"compute_engine": None},
+        {"compute_engine": "text"},
+        {"compute_engine": {}},
+        *(
+            {"compute_engine": machine(**changed)}
+            for changed in (
+                {"project_id": None},
+                {"project_id": 7},
+                {"project_number": "1071284184436"},
+                {"project_number": True},
+                {"project_number": 1.0},
+                {"project_number": None},
+                {"zone": ("us-central1-c",)},
+                {"instance_id": 4570452845155348778},
+                {"instance_name": None},
+                {"instance_creation_timestamp": "1686491081"},
+                {"instance_confidentiality": "1"},
+                {"instance_confidentiality": True},
+                {"license_id": "1000204"},
+                {"license_id": (7,)},
+            )
+        ),
+    ],
+    ids=lambda google: repr(google)[-60:],
+)
+def test_a_machine_that_is_not_whole_is_none(google: Any) -> None:
+    assert principal(google=google).compute_engine is None
+
+
+def test_a_machine_is_read_from_a_verified_token(world: World) -> None:
+    signed = world.token(google={"compute_engine": machine(license_id=["1", "2"])})
+
+    found = world.verifier().verify(signed).compute_engine
+
+    assert found is not None
+    assert ("1", "2") == found.license_ids
+
+
+def test_only_google_speaks_of_machines() -> None:
+    assert principal(OWN, google={"compute_engine": machine()}).compute_engine is None
+    assert ANONYMOUS.compute_engine is None
 
 
 @pytest.mark.parametrize(
@@ -123,7 +251,10 @@ def test_anonymous_is_nobody() -> None:
     assert "anonymous" == str(ANONYMOUS)
 
 
-@pytest.mark.parametrize("name", ["member", "email", "kind", "subject", "claims", "google_account", "added"])
+@pytest.mark.parametrize(
+    "name",
+    ["member", "email", "kind", "subject", "claims", "google_account", "project", "compute_engine", "added"],
+)
 def test_a_principal_is_read_only(name: str) -> None:
     caller = principal()
 

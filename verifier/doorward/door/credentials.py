@@ -1,24 +1,35 @@
 """Which header of a request is the credential, and what it must look like.
 
 Cloud Run reads ``X-Serverless-Authorization`` if it is there, and then looks at nothing else; else
-``Authorization`` (https://cloud.google.com/run/docs/authenticating/service-to-service). Everything is found
-in one pass over the headers.
+``Authorization`` (https://cloud.google.com/run/docs/authenticating/service-to-service). Behind Identity-Aware
+Proxy it is the proxy's own header (https://cloud.google.com/iap/docs/signed-headers-howto). Everything is
+found in one pass over the headers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from doorward.errors import CredentialError, Reason
 
-__all__ = ["AUTHORIZATION", "SERVERLESS_AUTHORIZATION", "Credential", "RawHeaders", "find_credential"]
+__all__ = [
+    "AUTHORIZATION",
+    "IAP_ASSERTION",
+    "SERVERLESS_AUTHORIZATION",
+    "Credential",
+    "FindCredential",
+    "RawHeaders",
+    "find_credential",
+    "find_iap_assertion",
+]
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 """Header names in lower case, and values, as ASGI has them."""
 
 AUTHORIZATION: Final = b"authorization"
 SERVERLESS_AUTHORIZATION: Final = b"x-serverless-authorization"
+IAP_ASSERTION: Final = b"x-goog-iap-jwt-assertion"
 
 _SCHEME: Final = b"bearer"
 _ACCESS_TOKEN: Final = b"ya29."
@@ -35,6 +46,10 @@ class Credential(NamedTuple):
 
     position: int
     token: bytes
+
+
+FindCredential = Callable[[RawHeaders], Credential | None]
+"""Finds the credential of a request: `find_credential`, or `find_iap_assertion`."""
 
 
 def find_credential(headers: RawHeaders) -> Credential | None:
@@ -72,6 +87,33 @@ def find_credential(headers: RawHeaders) -> Credential | None:
     return Credential(index, _token(headers[index][1]))
 
 
+def find_iap_assertion(headers: RawHeaders) -> Credential | None:
+    """Find the assertion that Identity-Aware Proxy has added to a request; no other header is looked at.
+
+    Args:
+        headers: All headers of the request.
+
+    Returns:
+        The credential; None if the request did not come through the proxy.
+
+    Raises:
+        CredentialError: If the header occurs twice, or holds anything but one bare token.
+    """
+    found = [index for index, (name, _) in enumerate(headers) if name == IAP_ASSERTION]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise CredentialError(
+            Reason.MULTIPLE_HEADERS, f"the request has more than one {IAP_ASSERTION.decode()} header"
+        )
+    token = headers[found[0]][1].strip(_BLANK)
+    if token[: len(_SCHEME)].lower() == _SCHEME and token[len(_SCHEME) :][:1] in (b"", b" ", b"\t"):
+        raise CredentialError(
+            Reason.UNSUPPORTED_SCHEME, f"{IAP_ASSERTION.decode()} holds the bare token, without 'Bearer'"
+        )
+    return Credential(found[0], _bare(token))
+
+
 def _token(value: bytes) -> bytes:
     """Take the token out of a header value, the scheme in any case (RFC 9110, section 11.1)."""
     if value[:7].lower() != b"bearer ":
@@ -83,7 +125,11 @@ def _token(value: bytes) -> bytes:
             raise CredentialError(
                 Reason.UNSUPPORTED_SCHEME, "the credential is not of the form 'Bearer ID_TOKEN'"
             )
-    token = value[7:].strip(_BLANK)
+    return _bare(value[7:].strip(_BLANK))
+
+
+def _bare(token: bytes) -> bytes:
+    """Refuse what is not one token, or visibly of another kind."""
     if not token:
         raise CredentialError(Reason.EMPTY_CREDENTIAL, "the header is there, and holds no token")
     # A token holds neither; servers join repeated headers with a comma (RFC 9110, section 5.3).

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, runtime_checkable
 
-from doorward.door.credentials import Credential, RawHeaders, find_credential
+from doorward.door.credentials import Credential, FindCredential, RawHeaders, find_credential
 from doorward.door.forwarding import forward_admitted, forward_anonymous
 from doorward.door.log import log_refusal
 from doorward.door.refusal import Refusal, RefusalStyle, cloud_run
@@ -45,6 +45,7 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
 class PolicySource(Protocol):
     """A policy that may be replaced while the door is in use."""
 
@@ -88,6 +89,7 @@ class Door:
         verifier: Verifier,
         policy: Policy | PolicySource,
         *,
+        credential: FindCredential = find_credential,
         exempt: Iterable[tuple[str, str]] = (),
         style: RefusalStyle = cloud_run,
     ) -> None:
@@ -96,6 +98,8 @@ class Door:
         Args:
             verifier: Says who is calling.
             policy: Says whether they may; or a source of it, such as a watched file.
+            credential: Where a request carries its credential: as Cloud Run looks for it, or
+                `find_iap_assertion`.
             exempt: Pairs of method and path that are let through unread, such as ``("GET", "/healthz")`` or a
                 preflight's ``("OPTIONS", "/orders")``. Compared exactly, the path decoded. Cloud Run exempts
                 nothing.
@@ -108,7 +112,7 @@ class Door:
             raise ConfigurationError(
                 f"a door needs a Verifier, not {type(verifier).__name__}: Door(Verifier(...), policy)"
             )
-        source = cast("PolicySource", policy) if hasattr(policy, "current") else _Fixed(policy)
+        source = policy if isinstance(policy, PolicySource) else _Fixed(policy)
         current = source.current
         decides = callable(getattr(current, "decide", None))
         if not decides or not isinstance(getattr(current, "public", None), bool):
@@ -118,6 +122,7 @@ class Door:
             )
         self._verifier: Final = verifier
         self._source: Final[PolicySource] = source
+        self._find: Final = credential
         self._exempt: Final = _exemptions(exempt)
         self._style: Final = style
 
@@ -139,7 +144,7 @@ class Door:
         if self._exempt and (request.method, request.path) in self._exempt:
             return _unread(headers)
         try:
-            credential = find_credential(headers)
+            credential = self._find(headers)
             verified = self._verifier.check(credential.token) if credential is not None else None
             return self._decide(headers, credential, verified, request)
         except RefusedError as error:
@@ -158,7 +163,7 @@ class Door:
         if self._exempt and (request.method, request.path) in self._exempt:
             return _unread(headers)
         try:
-            credential = find_credential(headers)
+            credential = self._find(headers)
             verified = await self._verifier.acheck(credential.token) if credential is not None else None
             return self._decide(headers, credential, verified, request)
         except RefusedError as error:
@@ -206,17 +211,25 @@ _Note = tuple[Policy, Decision]
 
 
 def _exemptions(exempt: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
-    pairs = [exempt] if isinstance(exempt, str) else list(exempt)
-    for pair in pairs:
-        if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):  # noqa: PLR2004 - a pair
-            raise ConfigurationError(
-                f'exempt={pair!r} must be pairs of method and path: [("GET", "/healthz")]'
-            )
-        if pair[0] != pair[0].upper() or not pair[1].startswith("/"):
-            raise ConfigurationError(
-                f"exempt={pair!r}: the method is in capitals, and the path starts with '/'"
-            )
+    # One text is an iterable of texts: it is wrapped, so that it is shown whole.
+    pairs: list[tuple[str, str]] = [] if isinstance(exempt, str) else list(exempt)
+    wrong = (
+        exempt if isinstance(exempt, str) else next((pair for pair in pairs if not _is_exemption(pair)), None)
+    )
+    if wrong is not None or None in pairs:
+        raise ConfigurationError(
+            f"exempt={wrong!r} must be pairs of a method in capitals and a path from its '/' on: "
+            '[("GET", "/healthz")]'
+        )
     return frozenset(pairs)
+
+
+def _is_exemption(pair: object) -> bool:
+    match pair:
+        case (str(method), str(path)):
+            return isinstance(pair, tuple) and method == method.upper() and path.startswith("/")
+        case _:
+            return False
 
 
 def _unread(headers: RawHeaders) -> Admission:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from doorward.door.credentials import AUTHORIZATION, SERVERLESS_AUTHORIZATION, RawHeaders
+from doorward.door.credentials import AUTHORIZATION, IAP_ASSERTION, SERVERLESS_AUTHORIZATION, RawHeaders
 from doorward.tokens.jws import REMOVED_SIGNATURE
 
 __all__ = ["forward_admitted", "forward_anonymous"]
@@ -18,6 +18,10 @@ _DOT: Final = b"."
 # Said by Identity-Aware Proxy in front of a service (https://cloud.google.com/iap/docs/identity-howto),
 # without a signature. From anybody else they are an assertion that nobody has checked.
 _UNVERIFIED: Final = frozenset({b"x-goog-authenticated-user-email", b"x-goog-authenticated-user-id"})
+
+
+# Where an application would look for what a platform in front has checked.
+_CHECKED: Final = frozenset({AUTHORIZATION, IAP_ASSERTION})
 
 
 def forward_admitted(headers: RawHeaders, index: int) -> list[tuple[bytes, bytes]]:
@@ -56,5 +60,5 @@ def forward_anonymous(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
         for name, value in headers
         if name not in _UNVERIFIED
         and name != SERVERLESS_AUTHORIZATION
-        and not (name == AUTHORIZATION and REMOVED_SIGNATURE in value)
+        and not (name in _CHECKED and REMOVED_SIGNATURE in value)
     ]

@@ -6,15 +6,29 @@ Rules from RFC 7519, section 4.1, OpenID Connect Core 1.0, section 3.1.3.7, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
-from doorward.errors import ClaimError, Reason
-from doorward.tokens.audiences import Audiences
-from doorward.tokens.issuers import Issuer
+from doorward.errors import ClaimError, ConfigurationError, Reason
+from doorward.tokens.accounts import SERVICE_ACCOUNT_DOMAIN
+from doorward.tokens.audiences import Audience, Audiences
+from doorward.tokens.issuers import GOOGLE, Issuer
 
-__all__ = ["RULES", "Expected", "Rule", "check_claims"]
+__all__ = [
+    "GCLOUD_CLIENT_ID",
+    "RULES",
+    "Expected",
+    "Rule",
+    "check_claims",
+    "expectations",
+    "numeric_date",
+    "refuse",
+]
+
+GCLOUD_CLIENT_ID: Final = "32555940559.apps.googleusercontent.com"
+"""The audience of ``gcloud auth print-identity-token`` for a user: it names gcloud, and no service
+(https://cloud.google.com/run/docs/authenticating/developers)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +39,19 @@ class Expected:
         issuer: Whose key made the signature, or would have to.
         audiences: The accepted audiences.
         leeway: Seconds by which the clocks may differ, applied to ``exp``, ``iat`` and ``nbf``.
+        gcloud_users: Whether a token that gcloud made for a user will do, though it is for no service.
+        rules: All that must hold, in order: those of `RULES`, then the issuer's own.
     """
 
     issuer: Issuer
     audiences: Audiences
     leeway: float
+    gcloud_users: bool = False
+    rules: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Collect the rules, once for all tokens."""
+        object.__setattr__(self, "rules", (*(rule for _, rule in RULES), *self.issuer.extra_rules))
 
 
 Rule = Callable[[Mapping[str, object], Expected, float], None]
@@ -37,6 +59,7 @@ Rule = Callable[[Mapping[str, object], Expected, float], None]
 _LATEST: Final = 253_402_300_800  # the year 10000; beyond it, date arithmetic fails
 _SUBJECT_LENGTH: Final = 255  # OpenID Connect Core 1.0, section 2
 _SHOWN: Final = 200
+_MAX_LEEWAY: Final = 300.0  # what Google's own libraries allow at most; more would only hide a broken clock
 
 
 def _shown(value: object) -> str:
@@ -46,20 +69,41 @@ def _shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def _refuse(reason: Reason, claim: str, message: str) -> NoReturn:
+def refuse(reason: Reason, claim: str, message: str) -> NoReturn:
+    """Refuse a token for one of its claims.
+
+    Args:
+        reason: The stable code.
+        claim: The name of the claim.
+        message: A sentence for the log.
+
+    Raises:
+        ClaimError: Always.
+    """
     raise ClaimError(reason, message, claim)
 
 
-def _time(claims: Mapping[str, object], name: str) -> float:
-    """Take a NumericDate (RFC 7519, section 2): a number, so neither text, nor true, nor the year 10000."""
+def numeric_date(claims: Mapping[str, object], name: str) -> float:
+    """Take a NumericDate (RFC 7519, section 2): a number, so neither text, nor true, nor the year 10000.
+
+    Args:
+        claims: The payload.
+        name: The name of the claim.
+
+    Returns:
+        Seconds since the epoch.
+
+    Raises:
+        ClaimError: If the claim is missing, or no such number.
+    """
     value = claims.get(name)
     if type(value) is int or type(value) is float:
         if 0 <= value < _LATEST:
             return value
-        _refuse(Reason.CLAIM_INVALID, name, f"'{name}' is out of range")
+        refuse(Reason.CLAIM_INVALID, name, f"'{name}' is out of range")
     if name in claims:
-        _refuse(Reason.CLAIM_INVALID, name, f"'{name}' must be a number, not {type(value).__name__}")
-    _refuse(Reason.CLAIM_MISSING, name, f"the token has no '{name}'")
+        refuse(Reason.CLAIM_INVALID, name, f"'{name}' must be a number, not {type(value).__name__}")
+    refuse(Reason.CLAIM_MISSING, name, f"the token has no '{name}'")
 
 
 def _check_issuer(claims: Mapping[str, object], expected: Expected, _now: float) -> None:
@@ -68,63 +112,75 @@ def _check_issuer(claims: Mapping[str, object], expected: Expected, _now: float)
     if type(iss) is str and iss in expected.issuer.spellings:
         return
     if iss is None:
-        _refuse(Reason.CLAIM_MISSING, "iss", "the token has no 'iss'")
+        refuse(Reason.CLAIM_MISSING, "iss", "the token has no 'iss'")
     wanted = " or ".join(expected.issuer.spellings)
-    _refuse(Reason.WRONG_ISSUER, "iss", f"'iss' is {_shown(iss)}, expected {wanted}")
+    refuse(Reason.WRONG_ISSUER, "iss", f"'iss' is {_shown(iss)}, expected {wanted}")
 
 
 def _check_audience(claims: Mapping[str, object], expected: Expected, _now: float) -> None:
     aud = claims.get("aud")
     audiences = expected.audiences
     if type(aud) is str:
-        if audiences.accepts(aud):
+        if audiences.accepts(aud) or (
+            expected.gcloud_users and aud == GCLOUD_CLIENT_ID and _is_google_user(claims)
+        ):
             return
     elif aud is None:
-        _refuse(Reason.CLAIM_MISSING, "aud", "the token has no 'aud'")
+        refuse(Reason.CLAIM_MISSING, "aud", "the token has no 'aud'")
     elif type(aud) is not tuple or not expected.issuer.audience_lists:
-        _refuse(
-            Reason.CLAIM_INVALID, "aud", f"'aud' must be one string for the issuer {expected.issuer.name}"
-        )
+        refuse(Reason.CLAIM_INVALID, "aud", f"'aud' must be one string for the issuer {expected.issuer.name}")
     elif not all(type(one) is str for one in aud):
-        _refuse(Reason.CLAIM_INVALID, "aud", "'aud' holds what is not a string")
+        refuse(Reason.CLAIM_INVALID, "aud", "'aud' holds what is not a string")
     elif any(map(audiences.accepts, aud)):
         return
     seen = _shown(aud if type(aud) is str else " and ".join(aud))
-    _refuse(Reason.WRONG_AUDIENCE, "aud", f"'aud' is {seen}, expected {_shown(str(audiences))}")
+    refuse(Reason.WRONG_AUDIENCE, "aud", f"'aud' is {seen}, expected {_shown(str(audiences))}")
+
+
+def _is_google_user(claims: Mapping[str, object]) -> bool:
+    """Tell a person by a verified address: a service account can have a token made for the very service."""
+    email = claims.get("email")
+    return (
+        claims.get("email_verified") is True
+        and type(email) is str
+        and not email.lower().endswith(SERVICE_ACCOUNT_DOMAIN)
+    )
 
 
 def _check_expiry(claims: Mapping[str, object], expected: Expected, now: float) -> None:
-    exp = _time(claims, "exp")
+    exp = numeric_date(claims, "exp")
     if now >= exp + expected.leeway:
-        _refuse(Reason.EXPIRED, "exp", f"the token expired {now - exp:.0f} s ago")
+        refuse(Reason.EXPIRED, "exp", f"the token expired {now - exp:.0f} s ago")
 
 
 def _check_start(claims: Mapping[str, object], expected: Expected, now: float) -> None:
     latest = now + expected.leeway
-    if (iat := _time(claims, "iat")) > latest:
+    if (iat := numeric_date(claims, "iat")) > latest:
         ahead = f"the token was issued {iat - now:.0f} s in the future: compare the clocks"
-        _refuse(Reason.NOT_YET_VALID, "iat", ahead)
-    if "nbf" in claims and (nbf := _time(claims, "nbf")) > latest:
-        _refuse(Reason.NOT_YET_VALID, "nbf", f"the token is not valid for another {nbf - now:.0f} s")
+        refuse(Reason.NOT_YET_VALID, "iat", ahead)
+    if "nbf" in claims and (nbf := numeric_date(claims, "nbf")) > latest:
+        refuse(Reason.NOT_YET_VALID, "nbf", f"the token is not valid for another {nbf - now:.0f} s")
 
 
 def _check_lifetime(claims: Mapping[str, object], expected: Expected, _now: float) -> None:
-    lifetime = _time(claims, "exp") - _time(claims, "iat")
+    lifetime = numeric_date(claims, "exp") - numeric_date(claims, "iat")
     issuer = expected.issuer
     if not 0 < lifetime <= issuer.max_lifetime + expected.leeway:
-        _refuse(
+        refuse(
             Reason.LIFETIME_TOO_LONG if lifetime > 0 else Reason.CLAIM_INVALID,
             "exp",
             f"a lifetime of {lifetime:.0f} s; {issuer.name} issues for at most {issuer.max_lifetime:.0f} s",
         )
 
 
-def _check_subject(claims: Mapping[str, object], _expected: Expected, _now: float) -> None:
+def _check_subject(claims: Mapping[str, object], expected: Expected, _now: float) -> None:
     sub = claims.get("sub")
     if sub is None:
-        _refuse(Reason.CLAIM_MISSING, "sub", "the token has no 'sub'")
+        if expected.issuer.subject_optional and "sub" not in claims:
+            return
+        refuse(Reason.CLAIM_MISSING, "sub", "the token has no 'sub'")
     if type(sub) is not str or not 0 < len(sub) <= _SUBJECT_LENGTH or not sub.isprintable():
-        _refuse(Reason.CLAIM_INVALID, "sub", f"'sub' must be 1 to {_SUBJECT_LENGTH} printable characters")
+        refuse(Reason.CLAIM_INVALID, "sub", f"'sub' must be 1 to {_SUBJECT_LENGTH} printable characters")
 
 
 def _check_email(claims: Mapping[str, object], _expected: Expected, _now: float) -> None:
@@ -133,7 +189,7 @@ def _check_email(claims: Mapping[str, object], _expected: Expected, _now: float)
         return
     # One '@' exactly: with two, "the domain" depends on who looks.
     if type(email) is not str or email.count("@") != 1 or not email.isprintable() or " " in email:
-        _refuse(Reason.CLAIM_INVALID, "email", "'email' is not one plain address")
+        refuse(Reason.CLAIM_INVALID, "email", "'email' is not one plain address")
 
 
 RULES: Final[tuple[tuple[str, Rule], ...]] = (
@@ -162,6 +218,56 @@ def check_claims(claims: Mapping[str, object], expected: Expected, now: float) -
     Raises:
         ClaimError: If a rule is broken; ``claim`` says by which claim.
     """
-    for _, rule in RULES:
+    for rule in expected.rules:
         rule(claims, expected, now)
-    return _time(claims, "exp") + expected.leeway
+    return numeric_date(claims, "exp") + expected.leeway
+
+
+def expectations(
+    issuers: Sequence[Issuer],
+    audience: str | Audience | Iterable[str | Audience] | None,
+    leeway: float,
+    *,
+    gcloud_users: bool,
+) -> list[Expected]:
+    """Work out what the tokens of each issuer must say.
+
+    Args:
+        issuers: Who may sign.
+        audience: What is accepted; None only where every issuer brings its own.
+        leeway: Seconds by which the clocks may differ, 0 to 300.
+        gcloud_users: Whether a token that gcloud made for a user will do.
+
+    Returns:
+        The expectations, in the order of the issuers.
+
+    Raises:
+        ConfigurationError: If there is no audience, or one too many, or the leeway is out of range.
+    """
+    if not 0 <= leeway <= _MAX_LEEWAY:
+        raise ConfigurationError(f"leeway is {leeway!r}; it must be 0 to 300 seconds")
+    owned = bool(issuers) and all(issuer.audiences for issuer in issuers)
+    if owned and audience is not None:
+        raise ConfigurationError(
+            "every issuer here brings its own audience, so the one that is given would never be asked for: "
+            "leave it out"
+        )
+    if gcloud_users and not any(_is_google(issuer) for issuer in issuers):
+        raise ConfigurationError(
+            "accept_gcloud_user_tokens is about Google's tokens: add GOOGLE to the issuers"
+        )
+    ours = None if owned else Audiences(() if audience is None else audience)
+    return [
+        Expected(
+            issuer,
+            Audiences(issuer.audiences) if issuer.audiences or ours is None else ours,
+            leeway,
+            gcloud_users=gcloud_users and _is_google(issuer),
+        )
+        for issuer in issuers
+    ]
+
+
+def _is_google(issuer: Issuer) -> bool:
+    """Tell Google's own issuer, or the emulator in its place, from every other."""
+    return issuer.spellings == GOOGLE.spellings

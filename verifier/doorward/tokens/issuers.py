@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from doorward.errors import ConfigurationError
 from doorward.keys.fetch import check_key_url, is_loopback
 from doorward.keys.key import ALGORITHMS
+from doorward.tokens.audiences import Audience, Audiences
 
-__all__ = ["EMULATOR_VARIABLE", "GOOGLE", "Issuer", "in_environment"]
+if TYPE_CHECKING:
+    from doorward.tokens.claims import Rule
+
+__all__ = ["EMULATOR_VARIABLE", "GOOGLE", "Identity", "Issuer", "in_environment"]
 
 _log = logging.getLogger("doorward.issuers")
 
@@ -22,6 +26,22 @@ EMULATOR_VARIABLE: Final = "DOORWARD_EMULATOR_HOST"
 
 _HOUR: Final = 3_600.0
 _LONGEST_LIFETIME: Final = 86_400.0
+
+
+class Identity(NamedTuple):
+    """Whom an issuer vouches for, where its claims say so in a way of their own.
+
+    Attributes:
+        email: The address that it vouches for, if any.
+        google_account: Whether that is a Google identity.
+        external: Whether it only passes on what another identity provider has said.
+        hosted_domain: The Workspace or Cloud Identity domain of a user, if it vouches for one.
+    """
+
+    email: str | None
+    google_account: bool
+    external: bool = False
+    hosted_domain: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +58,12 @@ class Issuer:
             string.
         google_accounts: Whether its subjects are Google identities, as ``allAuthenticatedUsers`` and the
             e-mail members of IAM mean them.
+        audiences: What its tokens are made for, where that follows from the issuer; it then takes the place
+            of the verifier's audience. Empty for all others.
+        subject_optional: Whether a token may lack ``sub``.
+        extra_rules: What else its claims must keep; checked after the rules that hold for all.
+        identify: Tells from verified claims whom it vouches for, where that is not what ``email``,
+            ``email_verified`` and ``hd`` say. It then decides, and `google_accounts` is not asked.
     """
 
     name: str
@@ -47,6 +73,10 @@ class Issuer:
     max_lifetime: float = _HOUR
     audience_lists: bool = False
     google_accounts: bool = False
+    audiences: tuple[str | Audience, ...] = ()
+    subject_optional: bool = False
+    extra_rules: tuple[Rule, ...] = ()
+    identify: Callable[[Mapping[str, object]], Identity] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot work or would check nothing.
@@ -74,6 +104,12 @@ class Issuer:
             raise ConfigurationError(
                 f"max_lifetime of issuer {self.name!r} must be over 0 and at most 86400 seconds"
             )
+        if not isinstance(self.audiences, tuple):
+            raise ConfigurationError(f"audiences of issuer {self.name!r} must be a tuple; it may be empty")
+        if self.audiences:
+            Audiences(self.audiences)
+        if not isinstance(self.extra_rules, tuple) or not all(map(callable, self.extra_rules)):
+            raise ConfigurationError(f"extra_rules of issuer {self.name!r} must be a tuple of functions")
         check_key_url(self.key_url)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "decode",
     "read_header",
     "read_payload",
+    "refuse_removed_signature",
     "split",
     "to_bytes",
 ]
@@ -110,6 +111,23 @@ def split(token: bytes) -> Segments:
     if not header or not payload or not signature:
         raise _malformed("a segment is empty")
     return Segments(header, payload, signature)
+
+
+def refuse_removed_signature(segments: Segments) -> None:
+    """Say so if Google has replaced the signature: it decodes like any other, and only would not hold.
+
+    Args:
+        segments: The segments of a token.
+
+    Raises:
+        SignatureError: With reason ``signature_removed``.
+    """
+    if segments.signature == REMOVED_SIGNATURE:
+        raise SignatureError(
+            Reason.SIGNATURE_REMOVED,
+            "Google has replaced the signature, as Cloud Run does once it has checked a token: there is "
+            "nothing to verify. Another check stands in front, or the token was taken from behind one",
+        )
 
 
 def decode(segment: bytes) -> bytes:

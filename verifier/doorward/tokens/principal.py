@@ -7,19 +7,26 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from doorward.tokens.issuers import Issuer
+from doorward.tokens.accounts import (
+    SERVICE_ACCOUNT_DOMAIN,
+    ComputeEngine,
+    is_service_agent,
+    project_of,
+    read_compute_engine,
+)
+from doorward.tokens.issuers import GOOGLE, Identity, Issuer
 
 __all__ = ["ANONYMOUS", "Principal", "PrincipalKind"]
-
-_SERVICE_ACCOUNT_DOMAIN: Final = ".gserviceaccount.com"
 
 
 class PrincipalKind(StrEnum):
     """What sort of caller it is."""
 
     SERVICE_ACCOUNT = "service_account"
+    SERVICE_AGENT = "service_agent"  # a service account that Google made for itself, by its address
     USER = "user"
-    ACCOUNT = "account"  # the token vouches for no address: either of the two
+    EXTERNAL = "external"  # somebody whom another identity provider knows, let in by Identity-Aware Proxy
+    ACCOUNT = "account"  # the token vouches for no address of a Google account
     ANONYMOUS = "anonymous"
 
 
@@ -30,9 +37,10 @@ class Principal:
         kind: What sort of caller it is.
         member: As IAM spells it, ``serviceAccount:EMAIL`` or ``user:EMAIL``, the address in lower case (IAM
             compares it so); None where the token vouches for no address.
-        email: The address as the token has it, only if the token says that it is verified; else None.
+        email: The address as the token has it, only if its issuer vouches for it, as ``email_verified`` says;
+            else None.
         subject: The unique id of the account, ``sub``; stable where an address can change hands. None for
-            anonymous.
+            anonymous, and where an issuer sends none.
         issuer: Who vouches for it, in the first of the accepted spellings of ``iss``; None for anonymous.
         hosted_domain: The Workspace or Cloud Identity domain of a user, ``hd``; else None.
         claims: All claims of the token, read-only at every depth; arrays are tuples.
@@ -59,11 +67,19 @@ class Principal:
         """
         put = object.__setattr__
         email = claims.get("email")
-        google = issuer is not None and issuer.google_accounts
-        # Only true itself: a string "true" or 1 is somebody else's idea of a boolean, and an e-mail grants
-        # access.
-        verified = email if type(email) is str and claims.get("email_verified") is True else None
-        kind = PrincipalKind.ANONYMOUS if issuer is None else PrincipalKind.ACCOUNT
+        domain = claims.get("hd")
+        kind = PrincipalKind.ACCOUNT
+        if issuer is not None and issuer.identify is not None:
+            verified, google, external, domain = _identity(issuer.identify(claims))
+            if external:
+                kind = PrincipalKind.EXTERNAL
+        else:
+            # Only true itself: a string "true" or 1 is somebody else's idea of a boolean, and an e-mail
+            # grants access.
+            verified = email if type(email) is str and claims.get("email_verified") is True else None
+            google = issuer is not None and issuer.google_accounts
+            if issuer is None:
+                kind = PrincipalKind.ANONYMOUS
         member = None
         # To IAM an address means something only where Google vouches for the account.
         if verified is not None and google:
@@ -71,13 +87,13 @@ class Principal:
             # into it.
             folded = verified.lower() if verified.isascii() else verified
             # The end of the whole domain, which the claim rules have made to stand after the only '@'.
-            if folded.endswith(_SERVICE_ACCOUNT_DOMAIN):
-                kind = PrincipalKind.SERVICE_ACCOUNT
+            if folded.endswith(SERVICE_ACCOUNT_DOMAIN):
+                agent = is_service_agent(folded)
+                kind = PrincipalKind.SERVICE_AGENT if agent else PrincipalKind.SERVICE_ACCOUNT
                 member = f"serviceAccount:{folded}"
             else:
                 kind = PrincipalKind.USER
                 member = f"user:{folded}"
-        domain = claims.get("hd")
         put(self, "kind", kind)
         put(self, "member", member)
         put(self, "email", verified)
@@ -100,9 +116,25 @@ class Principal:
         """Whether nobody said who they are."""
         return self.kind is PrincipalKind.ANONYMOUS
 
+    @property
+    def project(self) -> str | None:
+        """The id of the project of a service account, as far as its address tells; else None."""
+        kind, _, email = (self.member or "").partition(":")
+        return project_of(email) if kind == "serviceAccount" else None
+
+    @property
+    def compute_engine(self) -> ComputeEngine | None:
+        """The virtual machine that the token was made on; None if it does not say, or is not Google's own.
+
+        Only tokens that were asked for with ``format=full``, on a virtual machine, say so.
+        """
+        # Whoever signs for themselves could write anything there.
+        return read_compute_engine(self.claims) if self.issuer == GOOGLE.spellings[0] else None
+
     def __eq__(self, other: object) -> bool:
         """Compare who it is, not which token said so."""
-        if not isinstance(other, Principal):
+        # Nobody whose signature was checked elsewhere is equal to somebody whose was checked here.
+        if not isinstance(other, Principal) or type(self) is not type(other):
             return NotImplemented
         return (self.issuer, self.subject, self.member) == (other.issuer, other.subject, other.member)
 
@@ -118,7 +150,12 @@ class Principal:
 
     def __repr__(self) -> str:
         """Show who it is."""
-        return f"Principal({self})"
+        return f"{type(self).__name__}({self})"
+
+
+def _identity(found: Identity) -> Identity:
+    """Keep what comes from another identity provider from ever being a Google account."""
+    return found._replace(google_account=False, email=None, hosted_domain=None) if found.external else found
 
 
 ANONYMOUS: Final = Principal(MappingProxyType({}), None)

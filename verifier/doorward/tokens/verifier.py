@@ -7,29 +7,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from doorward.errors import ClaimError, ConfigurationError, MalformedTokenError, Reason, SignatureError, clip
+from doorward.errors import ClaimError, ConfigurationError, MalformedTokenError, Reason, clip
 from doorward.keys.cache import KeyCache
 from doorward.keys.key import VerificationKey
 from doorward.tokens import jws
-from doorward.tokens.audiences import Audience, Audiences
-from doorward.tokens.claims import Expected, check_claims
+from doorward.tokens.audiences import Audience
+from doorward.tokens.claims import check_claims, expectations
 from doorward.tokens.issuers import GOOGLE, Issuer, in_environment
 from doorward.tokens.memo import Memo, Verified, digest_of
 from doorward.tokens.principal import Principal
+from doorward.tokens.source import Source
 
 __all__ = ["Verifier"]
 
-_MAX_LEEWAY: Final = 300.0  # what Google's own libraries allow at most; more would only hide a broken clock
 _HEADERS_KEPT: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """An issuer with the cache of its keys, and what its tokens must say."""
-
-    issuer: Issuer
-    cache: KeyCache
-    expected: Expected
 
 
 @dataclass(slots=True)
@@ -41,7 +32,7 @@ class _Candidate:
     now: float
     segments: jws.Segments
     header: jws.Header
-    source: _Source
+    source: Source
     key: VerificationKey | None
     unverified_claims: Mapping[str, object] | None
 
@@ -55,9 +46,10 @@ class Verifier:
 
     def __init__(
         self,
-        audience: str | Audience | Iterable[str | Audience],
+        audience: str | Audience | Iterable[str | Audience] | None = None,
         *,
         issuers: Iterable[Issuer] = (GOOGLE,),
+        accept_gcloud_user_tokens: bool = False,
         leeway: float = 30.0,
         max_token_bytes: int = jws.MAX_TOKEN_BYTES,
         remember: int = 8192,
@@ -68,7 +60,11 @@ class Verifier:
 
         Args:
             audience: The accepted audience or audiences, compared exactly; usually the URL of the service.
+                Left out only where every issuer brings its own.
             issuers: Who may sign. `GOOGLE` is what Cloud Run accepts.
+            accept_gcloud_user_tokens: Whether a person may call with what ``gcloud auth
+                print-identity-token`` prints, as with Cloud Run. Such a token is made for no service: whoever
+                gets hold of one can use it at every service that takes them. For development.
             leeway: Seconds by which clocks may differ, for ``exp``, ``iat`` and ``nbf``; 0 to 300.
             max_token_bytes: Size over which a token is refused unread.
             remember: How many verified tokens are remembered; 0 verifies each one anew.
@@ -78,9 +74,6 @@ class Verifier:
         Raises:
             ConfigurationError: If there is no audience or no issuer, or a bound is out of range.
         """
-        self._audiences: Final = Audiences(audience)
-        if not 0 <= leeway <= _MAX_LEEWAY:
-            raise ConfigurationError(f"leeway is {leeway!r}; it must be 0 to 300 seconds")
         if max_token_bytes < 1 or remember < 0:
             raise ConfigurationError(
                 "max_token_bytes must be at least 1, and remember at least 0 (which turns it off)"
@@ -94,9 +87,8 @@ class Verifier:
         if not all(isinstance(issuer, Issuer) for issuer in given):
             raise ConfigurationError("issuers must be a list of Issuer: Verifier(..., issuers=[GOOGLE])")
         here = [in_environment(issuer) for issuer in given if issuer is not None]
-        self._sources: Final = tuple(
-            _Source(issuer, make(issuer), Expected(issuer, self._audiences, leeway)) for issuer in here
-        )
+        expected = expectations(here, audience, leeway, gcloud_users=accept_gcloud_user_tokens)
+        self._sources: Final = tuple(Source(one.issuer, make(one.issuer), one) for one in expected)
         spellings = [spelling for issuer in here for spelling in issuer.spellings]
         if not spellings or len(set(spellings)) != len(spellings):
             raise ConfigurationError("issuers must name at least one issuer, and no value of 'iss' twice")
@@ -120,7 +112,13 @@ class Verifier:
     def __repr__(self) -> str:
         """Show what is accepted."""
         issuers = ", ".join(source.issuer.name for source in self._sources)
-        return f"Verifier(audience={self._audiences}, issuers=[{issuers}])"
+        audiences = " or ".join(dict.fromkeys(str(source.expected.audiences) for source in self._sources))
+        gcloud = (
+            ", accept_gcloud_user_tokens=True"
+            if any(one.expected.gcloud_users for one in self._sources)
+            else ""
+        )
+        return f"Verifier(audience={audiences}, issuers=[{issuers}]{gcloud})"
 
     def verify(self, token: str | bytes) -> Principal:
         """Say who is calling.
@@ -196,40 +194,53 @@ class Verifier:
 
     def _look(self, token: bytes) -> Verified | _Candidate:
         """Do all that takes no waiting, before the signature."""
-        if len(token) > self._limit:
-            raise MalformedTokenError(
-                Reason.TOKEN_TOO_LARGE, f"the token has {len(token)} bytes, over the {self._limit} accepted"
-            )
+        self.bound(token)
         now = self._clock()
         digest = digest_of(token)
         if self._memo is not None and (remembered := self._memo.find(digest, now)) is not None:
             return remembered
         segments = jws.split(token)
-        if segments.signature == jws.REMOVED_SIGNATURE:
-            raise SignatureError(
-                Reason.SIGNATURE_REMOVED,
-                "Google has replaced the signature, as Cloud Run does once it has checked a token: there is "
-                "nothing to verify. Another check stands in front, or the token was taken from behind one",
-            )
+        jws.refuse_removed_signature(segments)
         header = self._headers.get(segments.header) or jws.read_header(segments.header)
         # One issuer: its key decides, and the payload is read only once the signature held. Several: what the
         # token says of its issuer chooses whose key it must have been signed with.
         source, unverified_claims = self._sources[0], None
         if len(self._sources) > 1:
             unverified_claims = jws.read_payload(segments.payload)
-            source = self._source_of(unverified_claims)
-        if header.alg not in source.issuer.algorithms:
-            raise SignatureError(
-                Reason.ALGORITHM_NOT_ALLOWED,
-                f"the header names {clip(header.alg)}; {source.issuer.name} signs with "
-                f"{', '.join(source.issuer.algorithms)}",
-            )
+            source = self.source_of(unverified_claims)
+        source.check_algorithm(header)
         keys = source.cache.keys(now)
         key = keys.get(header.kid) if keys is not None else None
         return _Candidate(token, digest, now, segments, header, source, key, unverified_claims)
 
-    def _source_of(self, unverified_claims: Mapping[str, object]) -> _Source:
-        """Choose whose key the token must have been signed with."""
+    def bound(self, token: bytes) -> None:
+        """Refuse a token over the size, before anything else is done with it.
+
+        Args:
+            token: The compact form.
+
+        Raises:
+            MalformedTokenError: If it is too large.
+        """
+        if len(token) > self._limit:
+            raise MalformedTokenError(
+                Reason.TOKEN_TOO_LARGE, f"the token has {len(token)} bytes, over the {self._limit} accepted"
+            )
+
+    def source_of(self, unverified_claims: Mapping[str, object]) -> Source:
+        """Choose whose key a token must have been signed with, by what it says of itself.
+
+        Args:
+            unverified_claims: Its payload.
+
+        Returns:
+            The issuer, with its keys.
+
+        Raises:
+            ClaimError: If there is no such issuer.
+        """
+        if len(self._sources) == 1:
+            return self._sources[0]
         unverified_iss = unverified_claims.get("iss")
         source = self._by_spelling.get(unverified_iss) if type(unverified_iss) is str else None
         if source is None:
@@ -248,14 +259,7 @@ class Verifier:
     def _conclude(self, candidate: _Candidate, key: VerificationKey) -> Verified:
         """Check the signature, and only then believe what is signed."""
         segments, header, source = candidate.segments, candidate.header, candidate.source
-        if header.alg != key.alg:
-            raise SignatureError(
-                Reason.ALGORITHM_NOT_ALLOWED,
-                f"the header names {clip(header.alg)}, its key is one for {key.alg}",
-            )
-        signing_input = candidate.token[: -len(segments.signature) - 1]
-        if not key.verify(jws.decode(segments.signature), signing_input):
-            raise SignatureError(Reason.BAD_SIGNATURE, f"the signature is not one of key {clip(key.kid)}")
+        source.check_signature(candidate.token, segments, header, key)
         claims = _payload(candidate)
         until = check_claims(claims, source.expected, candidate.now)
         verified = Verified(Principal(claims, source.issuer), until, source.cache, key)
