@@ -50,7 +50,7 @@ def _no_stray_fetch(world: World) -> Iterator[None]:
 
 @pytest.fixture
 def cache(world: World) -> KeyCache:
-    return world.cache(GOOGLE, rng=random.Random(1))
+    return world.cache(GOOGLE, rng=random.Random(1), patience=PATIENCE, miss_patience=PATIENCE)
 
 
 @pytest.fixture
@@ -115,9 +115,9 @@ def in_trio(call: Callable[[], Awaitable[Any]], tasks: int) -> list[Any]:
     return found
 
 
-def outcome_of(call: Callable[[], Any]) -> object:
+def outcome_of(call: Callable[[str], object], asked_for: str) -> object:
     try:
-        return call()
+        return call(asked_for)
     except (SignatureError, KeysUnavailableError) as error:
         return error.reason
 
@@ -183,7 +183,7 @@ def test_200_threads_with_200_bogus_key_ids_cause_at_most_two_fetches(
     cache.warm()
     await_reader = waits(monkeypatch)
     world.endpoint.gate.clear()
-    readers = [background(outcome_of, lambda kid=f"bogus-{index}": cache.get(kid)) for index in range(200)]
+    readers = [background(outcome_of, cache.get, f"bogus-{index}") for index in range(200)]
     for _ in readers:
         await_reader()
     world.endpoint.gate.set()
@@ -209,18 +209,17 @@ def test_50_refreshes_at_once_share_two_fetches(
 
 
 def test_a_reader_goes_on_while_a_listener_of_the_refresh_takes_its_time(world: World) -> None:
-    slow = threading.Event()
-    cache = world.cache(GOOGLE)
+    quick = threading.Event()
+    quick.set()
+    cache = world.cache(GOOGLE, listener=lambda event: quick.wait(PATIENCE))
     cache.warm()
     world.clock.move(SOFT - 1)
-    cache._updater._listener = lambda event: assert_set(slow)
+    quick.clear()
+    cache._updater._seen = KeyState.AGEING  # a change of state is told by the reader itself
     reader = background(cache.get, "key-1")
-    slow.set()
     assert "key-1" == reader.result(PATIENCE).kid
-
-
-def assert_set(event: threading.Event) -> None:
-    assert event.wait(PATIENCE)
+    assert cache.refreshing
+    quick.set()
 
 
 # Rotation under load.
@@ -240,9 +239,7 @@ def test_a_reader_sees_the_old_set_or_the_new_one_and_never_a_mix() -> None:
     sets = [[SigningKey(name.partition("-")[0], "ES256", name) for name in each] for each in names]
     whole = [published(*each) for each in names]
     clock, endpoint = ManualClock(), KeyEndpoint(*sets[0])
-    cache = KeyCache(
-        "https://keys.example/certs", ("ES256",), fetch=endpoint, clock=clock, monotonic=clock
-    )
+    cache = KeyCache("https://keys.example/certs", ("ES256",), fetch=endpoint, clock=clock, monotonic=clock)
     cache.warm()
     done = threading.Event()
 
@@ -278,8 +275,7 @@ def test_once_a_key_is_known_to_be_revoked_no_thread_accepts_its_tokens(
         """Present tokens, remembered and new ones, until one is refused."""
         for count in itertools.count():
             since = revoked.is_set()
-            one = world.token(sub=f"{index}-{count % 3}")
-            outcome = outcome_of(lambda one=one: verifier.verify(one))
+            outcome = outcome_of(verifier.verify, world.token(sub=f"{index}-{count % 3}"))
             if not isinstance(outcome, Principal):
                 return outcome
             assert not since, "a revoked key was believed"
@@ -318,8 +314,7 @@ def test_whatever_many_threads_and_a_loop_do_there_is_one_fetch_at_a_time(
             wall.move(chance.choice([1, 60, SOFT]))
             world.endpoint.keys = (world.key, OTHER) if chance.random() < 0.5 else (world.key,)
             assert "key-1" == cache.get("key-1").kid
-            found = outcome_of(lambda kid=f"bogus-{index}-{step}": cache.get(kid))
-            assert Reason.UNKNOWN_KEY == found
+            assert Reason.UNKNOWN_KEY == outcome_of(cache.get, f"bogus-{index}-{step}")
             if chance.random() < 0.1:
                 cache.refresh()
 
@@ -431,6 +426,7 @@ def test_a_task_cancelled_at_any_await_harms_neither_the_fetch_nor_the_cache(
 @pytest.mark.parametrize("turns", range(6))
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 def test_a_task_cancelled_after_any_turn_of_its_loop_harms_nothing(
+    *,
     world: World,
     cache: KeyCache,
     verifier: Verifier,
@@ -495,8 +491,7 @@ def test_a_task_cancelled_in_the_turn_in_which_its_fetch_lands_harms_nothing(
 
     async def main() -> object:
         task = asyncio.create_task(verifier.averify(world.token()))
-        while not world.endpoint.asked.is_set():
-            await asyncio.sleep(0)
+        await asyncio.to_thread(world.endpoint.asked.wait, PATIENCE)
         world.endpoint.gate.set()
         landed()
         task.cancel()
@@ -514,8 +509,7 @@ def test_a_caller_whose_fetch_was_begun_by_a_cancelled_one_still_gets_its_answer
 
     async def main() -> Principal:
         first = asyncio.create_task(verifier.averify(world.token()))
-        while not world.endpoint.asked.is_set():
-            await asyncio.sleep(0)
+        await asyncio.to_thread(world.endpoint.asked.wait, PATIENCE)
         second = asyncio.create_task(verifier.averify(world.token()))
         await asyncio.sleep(0)
         first.cancel()
@@ -538,8 +532,7 @@ def test_a_fetch_lands_quietly_after_the_loop_of_its_waiter_was_closed(
 
     async def begin() -> asyncio.Task[Principal]:
         task = asyncio.create_task(verifier.averify(world.token()))
-        while not world.endpoint.asked.is_set():
-            await asyncio.sleep(0)
+        await asyncio.to_thread(world.endpoint.asked.wait, PATIENCE)
         return task
 
     waiting = loop.run_until_complete(begin())
@@ -547,9 +540,7 @@ def test_a_fetch_lands_quietly_after_the_loop_of_its_waiter_was_closed(
     expect_unharmed(world, cache, verifier, world.key)
     assert not waiting.done()
     assert [] == uncaught()
-    # What is left of the task is of no interest to the log.
-    vars(waiting).clear() if hasattr(waiting, "__dict__") else None
-    waiting._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own switch
+    waiting._log_destroy_pending = False  # type: ignore[attr-defined]  # that it never ends is known here
 
 
 def test_a_fetch_lands_quietly_after_the_loop_of_its_waiter_was_stopped(
@@ -590,9 +581,7 @@ def test_two_issuers_are_fetched_at_once_and_one_that_hangs_does_not_hold_up_the
     world: World,
 ) -> None:
     elsewhere = KeyEndpoint(OTHER)
-    other = Issuer(
-        name="other", spellings=("https://issuer.example",), key_url="https://issuer.example/keys"
-    )
+    other = Issuer(name="other", spellings=("https://issuer.example",), key_url="https://issuer.example/keys")
     endpoints = {GOOGLE.key_url: world.endpoint, other.key_url: elsewhere}
     verifier = world.verifier(
         audience=AUDIENCE,

@@ -371,8 +371,9 @@ class History(RuleBasedStateMachine):
             assert 0.0 < outcome.retry_after <= 300.0
             if not gave_up and self.landed <= call.since:
                 assert not self.on_its_way, "sent away although a fetch was on its way"
-                may_ask = self.mono.now >= self.quiet[1] or call.kind == "refresh"
-                assert not may_ask, "sent away although it was time to ask"
+                time = self.mono.now >= self.quiet[1] or call.kind == "refresh"
+                spent = call.kind == "read" and self.usable is not None and self.budget < 1.0
+                assert spent or not time, "sent away although it was time to ask"
 
     def _judge_read(self, call: Call, outcome: object, gave_up: bool) -> None:  # noqa: FBT001 - see `_judge`
         usable, kid = self.usable, call.kid

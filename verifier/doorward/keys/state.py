@@ -22,7 +22,7 @@ from doorward.keys.freshness import Freshness, Validators
 from doorward.keys.key import VerificationKey
 from doorward.keys.keyset import KeySet
 
-__all__ = ["NOTHING", "Holding", "KeyState", "hold"]
+__all__ = ["NOTHING", "Holding", "KeyState", "ahead_of", "hold"]
 
 _LONGEST_AHEAD: Final = 300.0
 
@@ -107,6 +107,16 @@ NOTHING: Final = Holding(KeySet(MappingProxyType({})), 0, -math.inf, -math.inf, 
 """What a cache holds before the first good answer."""
 
 
+def ahead_of(soft: float, jitter: float) -> float:
+    """Give the age from which keys are fetched anew: the last tenth of their time, 5 minutes at most.
+
+    Args:
+        soft: Age from which they are stale.
+        jitter: From 0.0 to 1.0, so that a fleet that started together does not come back together.
+    """
+    return max(0.0, soft - min(0.1 * soft, _LONGEST_AHEAD) * (0.9 + 0.2 * jitter))
+
+
 def hold(  # noqa: PLR0917 - one value for each field of what is made
     before: Holding,
     key_set: KeySet,
@@ -131,7 +141,14 @@ def hold(  # noqa: PLR0917 - one value for each field of what is made
         The new holding; its generation is the old one's if nothing else is published.
     """
     kept = key_set.keeping(before.key_set)
-    margin = min(0.1 * fresh.soft, _LONGEST_AHEAD) * (0.9 + 0.2 * jitter)
     generation = before.generation + (kept is not before.key_set)
-    ahead = max(0.0, fresh.soft - margin)
-    return Holding(kept, generation, arrived, arrived_wall, ahead, fresh.soft, fresh.hard, validators)
+    return Holding(
+        kept,
+        generation,
+        arrived,
+        arrived_wall,
+        ahead_of(fresh.soft, jitter),
+        fresh.soft,
+        fresh.hard,
+        validators,
+    )

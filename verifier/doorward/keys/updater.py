@@ -10,6 +10,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from doorward.errors import FetchError, KeysUnavailableError, clip
@@ -20,7 +21,7 @@ from doorward.keys.flight import Flight
 from doorward.keys.freshness import Freshness, Validators, freshness_of, validators_of
 from doorward.keys.keyset import KeySet, parse_key_set
 from doorward.keys.snapshot import Snapshot, SnapshotFile
-from doorward.keys.state import NOTHING, Holding, KeyState, hold
+from doorward.keys.state import NOTHING, Holding, KeyState, ahead_of, hold
 
 __all__ = ["Updater"]
 
@@ -311,3 +312,7 @@ class Updater:
         self._storing = threading.Lock()
         self._flight = None
         self._untold.clear()  # the parent tells it
+        # Children of one parent would draw the same numbers, and come back in step for ever.
+        self._random.seed()
+        if (held := self.holding) is not NOTHING:
+            self.holding = replace(held, ahead=ahead_of(held.soft, self._random.random()))
