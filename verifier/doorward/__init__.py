@@ -31,8 +31,13 @@ from doorward.errors import (
 from doorward.keys.cache import KeyCache
 from doorward.keys.fetch import HttpxFetch
 from doorward.keys.state import KeyState
-from doorward.policy.iam import Decision, InvokerPolicy
+from doorward.policy.account import PolicyAccount
+from doorward.policy.cloudidentity import CloudIdentityGroups
+from doorward.policy.deny import DenyPolicy
+from doorward.policy.groups import Unresolved
+from doorward.policy.iam import Binding, Decision, InvokerPolicy, PolicySettings
 from doorward.policy.request import PlainRequest, RequestFacts
+from doorward.policy.watch import WatchedPolicy
 from doorward.tokens.accounts import ComputeEngine
 from doorward.tokens.audiences import Audience
 from doorward.tokens.cloudrun import CloudRunAudience
@@ -53,13 +58,16 @@ __all__ = [
     "IAP",
     "Admission",
     "Audience",
+    "Binding",
     "ClaimError",
+    "CloudIdentityGroups",
     "CloudRunAudience",
     "CloudRunFormatter",
     "ComputeEngine",
     "ConfigurationError",
     "CredentialError",
     "Decision",
+    "DenyPolicy",
     "Door",
     "DoorwardError",
     "EventSender",
@@ -74,7 +82,9 @@ __all__ = [
     "PermissionDeniedError",
     "PlainRequest",
     "Policy",
+    "PolicyAccount",
     "PolicyError",
+    "PolicySettings",
     "PolicySource",
     "Principal",
     "PrincipalKind",
@@ -85,8 +95,10 @@ __all__ = [
     "SignatureError",
     "StrippedPrincipal",
     "TokenError",
+    "Unresolved",
     "UnsafeStrippedVerifier",
     "Verifier",
+    "WatchedPolicy",
     "chat_project_number",
     "cloud_run",
     "cloud_scheduler",

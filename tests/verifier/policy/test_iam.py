@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -9,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward import GOOGLE, ConfigurationError, Decision, Issuer, PolicyError, Principal
-from doorward.policy.iam import InvokerPolicy
+from doorward import GOOGLE, ConfigurationError, Decision, Issuer, PlainRequest, PolicyError, Principal
+from doorward.policy.deny import DenyPolicy
+from doorward.policy.iam import Binding, InvokerPolicy
 from doorward.policy.roles import INVOKER_ROLES
 from doorward.tokens.principal import ANONYMOUS
+from support.conditions import Conditions, StubCondition
 from support.tokens import CALLER, MEMBER, claims
 
 INVOKER = "roles/run.invoker"
@@ -30,6 +33,17 @@ def document(*bindings: Any, **more: Any) -> dict[str, Any]:
 
 def binding(role: str, *members: Any, **more: Any) -> dict[str, Any]:
     return {"role": role, "members": list(members), **more}
+
+
+@pytest.fixture
+def conditions(monkeypatch: pytest.MonkeyPatch) -> Conditions:
+    """Have conditions compiled by a stand-in for CEL."""
+    return Conditions.install(monkeypatch)
+
+
+def deny(*principals: str) -> DenyPolicy:
+    rule = {"deniedPrincipals": [*principals], "deniedPermissions": ["run.googleapis.com/routes.invoke"]}
+    return DenyPolicy.from_dict({"rules": [{"denyRule": rule}]})
 
 
 # Decisions.
@@ -176,11 +190,30 @@ def test_a_member_that_is_not_understood_matters_only_where_its_role_grants(memb
     assert policy.decide(principal()).granted
 
 
+def test_a_group_without_a_way_to_tell_who_is_in_it_says_how_to_give_one() -> None:
+    with pytest.raises(PolicyError, match=r"groups=\{'team@example\.com'"):
+        InvokerPolicy.from_members(["group:Team@example.com"])
+
+
 @pytest.mark.parametrize(
-    "condition", [{"title": "t", "expression": "true"}, {"expression": ""}, {}, "true", False]
+    "condition",
+    [
+        {"expression": ""},
+        {"expression": "  "},
+        {"expression": 7},
+        {"expression": "x", "title": 7},
+        {"expression": "x", "unknown": "y"},
+        {},
+        "true",
+        False,
+        {"expression": "not (an expression"},
+    ],
+    ids=repr,
 )
-def test_a_condition_matters_only_where_its_role_grants(condition: object) -> None:
-    with pytest.raises(PolicyError, match="condition"):
+def test_a_condition_that_is_not_understood_matters_only_where_its_role_grants(
+    conditions: Conditions, condition: object
+) -> None:
+    with pytest.raises(PolicyError, match=r"bindings\[0\].*condition"):
         InvokerPolicy.from_dict(document(binding(INVOKER, MEMBER, condition=condition), version=3))
 
     policy = InvokerPolicy.from_dict(
@@ -189,12 +222,61 @@ def test_a_condition_matters_only_where_its_role_grants(condition: object) -> No
     assert policy.decide(principal()).granted
 
 
-def test_a_condition_of_a_custom_role_matters_where_that_role_grants() -> None:
-    conditional = document(binding(CUSTOM, MEMBER, condition={"expression": "true"}), version=3)
+def test_a_condition_of_a_custom_role_matters_where_that_role_grants(conditions: Conditions) -> None:
+    conditional = document(binding(CUSTOM, MEMBER, condition={"expression": "1"}), version=3)
 
     with pytest.raises(PolicyError, match="condition"):
         InvokerPolicy.from_dict(conditional, custom_roles={CUSTOM: ["run.routes.invoke"]})
     assert not InvokerPolicy.from_dict(conditional, custom_roles={CUSTOM: []}).decide(principal()).granted
+
+
+# Conditions.
+
+
+def conditional(*more: Any, path: str = "/orders", title: str = "") -> InvokerPolicy:
+    condition = {"expression": f"request.path == {path!r}", **({"title": title} if title else {})}
+    return InvokerPolicy.from_dict(document(binding(INVOKER, MEMBER, condition=condition), *more, version=3))
+
+
+def test_a_conditional_binding_grants_where_its_condition_holds(conditions: Conditions) -> None:
+    policy = conditional()
+
+    assert Decision(granted=True, member=MEMBER, role=INVOKER, lasting=False) == policy.decide(
+        principal(), PlainRequest("/orders")
+    )
+    assert Decision(granted=False, lasting=False) == policy.decide(principal(), PlainRequest("/other"))
+
+
+def test_whom_no_condition_concerns_is_refused_for_good(conditions: Conditions) -> None:
+    assert Decision(granted=False) == conditional().decide(ANONYMOUS, PlainRequest("/orders"))
+
+
+def test_a_binding_without_a_condition_grants_beside_one_with(conditions: Conditions) -> None:
+    policy = conditional(binding(INVOKER, MEMBER))
+
+    assert Decision(granted=True, member=MEMBER, role=INVOKER) == policy.decide(
+        principal(), PlainRequest("/other")
+    )
+
+
+def test_a_condition_that_depends_on_nothing_is_decided_once(conditions: Conditions) -> None:
+    yes = InvokerPolicy.from_dict(document(binding(INVOKER, MEMBER, condition={"expression": "true"})))
+    no = InvokerPolicy.from_dict(document(binding(INVOKER, MEMBER, condition={"expression": "false"})))
+
+    for _ in range(3):
+        assert Decision(granted=True, member=MEMBER, role=INVOKER) == yes.decide(principal())
+        assert Decision(granted=False) == no.decide(principal())
+    assert 2 == conditions.asked
+
+
+def test_everybody_under_a_condition_is_public_there_only(conditions: Conditions) -> None:
+    policy = InvokerPolicy.from_dict(
+        document(binding(INVOKER, "allUsers", condition={"expression": "request.path == '/hook'"}), version=3)
+    )
+
+    assert policy.public
+    assert policy.decide(ANONYMOUS, PlainRequest("/hook")).granted
+    assert not policy.decide(ANONYMOUS, PlainRequest("/")).granted
 
 
 def test_a_condition_that_is_null_is_none() -> None:
@@ -364,6 +446,287 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.json", tmp_path):
         with pytest.raises(ConfigurationError, match=path.name):
             InvokerPolicy.from_file(path)
+
+
+def test_1500_members_are_found_like_one() -> None:
+    members = [f"user:u{number}@example.com" for number in range(1500)]
+    table = InvokerPolicy.from_members([*members, MEMBER])._table
+
+    assert 1501 == len(table.plain)
+    assert ((), {}) == (table.groups, table.conditional)
+
+
+# Other permissions.
+
+
+@pytest.mark.parametrize(
+    ("permission", "role"),
+    [
+        ("cloudfunctions.functions.invoke", "roles/cloudfunctions.invoker"),
+        ("run.instances.invoke", "roles/run.invoker"),
+        ("iap.webServiceVersions.accessViaIAP", "roles/iap.httpsResourceAccessor"),
+    ],
+)
+def test_another_permission_is_asked_for_by_name(permission: str, role: str) -> None:
+    policy = InvokerPolicy.from_members([MEMBER], permission=permission)
+
+    assert permission == policy.permission
+    assert Decision(granted=True, member=MEMBER, role=role) == policy.decide(principal())
+
+
+def test_a_permission_that_is_not_known_cannot_be_asked_for() -> None:
+    with pytest.raises(PolicyError, match="known are"):
+        InvokerPolicy([], permission="run.services.get")
+
+
+def test_a_custom_role_can_be_given_to_members() -> None:
+    policy = InvokerPolicy.from_members([MEMBER], role=CUSTOM, custom_roles={CUSTOM: ["run.routes.invoke"]})
+
+    assert CUSTOM == policy.decide(principal()).role
+
+
+# Several policies.
+
+
+def test_joined_policies_grant_what_any_of_them_grants() -> None:
+    service, project = InvokerPolicy.from_members([JANE]), InvokerPolicy([("roles/editor", [MEMBER])])
+
+    joined = InvokerPolicy.join(service, project)
+
+    assert Decision(granted=True, member=MEMBER, role="roles/editor") == joined.decide(principal())
+    assert joined.decide(principal(email="jane@example.com")).granted
+    assert service.to_dict()["bindings"] + project.to_dict()["bindings"] == joined.to_dict()["bindings"]
+
+
+def test_joined_policies_deny_what_any_of_them_denies() -> None:
+    denying = InvokerPolicy([]).with_deny(deny("principalSet://goog/public:all"))
+
+    assert not InvokerPolicy.join(InvokerPolicy.all_users(), denying).decide(principal()).granted
+
+
+def test_joined_policies_each_keep_their_way_to_resolve_groups() -> None:
+    first = InvokerPolicy.from_members(["group:a@x.com"], groups={"a@x.com": []})
+    second = InvokerPolicy.from_members(["group:a@x.com"], groups={"a@x.com": [CALLER]})
+
+    assert "group:a@x.com" == InvokerPolicy.join(first, second).decide(principal()).member
+
+
+def test_a_joined_policy_belongs_to_no_resource() -> None:
+    joined = InvokerPolicy.join(InvokerPolicy.from_dict(document(binding(INVOKER, MEMBER))))
+
+    assert {"bindings": [binding(INVOKER, MEMBER)], "version": 1} == joined.to_dict()
+
+
+def test_policies_that_do_not_go_together_are_not_joined() -> None:
+    with pytest.raises(PolicyError, match="pass the policies"):
+        InvokerPolicy.join()
+    with pytest.raises(PolicyError, match="different permissions"):
+        InvokerPolicy.join(InvokerPolicy([]), InvokerPolicy([], permission="run.instances.invoke"))
+    with pytest.raises(PolicyError, match="two different numbers"):
+        InvokerPolicy.join(
+            InvokerPolicy([], unique_ids={MEMBER: "1"}), InvokerPolicy([], unique_ids={MEMBER: "2"})
+        )
+
+
+# Writing back.
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {},
+        {"etag": "ACAB"},
+        document(),
+        document(binding(INVOKER, MEMBER, "deleted:user:a@b.c?uid=1"), binding("roles/x", "group:g@x.com")),
+        document(auditConfigs=[{"service": "allServices", "auditLogConfigs": [{"logType": "DATA_READ"}]}]),
+        {"bindings": [{"role": INVOKER}], "kind": "x", "resourceId": "y", "version": 3},
+        document(binding("roles/x", JANE, condition={"expression": "?", "title": "t", "location": "l"})),
+    ],
+    ids=repr,
+)
+def test_nothing_of_a_policy_is_lost_when_it_is_written_back(written: dict[str, Any]) -> None:
+    for policy in (InvokerPolicy.from_dict(written), InvokerPolicy.from_json(json.dumps(written))):
+        assert written == policy.to_dict()
+        assert written == json.loads(policy.to_json())
+
+
+def test_what_is_written_back_is_a_copy() -> None:
+    source = document(binding(INVOKER, MEMBER))
+    policy = InvokerPolicy.from_dict(source)
+    source["bindings"].clear()
+    policy.to_dict()["bindings"].clear()
+
+    assert [binding(INVOKER, MEMBER)] == policy.to_dict()["bindings"]
+
+
+def test_bindings_are_written_as_a_policy_document() -> None:
+    condition = StubCondition("request.path == '/'", "t")
+    policy = InvokerPolicy([(INVOKER, (JANE,)), Binding(INVOKER, [MEMBER], condition)])
+    written = {"expression": "request.path == '/'", "title": "t"}
+
+    assert {
+        "bindings": [binding(INVOKER, JANE), binding(INVOKER, MEMBER, condition=written)],
+        "version": 3,
+    } == policy.to_dict()
+
+
+# YAML.
+
+PRINTED = f"""\
+bindings:
+- members:
+  - {MEMBER}
+  role: roles/run.invoker
+etag: BwXhEK-IySg=
+version: 1
+"""
+
+
+@pytest.mark.parametrize("name", ["policy.yaml", "policy.YML", "policy", "policy.txt"])
+def test_yaml_is_read_as_gcloud_prints_it(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text(PRINTED)
+
+    policy = InvokerPolicy.from_file(path)
+
+    assert policy.decide(principal()).granted
+    assert document(binding(INVOKER, MEMBER)) == policy.to_dict()
+
+
+def test_a_file_without_a_telling_name_is_json_if_it_starts_so(tmp_path: Path) -> None:
+    path = tmp_path / "policy"
+    path.write_text(" " + json.dumps(document(binding(INVOKER, MEMBER))))
+
+    assert InvokerPolicy.from_file(path).decide(principal()).granted
+
+
+def test_an_empty_policy_in_yaml_grants_nothing() -> None:
+    assert Decision(granted=False) == InvokerPolicy.from_yaml("etag: A\nversion: 1\n").decide(principal())
+
+
+def test_yaml_without_its_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+
+    with pytest.raises(PolicyError, match=r"doorward\[yaml\]"):
+        InvokerPolicy.from_yaml(PRINTED)
+
+
+def test_a_text_that_looks_like_a_date_stays_a_text() -> None:
+    assert {"etag": "2026-11-22"} == InvokerPolicy.from_yaml("etag: 2026-11-22").to_dict()
+
+
+def test_values_that_are_no_text_are_read_as_what_they_are() -> None:
+    with pytest.raises(PolicyError, match="policy version True"):
+        InvokerPolicy.from_yaml("version: yes")
+    with pytest.raises(PolicyError, match=r"policy version '1\.0'"):
+        InvokerPolicy.from_yaml("version: 1.0")
+    with pytest.raises(PolicyError, match="'bindings' must be a list"):
+        InvokerPolicy.from_yaml("bindings: ~")
+    assert {"version": 3} == InvokerPolicy.from_yaml("version: 3").to_dict()
+
+
+BOMB = "\n".join(
+    ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "just text",
+        "bindings: []\nbindings: []",
+        "bindings:\n- role: roles/run.invoker\n  members: [allUsers]\n  members: []",
+        "? [a]\n: 1",
+        "1: 2",
+        "etag: !!python/object/apply:os.getpid []",
+        "etag: !!python/name:os.getpid",
+        "etag: !mine x",
+        "bindings: &b\n- *b",
+        "base: &base {role: roles/run.invoker}\nbindings:\n- <<: *base",
+        "a: 1\n---\na: 2",
+        "[" * 5000,
+        "{" * 100 + "}" * 100,
+        BOMB,
+        "a: \x00",
+        "x" * (1024 * 1024 + 1),
+        "\ud800",
+    ],
+    ids=lambda text: repr(text[:30]),
+)
+def test_yaml_that_can_be_understood_in_more_than_one_way_or_is_a_bomb_is_refused(text: str) -> None:
+    with pytest.raises(PolicyError):
+        InvokerPolicy.from_yaml(text)
+
+
+def test_an_error_in_yaml_names_the_line_and_not_the_text() -> None:
+    with pytest.raises(PolicyError, match="line 2") as refused:
+        InvokerPolicy.from_yaml("etag: secret\n  - x: [")
+
+    assert "secret" not in str(refused.value)
+
+
+# The check switched off.
+
+
+def test_a_service_whose_check_is_off_admits_everybody_whoever_is_denied() -> None:
+    policy = InvokerPolicy.check_disabled().with_deny(deny("principalSet://goog/public:all"))
+
+    assert policy.public
+    assert Decision(granted=True) == policy.decide(ANONYMOUS)
+    assert Decision(granted=True) == policy.decide(principal())
+    assert "InvokerPolicy(check disabled)" == repr(policy)
+    assert InvokerPolicy.join(InvokerPolicy([]), policy).decide(ANONYMOUS).granted
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        {"metadata": {"annotations": {"run.googleapis.com/invoker-iam-disabled": "true"}}},
+        {"invokerIamDisabled": True},
+    ],
+    ids=repr,
+)
+def test_the_description_of_a_service_says_that_its_check_is_off(service: dict[str, Any]) -> None:
+    assert Decision(granted=True) == InvokerPolicy.from_service(service).decide(ANONYMOUS)
+    assert InvokerPolicy.from_service(service, InvokerPolicy([])).decide(ANONYMOUS).granted
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        {},
+        {"metadata": {}},
+        {"metadata": {"annotations": None}},
+        {"metadata": {"annotations": {"run.googleapis.com/invoker-iam-disabled": "false"}}},
+        {"invokerIamDisabled": False},
+    ],
+    ids=repr,
+)
+def test_a_service_whose_check_is_on_needs_a_policy(service: dict[str, Any]) -> None:
+    policy = InvokerPolicy.from_members([MEMBER])
+
+    assert policy is InvokerPolicy.from_service(service, policy)
+    with pytest.raises(PolicyError, match="pass the policy"):
+        InvokerPolicy.from_service(service)
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        {"metadata": {"annotations": {"run.googleapis.com/invoker-iam-disabled": True}}},
+        {"metadata": {"annotations": {"run.googleapis.com/invoker-iam-disabled": "TRUE"}}},
+        {"metadata": {"annotations": []}},
+        {"metadata": "x"},
+        {"invokerIamDisabled": "true"},
+    ],
+    ids=repr,
+)
+def test_a_description_that_is_not_understood_does_not_open_a_service(service: dict[str, Any]) -> None:
+    with pytest.raises(PolicyError):
+        InvokerPolicy.from_service(service, InvokerPolicy([]))
 
 
 # In general.

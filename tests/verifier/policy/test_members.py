@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward import GOOGLE, Issuer, PolicyError, Principal
-from doorward.policy.members import canonical, identities
+from doorward.policy.members import Known, Member, canonical, identities, read_member
 from doorward.tokens.principal import ANONYMOUS
 from support.tokens import CALLER, MEMBER, claims
 
@@ -56,20 +56,108 @@ def test_a_deleted_account_is_granted_nothing(member: str) -> None:
     assert canonical(member) is None
 
 
+FEDERATED = [
+    "principal://iam.googleapis.com/locations/global/workforcePools/pool/subject/s",
+    "principalSet://iam.googleapis.com/locations/global/workforcePools/pool/group/g",
+    "principalSet://iam.googleapis.com/locations/global/workforcePools/pool/attribute.team/x",
+    "principalSet://iam.googleapis.com/locations/global/workforcePools/pool/*",
+    "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/subject/s/t",
+    "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/group/g",
+    "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/*",
+    "principal://agents.global.org-1.system.id.goog/resources/x",
+    "serviceAccount:my-project.svc.id.goog[namespace/ksa]",
+]
+
+
+@pytest.mark.parametrize("member", FEDERATED)
+def test_a_member_that_no_id_token_can_be_loads_with_the_reason(member: str) -> None:
+    read = read_member(member)
+
+    assert (None, None) == (read.key, read.group)
+    assert "ID token" in str(read.never)
+
+
+def test_a_group_is_read_with_its_address_in_lower_case() -> None:
+    assert Member("group:Team@Example.com", group="team@example.com") == read_member("group:Team@Example.com")
+
+
+PROJECT_SET = "principalSet://cloudresourcemanager.googleapis.com/projects/123/type/ServiceAccount"
+
+
 @pytest.mark.parametrize(
-    "member",
+    ("member", "reason"),
     [
-        "group:team@example.com",
-        "principal://iam.googleapis.com/locations/global/workforcePools/pool/subject/s",
-        "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/subject/s",
-        "principalSet://iam.googleapis.com/locations/global/workforcePools/pool/group/g",
-        "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/*",
-        "principalSet://cloudresourcemanager.googleapis.com/projects/1/type/ServiceAccount",
+        (PROJECT_SET, "project_numbers={'PROJECT_ID': '123'}"),
+        (PROJECT_SET.replace("projects", "folders"), "which folders"),
+        (PROJECT_SET.replace("projects", "organizations"), "which organizations"),
+        (PROJECT_SET.replace("ServiceAccount", "ServiceAgent"), "which projects"),
+        ("deleted:user:a@example.com?uid=1", "undeleted"),
     ],
 )
-def test_a_member_that_an_id_token_cannot_answer_for_is_refused_with_the_reason(member: str) -> None:
-    with pytest.raises(PolicyError, match="cannot be decided on"):
-        canonical(member)
+def test_a_member_that_cannot_be_told_says_what_is_missing(member: str, reason: str) -> None:
+    assert reason in str(read_member(member, {"another": "456"}).never)
+
+
+def test_the_accounts_of_a_project_are_a_member_where_its_number_is_known() -> None:
+    assert Member(PROJECT_SET, key=PROJECT_SET) == read_member(PROJECT_SET, {"proj": "123"})
+
+
+@pytest.mark.parametrize(
+    ("email", "expected"),
+    [
+        ("a@proj.iam.gserviceaccount.com", True),
+        ("proj@appspot.gserviceaccount.com", True),
+        ("123-compute@developer.gserviceaccount.com", True),
+        ("a@orders.example.com.iam.gserviceaccount.com", True),
+        ("a@other.iam.gserviceaccount.com", False),
+        ("124-compute@developer.gserviceaccount.com", False),
+        ("service-123@gcp-sa-pubsub.iam.gserviceaccount.com", False),
+        ("a@proj.example.com", False),
+        ("123@cloudservices.gserviceaccount.com", False),
+    ],
+)
+def test_a_service_account_is_one_of_its_project_by_its_address(email: str, *, expected: bool) -> None:
+    known = Known(project_numbers={"proj": "123", "example.com:orders": "123"})
+
+    assert expected == (PROJECT_SET in identities(principal(email=email), known))
+
+
+UID = "112233445566778899001"
+
+
+def test_a_caller_without_an_e_mail_is_who_its_unique_id_says() -> None:
+    known = Known(unique_ids={MEMBER.upper().replace("SERVICEACCOUNT", "serviceAccount"): UID})
+    nameless = principal(email=None, email_verified=None)
+
+    assert (MEMBER, "allAuthenticatedUsers", "allUsers") == identities(nameless, known)
+    assert MEMBER not in identities(principal(email=None, email_verified=None, sub="1"), known)
+    assert MEMBER not in identities(principal(email_verified=False), known)
+    assert MEMBER not in identities(principal(OWN, email=None), known)
+
+
+def test_an_address_whose_account_is_known_to_be_another_one_is_not_that_member() -> None:
+    assert MEMBER not in identities(principal(), Known(unique_ids={MEMBER: "1"}))
+    assert MEMBER in identities(principal(), Known(unique_ids={MEMBER: UID}))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"unique_ids": {"allUsers": "1"}},
+        {"unique_ids": {"group:g@example.com": "1"}},
+        {"unique_ids": {"domain:example.com": "1"}},
+        {"unique_ids": {"a@example.com": "1"}},
+        {"unique_ids": {"user:a@example.com": 1}},
+        {"unique_ids": {"user:a@example.com": "x"}},
+        {"unique_ids": {"user:a@example.com": "1", "user:b@example.com": "1"}},
+        {"project_numbers": {"proj": 123}},
+        {"project_numbers": {"proj": "abc"}},
+    ],
+    ids=repr,
+)
+def test_what_is_known_of_accounts_must_make_sense(settings: Any) -> None:
+    with pytest.raises(PolicyError):
+        Known(**settings)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +189,17 @@ def test_a_member_that_an_id_token_cannot_answer_for_is_refused_with_the_reason(
         "projectOwner:my-project",
         "projectEditor:p",
         "projectViewer:p",
-        "serviceAccount:my-project.svc.id.goog[namespace/ksa]",
+        "serviceAccount:my-project.svc.id.goog",
+        "group:",
+        "group:team",
+        "Group:team@example.com",
+        "deleted:x",
+        "deleted:user:a@example.com",
+        "principal://iam.googleapis.com/x",
+        "principalSet://iam.googleapis.com/locations/global/workforcePools/pool",
+        "Principal://iam.googleapis.com/locations/global/workforcePools/pool/subject/s",
+        "principal://goog/subject/a@example.com",
+        "principalSet://goog/public:all",
         "*",
         "user:*",
     ],

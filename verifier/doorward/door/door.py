@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
@@ -11,9 +12,17 @@ from doorward.door.credentials import Credential, FindCredential, RawHeaders, fi
 from doorward.door.forwarding import forward_admitted, forward_anonymous
 from doorward.door.log import log_refusal
 from doorward.door.refusal import Refusal, RefusalStyle, cloud_run
-from doorward.errors import ConfigurationError, CredentialError, PermissionDeniedError, Reason, RefusedError
-from doorward.policy.iam import Decision
+from doorward.errors import (
+    ConfigurationError,
+    CredentialError,
+    KeysUnavailableError,
+    PermissionDeniedError,
+    Reason,
+    RefusedError,
+)
+from doorward.policy.decision import Decision
 from doorward.policy.request import ANYWHERE, RequestFacts
+from doorward.policy.roles import INVOKE
 from doorward.tokens.memo import Verified
 from doorward.tokens.principal import ANONYMOUS, Principal
 from doorward.tokens.verifier import Verifier
@@ -21,6 +30,7 @@ from doorward.tokens.verifier import Verifier
 __all__ = ["Admission", "Door", "Policy", "PolicySource"]
 
 _log = logging.getLogger("doorward.door")
+_PATIENCE: Final = 3.0  # seconds that a request waits at most for what its policy must look up
 
 
 class Policy(Protocol):
@@ -145,10 +155,18 @@ class Door:
             return _unread(headers)
         try:
             credential = self._find(headers)
-            verified = self._verifier.check(credential.token) if credential is not None else None
-            return self._decide(headers, credential, verified, request)
+            if credential is None:
+                raise _no_credential()
+            verified = self._verifier.check(credential.token)
         except RefusedError as error:
-            return self._refuse(error, headers, request)
+            return self._unverified(error, headers, request)
+        decision = self._ask(verified, request)
+        if decision.pending is not None:
+            until = time.monotonic() + _PATIENCE
+            while decision.pending is not None and (left := until - time.monotonic()) > 0:
+                decision.pending.wait(left)
+                decision = self._ask(verified, request)
+        return self._conclude(decision, headers, credential, verified, request)
 
     async def aadmit(self, headers: RawHeaders, request: RequestFacts = ANYWHERE) -> Admission | Refusal:
         """Do as `admit` does, waiting for a fetch without blocking the event loop.
@@ -164,50 +182,74 @@ class Door:
             return _unread(headers)
         try:
             credential = self._find(headers)
-            verified = await self._verifier.acheck(credential.token) if credential is not None else None
-            return self._decide(headers, credential, verified, request)
+            if credential is None:
+                raise _no_credential()
+            verified = await self._verifier.acheck(credential.token)
         except RefusedError as error:
-            return self._refuse(error, headers, request)
+            return self._unverified(error, headers, request)
+        decision = self._ask(verified, request)
+        if decision.pending is not None:
+            until = time.monotonic() + _PATIENCE
+            while decision.pending is not None and (left := until - time.monotonic()) > 0:
+                await decision.pending.wait_async(left)
+                decision = self._ask(verified, request)
+        return self._conclude(decision, headers, credential, verified, request)
 
-    def _decide(
-        self,
-        headers: RawHeaders,
-        credential: Credential | None,
-        verified: Verified | None,
-        request: RequestFacts,
-    ) -> Admission:
+    def _ask(self, verified: Verified, request: RequestFacts) -> Decision:
         """Ask the policy, or remember what it said of this token."""
-        if credential is None or verified is None:
-            raise CredentialError(
-                Reason.NO_CREDENTIAL, "the request was not authenticated: it carries no credential"
-            )
         policy = self._source.current
         note: _Note | None = verified.note
         # The policy stands for its door: what one policy has said of a token, no other has.
         if note is not None and note[0] is policy:
-            decision = note[1]
-        else:
-            decision = policy.decide(verified.principal, request, self._verifier.now())
-            if decision.lasting:
-                verified.note = (policy, decision)
-        if not decision.granted:
-            raise PermissionDeniedError(f"{verified.principal} does not hold run.routes.invoke")
-        return Admission(verified.principal, forward_admitted(headers, credential.position), decision)
+            return note[1]
+        decision = policy.decide(verified.principal, request, self._verifier.now())
+        if decision.lasting:
+            verified.note = (policy, decision)
+        return decision
 
-    def _refuse(self, error: RefusedError, headers: RawHeaders, request: RequestFacts) -> Admission | Refusal:
-        """Answer, or let whoever did not prove who they are through as nobody, where anybody may come."""
+    def _conclude(
+        self,
+        decision: Decision,
+        headers: RawHeaders,
+        credential: Credential,
+        verified: Verified,
+        request: RequestFacts,
+    ) -> Admission | Refusal:
+        """Let a verified caller through, or not: nobody who was recognised passes as somebody unknown."""
+        principal = verified.principal
+        if decision.granted:
+            return Admission(principal, forward_admitted(headers, credential.position), decision)
+        if decision.unknown is not None:
+            return self._refuse(KeysUnavailableError(decision.unknown), request)
+        denied = f" (denied by {decision.denied_by})" if decision.denied_by is not None else ""
+        permission = getattr(self._source.current, "permission", INVOKE)
+        return self._refuse(PermissionDeniedError(f"{principal} does not hold {permission}{denied}"), request)
+
+    def _unverified(
+        self, error: RefusedError, headers: RawHeaders, request: RequestFacts
+    ) -> Admission | Refusal:
+        """Let whoever did not prove who they are through as nobody, where anybody may come."""
         policy = self._source.current
         if policy.public and error.reason is not Reason.SIGNATURE_REMOVED:
             decision = policy.decide(ANONYMOUS, request, self._verifier.now())
             if decision.granted:
                 _log.info("admitted as anonymous: %s", error)
                 return Admission(ANONYMOUS, forward_anonymous(headers), decision)
+        return self._refuse(error, request)
+
+    def _refuse(self, error: RefusedError, request: RequestFacts) -> Refusal:
         refusal = self._style(error, request.sent_path)
         log_refusal(refusal, request)
         return refusal
 
 
 _Note = tuple[Policy, Decision]
+
+
+def _no_credential() -> CredentialError:
+    return CredentialError(
+        Reason.NO_CREDENTIAL, "the request was not authenticated: it carries no credential"
+    )
 
 
 def _exemptions(exempt: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:

@@ -31,7 +31,7 @@ _SENTENCES: Final = {
     401: "The request was not authorized to invoke this service. The access token could not be verified.",
     # What Cloud Run logs for these two is not known; both are doorward's own words.
     403: "The request was not authorized to invoke this service. The caller does not hold the permission.",
-    503: "The request could not be checked: the keys that could decide are not to be had.",
+    503: "The request could not be checked: what could decide is not to be had.",
 }
 
 

@@ -2,84 +2,118 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Unpack
 
-from doorward.errors import ConfigurationError, PolicyError
-from doorward.policy.members import ALL_AUTHENTICATED_USERS, ALL_USERS, canonical, identities
+from doorward.errors import PolicyError
+from doorward.policy.account import PolicyAccount
+from doorward.policy.bindings import Binding, BindingReader, PolicySettings, written
+from doorward.policy.decision import Decision
+from doorward.policy.deny import Denial, DenyPolicy
+from doorward.policy.evaluation import Evaluation, Table
+from doorward.policy.groups import Resolver, resolver
+from doorward.policy.members import ALL_AUTHENTICATED_USERS, ALL_USERS, Known
+from doorward.policy.reading import read_file, read_json, read_yaml, thaw
 from doorward.policy.request import ANYWHERE, RequestFacts
-from doorward.policy.roles import INVOKE, INVOKER_ROLES
-from doorward.strictjson import StrictJSONError, read_object
+from doorward.policy.roles import INVOKE, check_permission, narrowest_role, role_holds
 from doorward.tokens.principal import Principal
 
-__all__ = ["Decision", "InvokerPolicy"]
+__all__ = ["Binding", "Decision", "InvokerPolicy", "PolicySettings"]
 
 _VERSIONS: Final = (0, 1, 3)  # https://cloud.google.com/iam/docs/reference/rest/v1/Policy
-
-
-class Decision(NamedTuple):
-    """What a policy says of a principal.
-
-    Attributes:
-        granted: Whether the principal may invoke.
-        member: The member of the policy that it matched; None where none did.
-        role: The role that grants it; None where none does.
-        lasting: Whether it is the same for every request at any time, so that it may be remembered.
-    """
-
-    granted: bool
-    member: str | None = None
-    role: str | None = None
-    lasting: bool = True
-
-
-_NOT_GRANTED: Final = Decision(granted=False)
+_DISABLED: Final = "run.googleapis.com/invoker-iam-disabled"
 
 
 class InvokerPolicy:
     """An IAM policy, asked for one permission.
 
-    It is immutable: what it says of a principal today it says for as long as it lives.
+    It is immutable: what it says of a principal today it says for as long as it lives, conditions and groups
+    excepted.
     """
 
-    __slots__ = ("_granting", "public")
+    __slots__ = ("_disabled", "_document", "_groups", "_permission", "_public", "_table")
 
     def __init__(
         self,
-        bindings: Iterable[tuple[str, Iterable[str]]],
-        *,
-        custom_roles: Mapping[str, Collection[str]] | None = None,
+        bindings: Iterable[Binding | tuple[str, Iterable[str]]],
+        **settings: Unpack[PolicySettings],
     ) -> None:
         """Take the bindings of a policy; see `from_file` for what gcloud prints.
 
         Args:
-            bindings: Pairs of role and members.
-            custom_roles: The permissions of the custom roles that occur in the policy, by role name, as
-                ``gcloud iam roles describe`` lists them under ``includedPermissions``.
+            bindings: `Binding`, or pairs of role and members.
+            **settings: See `PolicySettings`.
 
         Raises:
             PolicyError: If a binding that could grant the permission is not understood.
         """
-        granting: dict[str, str] = {}
-        for role, members in bindings:
-            if isinstance(members, str):
-                raise PolicyError(f"the members of {role} must be a list, not one string")
-            if _invokes(role, custom_roles or {}):
-                for member in filter(None, map(canonical, members)):
-                    granting.setdefault(member, role)
-        self._granting: Final = granting
-        self.public: Final = ALL_USERS in granting
-        """Whether the policy admits everybody, credential or not."""
+        read = BindingReader(settings)
+        rules, raw = [], []
+        for number, binding in enumerate(bindings):
+            one = binding if isinstance(binding, Binding) else Binding(*binding)
+            if isinstance(one.members, str):
+                raise PolicyError(f"the members of {one.role} must be a list, not one string")
+            members = list(one.members)
+            if read.holds(one.role):
+                rules.append(read.rule(f"bindings[{number}]", one.role, members, one.condition))
+            condition = {} if one.condition is None else {"condition": written(one.condition)}
+            raw.append({"role": one.role, "members": members, **condition})
+        document = {"bindings": raw, "version": 3 if any("condition" in one for one in raw) else 1}
+        self._set(Table(rules, (), read.known), document, read.permission, read.groups)
+
+    def _set(
+        self,
+        table: Table,
+        document: Mapping[str, Any],
+        permission: str,
+        groups: Resolver,
+        *,
+        disabled: bool = False,
+    ) -> None:
+        self._table = table
+        self._document = document
+        self._groups = groups
+        self._disabled = disabled
+        self._permission = permission
+        self._public = disabled or table.public
+
+    @property
+    def permission(self) -> str:
+        """What is asked for."""
+        return self._permission
+
+    @property
+    def public(self) -> bool:
+        """Whether the policy admits somebody without a credential, be it under conditions."""
+        return self._public
 
     @classmethod
-    def from_members(cls, members: Iterable[str], *, role: str = "roles/run.invoker") -> InvokerPolicy:
+    def _of(
+        cls,
+        table: Table,
+        document: Mapping[str, Any],
+        permission: str,
+        groups: Resolver,
+        *,
+        disabled: bool = False,
+    ) -> InvokerPolicy:
+        policy = cls.__new__(cls)
+        policy._set(table, document, permission, groups, disabled=disabled)  # noqa: SLF001 - its own class
+        return policy
+
+    @classmethod
+    def from_members(
+        cls, members: Iterable[str], *, role: str | None = None, **settings: Unpack[PolicySettings]
+    ) -> InvokerPolicy:
         """Make the policy that binds one role to some members.
 
         Args:
             members: As IAM spells them, e.g. ``serviceAccount:caller@project.iam.gserviceaccount.com``.
-            role: The role they hold.
+            role: The role they hold; by default the one made for the permission, ``roles/run.invoker``.
+            **settings: See `PolicySettings`.
 
         Returns:
             The policy.
@@ -87,9 +121,14 @@ class InvokerPolicy:
         Raises:
             PolicyError: If a member is not understood, or the role does not hold the permission.
         """
-        if role not in INVOKER_ROLES:
-            raise PolicyError(f"role {role!r} does not hold {INVOKE}; roles/run.invoker does")
-        return cls([(role, members)])
+        permission = check_permission(settings.get("permission", INVOKE))
+        usual = narrowest_role(permission)
+        held = usual if role is None else role
+        described = settings.get("custom_roles") or {}
+        known = held.startswith("roles/") or held in described
+        if not known or not role_holds(held, permission, described):
+            raise PolicyError(f"role {held!r} does not hold {permission}; {usual} does")
+        return cls([Binding(held, members)], **settings)
 
     @classmethod
     def all_authenticated_users(cls) -> InvokerPolicy:
@@ -102,14 +141,63 @@ class InvokerPolicy:
         return cls.from_members([ALL_USERS])
 
     @classmethod
-    def from_file(
-        cls, path: str | os.PathLike[str], *, custom_roles: Mapping[str, Collection[str]] | None = None
-    ) -> InvokerPolicy:
-        """Read what ``gcloud run services get-iam-policy SERVICE --format=json`` prints.
+    def check_disabled(cls, *, permission: str = INVOKE) -> InvokerPolicy:
+        """Admit everybody, as a service whose invoker check is switched off does.
+
+        It is the check of IAM as a whole that is off, deny policies included: that these are not asked either
+        is concluded from what Google documents, not said there.
 
         Args:
-            path: The file.
-            custom_roles: As for the constructor.
+            permission: What is not asked for.
+
+        Returns:
+            The policy.
+        """
+        table = Table((), (), Known())
+        return cls._of(
+            table, MappingProxyType({}), check_permission(permission), resolver(None), disabled=True
+        )
+
+    @classmethod
+    def from_service(
+        cls, service: Mapping[str, object], policy: InvokerPolicy | None = None
+    ) -> InvokerPolicy:
+        """Read from the description of a service whether its invoker check is switched off.
+
+        Args:
+            service: What ``gcloud run services describe --format=json`` prints (the annotation
+                ``run.googleapis.com/invoker-iam-disabled``), or the v2 API (``invokerIamDisabled``).
+            policy: What decides where the check is on.
+
+        Returns:
+            `check_disabled`, or the policy.
+
+        Raises:
+            PolicyError: If the check is on and no policy was passed, or the description is not understood.
+        """
+        flag = service.get("invokerIamDisabled", False)
+        metadata = service.get("metadata", {})
+        annotations = metadata.get("annotations", {}) if isinstance(metadata, Mapping) else "?"
+        annotations = {} if annotations is None else annotations
+        if not isinstance(annotations, Mapping) or not isinstance(flag, bool):
+            raise PolicyError("not the description of a service: print it with --format=json")
+        annotated = annotations.get(_DISABLED, "false")
+        if annotated not in ("true", "false"):
+            raise PolicyError(f"the annotation {_DISABLED} is 'true' or 'false', not {annotated!r}")
+        if flag or annotated == "true":
+            return cls.check_disabled(permission=INVOKE if policy is None else policy.permission)
+        if policy is None:
+            raise PolicyError("the invoker check of the service is on: pass the policy that decides")
+        return policy
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], **settings: Unpack[PolicySettings]) -> InvokerPolicy:
+        """Read what ``gcloud run services get-iam-policy SERVICE`` prints, as JSON or as YAML.
+
+        Args:
+            path: The file. ``.json``, ``.yaml`` and ``.yml`` say what it is; otherwise its first character
+                does. YAML needs the extra ``yaml``.
+            **settings: See `PolicySettings`.
 
         Returns:
             The policy.
@@ -119,25 +207,17 @@ class InvokerPolicy:
             ConfigurationError: If it cannot be read.
         """
         try:
-            text = Path(path).read_bytes()
-        except OSError as error:
-            raise ConfigurationError(
-                f"the policy file {os.fspath(path)!r} cannot be read: {error.strerror}"
-            ) from error
-        try:
-            return cls.from_json(text, custom_roles=custom_roles)
+            return cls._read(read_file(path), settings, f"{os.path.basename(path)} ")  # noqa: PTH119 - of any path
         except PolicyError as error:
             raise PolicyError(f"{os.fspath(path)}: {error}") from error
 
     @classmethod
-    def from_json(
-        cls, text: str | bytes, *, custom_roles: Mapping[str, Collection[str]] | None = None
-    ) -> InvokerPolicy:
+    def from_json(cls, text: str | bytes, **settings: Unpack[PolicySettings]) -> InvokerPolicy:
         """Read a policy from JSON text.
 
         Args:
             text: One policy object (https://cloud.google.com/iam/docs/reference/rest/v1/Policy).
-            custom_roles: As for the constructor.
+            **settings: See `PolicySettings`.
 
         Returns:
             The policy.
@@ -145,21 +225,31 @@ class InvokerPolicy:
         Raises:
             PolicyError: If the text is not such a policy, or holds a binding that is not understood.
         """
-        try:
-            document = read_object(text.encode() if isinstance(text, str) else text)
-        except (StrictJSONError, UnicodeEncodeError) as error:
-            raise PolicyError(f"not a policy in JSON: {error}; print it with --format=json") from None
-        return cls.from_dict(document, custom_roles=custom_roles)
+        return cls._read(read_json(text), settings)
 
     @classmethod
-    def from_dict(
-        cls, document: Mapping[str, object], *, custom_roles: Mapping[str, Collection[str]] | None = None
-    ) -> InvokerPolicy:
+    def from_yaml(cls, text: str | bytes, **settings: Unpack[PolicySettings]) -> InvokerPolicy:
+        """Read a policy from YAML text, with the extra ``yaml``.
+
+        Args:
+            text: One policy object.
+            **settings: See `PolicySettings`.
+
+        Returns:
+            The policy.
+
+        Raises:
+            PolicyError: If the text is not such a policy, or holds a binding that is not understood.
+        """
+        return cls._read(read_yaml(text), settings)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, object], **settings: Unpack[PolicySettings]) -> InvokerPolicy:
         """Read a policy from its parsed form.
 
         Args:
-            document: One policy object.
-            custom_roles: As for the constructor.
+            document: One policy object. The policy keeps a copy.
+            **settings: See `PolicySettings`.
 
         Returns:
             The policy.
@@ -167,19 +257,98 @@ class InvokerPolicy:
         Raises:
             PolicyError: If it is not such a policy, or holds a binding that is not understood.
         """
+        return cls._read(document, settings)
+
+    @classmethod
+    def _read(
+        cls, document: Mapping[str, object], settings: PolicySettings, source: str = ""
+    ) -> InvokerPolicy:
         if unknown := document.keys() - {"bindings", "etag", "version", "auditConfigs", "kind", "resourceId"}:
-            raise PolicyError(f"not a policy: unknown member {min(unknown)!r}")
+            raise PolicyError(f"not a policy: unknown member {min(map(str, unknown))!r}")
         version = document.get("version", 0)
         if type(version) is not int or version not in _VERSIONS:
             raise PolicyError(f"policy version {version!r}; known are {', '.join(map(str, _VERSIONS))}")
         bindings = document.get("bindings", ())
         if not isinstance(bindings, list | tuple):
             raise PolicyError("'bindings' must be a list")
-        roles = custom_roles or {}
-        return cls([_binding(one, number, roles) for number, one in enumerate(bindings)], custom_roles=roles)
+        read = BindingReader(settings)
+        found = (read.binding(one, f"bindings[{number}]", source) for number, one in enumerate(bindings))
+        table = Table(filter(None, found), (), read.known)
+        return cls._of(table, _copy(document), read.permission, read.groups)
+
+    @classmethod
+    def join(cls, *policies: InvokerPolicy) -> InvokerPolicy:
+        """Unite the policies that a service inherits: its own, its project's, folders' and organisation's.
+
+        Args:
+            policies: At least one; all of them asked for the same permission.
+
+        Returns:
+            The policy that grants what any of them grants, and denies what any of them denies. Written back,
+            it has the bindings of all, and no etag: it belongs to none of the resources.
+
+        Raises:
+            PolicyError: If there is none, or they do not go together.
+        """
+        if not policies:
+            raise PolicyError("pass the policies to join")
+        first = policies[0]
+        if any(policy.permission != first.permission for policy in policies):
+            raise PolicyError("policies that are asked for different permissions cannot be joined")
+        known = Known()
+        for policy in policies:
+            known = known.joined(policy._table.known)  # noqa: SLF001 - its own class
+        rules = [rule for policy in policies for rule in policy._table.rules]  # noqa: SLF001
+        denials = [
+            Denial(denial.rule, denial.groups, known, denial.customers)
+            for policy in policies
+            for denial in policy._table.denials  # noqa: SLF001
+        ]
+        documents = [policy.to_dict() for policy in policies]
+        document: dict[str, Any] = {
+            part: [one for document in documents for one in document.get(part, ())]
+            for part in ("bindings", "auditConfigs")
+            if any(part in document for document in documents)
+        }
+        document["version"] = max(document.get("version", 0) for document in documents)
+        return cls._of(
+            Table(rules, denials, known),
+            _copy(document),
+            first.permission,
+            first._groups,  # noqa: SLF001
+            disabled=any(policy._disabled for policy in policies),  # noqa: SLF001
+        )
+
+    def with_deny(self, *policies: DenyPolicy) -> InvokerPolicy:
+        """Put deny policies before the bindings.
+
+        Args:
+            policies: The deny policies of the project, folders and organisation. Their groups are resolved as
+                those of this policy.
+
+        Returns:
+            The policy with them; `to_dict` does not write them, since they are no part of this one.
+
+        Raises:
+            PolicyError: If a rule about the permission could not be decided on.
+        """
+        table = self._table
+        denials = [
+            Denial(rule, self._groups, table.known, policy.customers)
+            for policy in policies
+            for rule in policy.rules
+            if rule.concerns(self.permission)
+        ]
+        return self._of(
+            Table(table.rules, (*table.denials, *denials), table.known),
+            self._document,
+            self.permission,
+            self._groups,
+            disabled=self._disabled,
+        )
 
     def decide(self, principal: Principal, request: RequestFacts = ANYWHERE, now: float = 0.0) -> Decision:
-        """Say whether a principal may invoke.
+        """Say whether a principal may invoke. Waits for nothing, unless a function given as ``groups`` does.
 
         Args:
             principal: The verified caller, or the anonymous one.
@@ -189,52 +358,64 @@ class InvokerPolicy:
         Returns:
             The decision, with the member and the role that grant it.
         """
-        del request, now  # until there are conditions
-        granting = self._granting
-        for member in identities(principal):
-            if member in granting:
-                return Decision(True, member, granting[member])  # noqa: FBT003 - the field has a name
-        return _NOT_GRANTED
+        if self._disabled:
+            return _EVERYBODY
+        return self._table.decide(principal, request, now)
+
+    def explain(
+        self, principal: Principal, request: RequestFacts = ANYWHERE, now: float = 0.0
+    ) -> PolicyAccount:
+        """Say why a principal may invoke, or may not.
+
+        Args:
+            principal: The verified caller, or the anonymous one.
+            request: What is asked for.
+            now: Seconds since the epoch.
+
+        Returns:
+            The decision, as `decide` makes it, with everything that had a say in it.
+        """
+        if self._disabled:
+            return PolicyAccount(str(principal), self.permission, _EVERYBODY, True, (), ())  # noqa: FBT003 - the field has a name
+        evaluation = Evaluation(self._table, principal, request, now)
+        return PolicyAccount(
+            principal=str(principal),
+            permission=self.permission,
+            decision=evaluation.decision(),
+            check_disabled=False,
+            deny=tuple(evaluation.denials()),
+            bindings=tuple(evaluation.bindings()),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write the policy back.
+
+        Returns:
+            What it was read from, with everything that was in it: etag, version, audit configuration.
+        """
+        return {name: thaw(value) for name, value in self._document.items()}
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """Write the policy back as JSON, its members sorted as gcloud prints them.
+
+        Args:
+            indent: Spaces for each level; None for one line.
+
+        Returns:
+            The text.
+        """
+        return json.dumps(self.to_dict(), indent=indent, sort_keys=True)
 
     def __repr__(self) -> str:
         """Show its size; members are people."""
-        return f"InvokerPolicy({len(self._granting)} members)"
+        if self._disabled:
+            return "InvokerPolicy(check disabled)"
+        denials = f", {len(self._table.denials)} deny rules" if self._table.denials else ""
+        return f"InvokerPolicy({self._table.size} members{denials})"
 
 
-def _invokes(role: str, custom_roles: Mapping[str, Collection[str]]) -> bool:
-    """Tell whether a role holds the permission; a custom role that nobody described is an error, not a no."""
-    if not isinstance(role, str):
-        raise PolicyError(f"a role must be a string, not {type(role).__name__}")
-    if role in custom_roles:
-        if isinstance(permissions := custom_roles[role], str):
-            raise PolicyError(f"the permissions of {role} must be a list, not one string")
-        return INVOKE in permissions
-    if role.startswith("roles/"):
-        return role in INVOKER_ROLES
-    raise PolicyError(
-        f"{role!r} is a custom role, whose permissions are not in the policy: pass "
-        f"custom_roles={{{role!r}: [...]}} with what "
-        "'gcloud iam roles describe' lists under includedPermissions"
-    )
+_EVERYBODY: Final = Decision(granted=True)
 
 
-def _binding(
-    binding: object, number: int, roles: Mapping[str, Collection[str]]
-) -> tuple[str, Collection[str]]:
-    """Read one binding whole: what cannot be understood must not be skipped, it might have been the point."""
-    where = f"bindings[{number}]"
-    if not isinstance(binding, Mapping):
-        raise PolicyError(f"{where} must be an object")
-    role, members = binding.get("role"), binding.get("members", ())
-    if not isinstance(role, str) or not role:
-        raise PolicyError(f"{where} has no role")
-    if not isinstance(members, list | tuple):
-        raise PolicyError(f"{where} ({role}): 'members' must be a list")
-    if unknown := binding.keys() - {"role", "members", "condition"}:
-        raise PolicyError(f"{where} ({role}): unknown member {min(map(str, unknown))!r}")
-    if binding.get("condition") is not None and _invokes(role, roles):
-        raise PolicyError(
-            f"{where} ({role}) has a condition, which is not supported yet: without it the binding would "
-            "grant more, and skipping it would grant less, than the policy says"
-        )
-    return role, members
+def _copy(document: Mapping[str, object]) -> Mapping[str, Any]:
+    return MappingProxyType({str(name): thaw(value) for name, value in document.items()})

@@ -1,18 +1,42 @@
-"""Which predefined roles hold ``run.routes.invoke``: data.
+"""Which predefined roles hold the permissions that may be asked for: data.
 
 From the role definitions that the IAM API publishes
-(https://cloud.google.com/iam/docs/roles-permissions/run), read on 2026-11-22.
-``roles/cloudfunctions.invoker`` is not among them: it invokes first-generation functions only.
+(https://cloud.google.com/iam/docs/roles-permissions), as the data set ``iann0036/iam-dataset`` had them at
+commit 2073fa52ac008a45477aa0b1b4580cd99135bf60, read on 2026-11-22. ``roles/cloudfunctions.invoker`` invokes
+first-generation functions only: a function of the second generation is a Cloud Run service.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Final
 
-__all__ = ["INVOKE", "INVOKER_ROLES"]
+from doorward.errors import PolicyError
+
+__all__ = [
+    "ACCESS_VIA_IAP",
+    "INVOKE",
+    "INVOKER_ROLES",
+    "INVOKE_FUNCTION",
+    "INVOKE_INSTANCE",
+    "ROLES",
+    "check_permission",
+    "narrowest_role",
+    "role_holds",
+]
 
 INVOKE: Final = "run.routes.invoke"
-"""The permission that the invoker check asks for."""
+"""The permission that the invoker check of a Cloud Run service asks for."""
+
+INVOKE_FUNCTION: Final = "cloudfunctions.functions.invoke"
+"""The permission that a function of the first generation asks for."""
+
+INVOKE_INSTANCE: Final = "run.instances.invoke"
+"""The permission that a Cloud Run instance asks for."""
+
+ACCESS_VIA_IAP: Final = "iap.webServiceVersions.accessViaIAP"
+"""The permission that Identity-Aware Proxy asks for."""
 
 INVOKER_ROLES: Final = frozenset(
     {
@@ -47,4 +71,132 @@ INVOKER_ROLES: Final = frozenset(
         "roles/visionai.serviceAgent",
     }
 )
-"""The 28 predefined roles that hold it."""
+"""The 28 predefined roles that hold ``run.routes.invoke``."""
+
+_INSTANCE_ROLES: Final = frozenset(
+    {
+        "roles/owner",
+        "roles/editor",
+        "roles/run.invoker",  # but not roles/run.servicesInvoker
+        "roles/run.admin",
+        "roles/run.developer",
+        "roles/run.editor",
+        "roles/run.sourceDeveloper",
+        "roles/cloudfunctions.admin",
+        "roles/cloudfunctions.developer",
+        "roles/cloudfunctions.editor",
+        "roles/cloudfunctions.serviceAgent",
+        "roles/firebase.admin",
+        "roles/firebase.developAdmin",
+        "roles/iam.dataScientist",
+        "roles/iam.devOps",
+        "roles/iam.mlEngineer",
+    }
+)
+
+_FUNCTION_ROLES: Final = frozenset(
+    {
+        "roles/owner",
+        "roles/editor",
+        "roles/cloudfunctions.invoker",
+        "roles/cloudfunctions.admin",
+        "roles/cloudfunctions.developer",
+        "roles/cloudfunctions.editor",
+        "roles/firebase.admin",
+        "roles/firebase.developAdmin",
+        "roles/iam.dataScientist",
+        "roles/iam.devOps",
+        # Held by Google's own service agents.
+        "roles/ces.serviceAgent",
+        "roles/cloudfunctions.serviceAgent",
+        "roles/contentwarehouse.serviceAgent",
+        "roles/dialogflow.serviceAgent",
+        "roles/identitytoolkit.serviceAgent",
+        "roles/integrations.serviceAgent",
+        "roles/visionai.serviceAgent",
+    }
+)
+
+ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        INVOKE: INVOKER_ROLES,
+        INVOKE_INSTANCE: _INSTANCE_ROLES,
+        INVOKE_FUNCTION: _FUNCTION_ROLES,
+        # Not even the owner of the project holds it without this role.
+        ACCESS_VIA_IAP: frozenset({"roles/iap.httpsResourceAccessor"}),
+    }
+)
+"""The predefined roles that hold a permission, by its name."""
+
+_NARROWEST: Final = {
+    INVOKE: "roles/run.invoker",
+    INVOKE_INSTANCE: "roles/run.invoker",
+    INVOKE_FUNCTION: "roles/cloudfunctions.invoker",
+    ACCESS_VIA_IAP: "roles/iap.httpsResourceAccessor",
+}
+_HIDDEN_CONDITION: Final = "_withcond_"
+
+
+def check_permission(permission: str) -> str:
+    """Refuse a permission whose roles are not known here.
+
+    Args:
+        permission: Its name.
+
+    Returns:
+        The same name.
+
+    Raises:
+        PolicyError: If it is not one of `ROLES`.
+    """
+    if permission not in ROLES:
+        raise PolicyError(f"permission {permission!r} is not known; known are {', '.join(ROLES)}")
+    return permission
+
+
+def narrowest_role(permission: str) -> str:
+    """Give the role that exists to grant a permission.
+
+    Args:
+        permission: One of `ROLES`.
+
+    Returns:
+        The name of the role.
+    """
+    return _NARROWEST[permission]
+
+
+def role_holds(role: object, permission: str, custom_roles: Mapping[str, Collection[str]]) -> bool:
+    """Tell whether a role holds a permission.
+
+    Args:
+        role: The name of the role.
+        permission: One of `ROLES`.
+        custom_roles: The permissions of custom roles, by role name.
+
+    Returns:
+        Whether it does.
+
+    Raises:
+        PolicyError: If it is no role, or a custom role that nobody described: that is not a no.
+    """
+    if not isinstance(role, str):
+        raise PolicyError(f"a role must be a string, not {type(role).__name__}")
+    if role in custom_roles:
+        if isinstance(permissions := custom_roles[role], str):
+            raise PolicyError(f"the permissions of {role} must be a list, not one string")
+        return permission in permissions
+    name, hidden, _ = role.partition(_HIDDEN_CONDITION)
+    if hidden and (name in ROLES[permission] or not name.startswith("roles/")):
+        # https://cloud.google.com/iam/docs/allow-policies#specifying-version-get
+        raise PolicyError(
+            f"{role!r} stands for a binding whose condition was left out, since the policy was read in a "
+            "version below 3: read it again with gcloud, which asks for version 3"
+        )
+    if role.startswith("roles/"):
+        return role in ROLES[permission]
+    raise PolicyError(
+        f"{role!r} is a custom role, whose permissions are not in the policy: pass "
+        f"custom_roles={{{role!r}: [...]}} with what "
+        "'gcloud iam roles describe' lists under includedPermissions"
+    )

@@ -1,0 +1,37 @@
+"""What a door makes of decisions that are neither a grant nor a plain refusal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conftest import World
+from doorward import Door
+from doorward.door.refusal import Refusal
+from doorward.policy.deny import DenyPolicy
+from doorward.policy.groups import Unresolved
+from doorward.policy.iam import InvokerPolicy
+from support.tokens import CALLER
+
+
+def headers(world: World) -> Any:
+    return [(b"authorization", b"Bearer " + world.token().encode())]
+
+
+def test_what_cannot_be_known_now_is_answered_with_503(world: World) -> None:
+    policy = InvokerPolicy.from_members(["group:team@example.com"], groups=lambda *_: Unresolved("away"))
+    answer = Door(world.verifier(), policy).admit(headers(world))
+
+    assert isinstance(answer, Refusal)
+    assert 503 == answer.status
+    assert b"retry-after" in dict(answer.headers)
+
+
+def test_who_is_denied_is_not_let_in_as_nobody(world: World) -> None:
+    """A public policy grants whoever comes; only a deny policy can refuse a good token there."""
+    robot = f"principal://iam.googleapis.com/projects/-/serviceAccounts/{CALLER}"
+    rule = {"deniedPrincipals": [robot], "deniedPermissions": ["run.googleapis.com/routes.invoke"]}
+    policy = InvokerPolicy.all_users().with_deny(DenyPolicy.from_dict({"rules": [{"denyRule": rule}]}))
+    answer = Door(world.verifier(), policy).admit(headers(world))
+
+    assert isinstance(answer, Refusal)
+    assert 403 == answer.status

@@ -1,0 +1,183 @@
+"""Policy files: JSON, or YAML with the extra ``yaml``, read in the only way they can be understood."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from doorward.errors import ConfigurationError, PolicyError
+from doorward.strictjson import StrictJSONError, read_object
+
+if TYPE_CHECKING:
+    import yaml
+
+__all__ = ["read_file", "read_json", "read_yaml", "thaw"]
+
+_LARGEST: Final = 1024 * 1024
+_NODES: Final = 100_000
+_DEEPEST: Final = 64
+_TAG: Final = "tag:yaml.org,2002:"
+
+
+def read_file(path: str | os.PathLike[str]) -> Mapping[str, object]:
+    """Read a file that holds one object, as JSON or as YAML.
+
+    Args:
+        path: The file. ``.json``, ``.yaml`` and ``.yml`` say what it is; else an opening brace means JSON.
+
+    Returns:
+        The object.
+
+    Raises:
+        PolicyError: If it holds anything else.
+        ConfigurationError: If it cannot be read.
+    """
+    try:
+        text = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the policy file {os.fspath(path)!r} cannot be read: {error.strerror}"
+        ) from error
+    suffix = Path(path).suffix.lower()
+    if suffix in (".yaml", ".yml") or (suffix != ".json" and not text.lstrip().startswith(b"{")):
+        return read_yaml(text)
+    return read_json(text)
+
+
+def read_json(text: str | bytes) -> Mapping[str, object]:
+    """Read one JSON object.
+
+    Args:
+        text: The text.
+
+    Returns:
+        The object.
+
+    Raises:
+        PolicyError: If it is anything else, or larger than 1 MiB.
+    """
+    try:
+        raw = text.encode() if isinstance(text, str) else text
+        _check_size(raw)
+        return read_object(raw)
+    except (StrictJSONError, UnicodeEncodeError) as error:
+        raise PolicyError(f"not a policy in JSON: {error}; print it with --format=json") from None
+
+
+def read_yaml(text: str | bytes) -> Mapping[str, object]:
+    """Read one YAML mapping. Nothing is constructed but plain values; no member may occur twice.
+
+    Args:
+        text: The text.
+
+    Returns:
+        The mapping.
+
+    Raises:
+        PolicyError: If it is anything else, larger than 1 MiB (as written, or some 100,000 values with its
+            aliases written out), or the extra ``yaml`` is not installed.
+    """
+    try:
+        import yaml  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise PolicyError(
+            "a policy in YAML needs PyYAML: pip install 'doorward[yaml]', or print it with --format=json"
+        ) from None
+    try:
+        raw = text.encode() if isinstance(text, str) else text
+        _check_size(raw)
+        loader = (yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)(raw.decode("utf-8"))
+        try:
+            node = loader.get_single_node()
+        finally:
+            loader.dispose()
+        found = _Plain().value(node, 0) if node is not None else None
+    except RecursionError:
+        raise PolicyError("not a policy in YAML: nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
+        if isinstance(error, PolicyError):
+            raise
+        raise PolicyError(f"not a policy in YAML: {_problem(error)}") from None
+    if not isinstance(found, dict):
+        raise PolicyError("not a policy in YAML: it is no mapping")
+    return found
+
+
+def _check_size(raw: bytes) -> None:
+    if len(raw) > _LARGEST:
+        raise PolicyError(f"a policy file is at most {_LARGEST} bytes")
+
+
+def _problem(error: Exception) -> str:
+    """Say what is wrong, and where, without repeating the text."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or "not UTF-8 YAML text"
+    return problem if mark is None else f"{problem}, line {mark.line + 1}"
+
+
+class _Plain:
+    """Makes plain values out of a graph of nodes, writing out aliases within a budget."""
+
+    def __init__(self) -> None:
+        self._left = _NODES
+
+    def value(self, node: yaml.Node, depth: int) -> object:
+        import yaml  # noqa: PLC0415 - loaded already
+
+        self._left -= 1
+        if self._left < 0 or depth > _DEEPEST:
+            raise PolicyError(
+                "not a policy in YAML: nested too deeply, or too large with its aliases written out"
+            )
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
+            raise PolicyError(f"not a policy in YAML: a value is tagged {node.tag!r}")
+        if isinstance(node, yaml.MappingNode):
+            return self._members(node, depth)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, depth + 1) for item in node.value]
+        return _scalar(node.tag.removeprefix(_TAG), node.value)
+
+    def _members(self, node: yaml.MappingNode, depth: int) -> dict[str, object]:
+        members: dict[str, object] = {}
+        for name_node, value_node in node.value:
+            name = self.value(name_node, depth + 1)
+            if not isinstance(name, str):
+                raise PolicyError(f"not a policy in YAML: {name!r} is no member name")
+            if name in members:
+                raise PolicyError(f"not a policy in YAML: the member {name!r} occurs twice")
+            members[name] = self.value(value_node, depth + 1)
+        return members
+
+
+def _scalar(tag: str, text: str) -> object:
+    match tag:
+        case "str" | "timestamp":  # a text that looks like a date is a text to IAM
+            return text
+        case "null":
+            return None
+        case "bool":
+            return text.lower() in ("yes", "true", "on")
+        case "int" if text.lstrip("-").isascii() and text.lstrip("-").isdigit():
+            return int(text)
+        case "float" | "int":
+            return text
+        case _:
+            raise PolicyError(f"not a policy in YAML: a value is tagged {tag!r}")
+
+
+def thaw(value: object) -> object:
+    """Copy a value as plain lists and dictionaries.
+
+    Args:
+        value: As it was read.
+
+    Returns:
+        A copy that its holder may change.
+    """
+    if isinstance(value, Mapping):
+        return {str(name): thaw(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [thaw(member) for member in value]
+    return value
