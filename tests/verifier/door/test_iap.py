@@ -37,7 +37,8 @@ def door(world: World) -> Door:
 
 
 def assertion(world: World, **changed: Any) -> bytes:
-    own: dict[str, Any] = {"aud": AUDIENCE, "iss": "https://cloud.google.com/iap", "sub": "accounts.google.com:1122"}
+    own: dict[str, Any] = {"aud": AUDIENCE, "iss": "https://cloud.google.com/iap"}
+    own |= {"sub": "accounts.google.com:1122"}
     own |= {"email": "jo@example.com", "email_verified": None, "azp": AUDIENCE}
     own |= {"exp": int(world.clock.now) + 600}
     return token(world.key, world.clock.now, **(own | changed)).encode()

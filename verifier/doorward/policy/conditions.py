@@ -1,8 +1,8 @@
 """The conditions of bindings, which are written in CEL.
 
-See https://cloud.google.com/iam/docs/conditions-overview. They are not evaluated yet: a policy that holds one in a
-binding that matters does not load. Without its condition the binding would grant more than the policy says, and
-skipping it would grant less.
+See https://cloud.google.com/iam/docs/conditions-overview. They are not evaluated yet: a policy that holds one
+in a binding that matters does not load. Without its condition the binding would grant more than the policy
+says, and skipping it would grant less.
 """
 
 from __future__ import annotations
