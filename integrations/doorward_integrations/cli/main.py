@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from doorward import ConfigurationError
+from doorward_integrations.cli.explain import explain
+from doorward_integrations.cli.verify import add_token_arguments, verify
 
 __all__ = ["main"]
 
@@ -38,16 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     emulator.add_argument(
         "--account", metavar="EMAIL", help="the service account that the metadata server speaks for"
     )
+    add_token_arguments(commands.add_parser("verify", help="decide on a token: JSON, and an exit status"))
+    account = commands.add_parser("explain", help="account for the decision on a token, check by check")
+    add_token_arguments(account)
+    account.add_argument("--json", action="store_true", help="the same account as one line of JSON")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        if chosen.command == "demo":
-            from doorward_integrations.cli.demo import demo  # noqa: PLC0415 - needs extras that the others do not
-
-            return demo(sys.stdout)
-        from doorward_integrations.cli.serve import serve_emulator  # noqa: PLC0415 - as above
-
-        return serve_emulator(chosen.port, chosen.account, sys.stdout)
+        return _run(chosen)
     except ConfigurationError as error:
         print(f"doorward {chosen.command}: {error}", file=sys.stderr)
         return _USAGE_ERROR
@@ -63,3 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough: the interpreter must not write the rest on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    if chosen.command == "demo":
+        from doorward_integrations.cli.demo import demo  # noqa: PLC0415 - needs extras that the others do not
+
+        return demo(sys.stdout)
+    if chosen.command == "emulator":
+        from doorward_integrations.cli.serve import serve_emulator  # noqa: PLC0415 - as above
+
+        return serve_emulator(chosen.port, chosen.account, sys.stdout)
+    return (verify if chosen.command == "verify" else explain)(chosen, sys.stdout, sys.stdin)
