@@ -66,6 +66,7 @@ NAMES = [
     "RequestFacts",
     "SignatureError",
     "StrippedPrincipal",
+    "TokenAccount",
     "TokenError",
     "Unresolved",
     "UnsafeStrippedVerifier",
@@ -77,6 +78,7 @@ NAMES = [
     "cloud_tasks",
     "discover",
     "eventarc",
+    "explain_token",
     "find_iap_assertion",
     "firebase",
     "iap_app_engine_audience",
@@ -214,7 +216,7 @@ class TestWheel:
         assert ["cryptography", "httpx", "pyjwt", "starlette"] == names
 
     def test_every_framework_is_an_extra(self, metadata: Message) -> None:
-        assert {"demo", "emulator", "fastapi", "flask", "otel", "yaml"} == set(
+        assert {"cel", "demo", "emulator", "fastapi", "flask", "otel", "yaml"} == set(
             metadata.get_all("Provides-Extra", [])
         )
 

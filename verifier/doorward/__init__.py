@@ -38,6 +38,7 @@ from doorward.policy.groups import Unresolved
 from doorward.policy.iam import Binding, Decision, InvokerPolicy, PolicySettings
 from doorward.policy.request import PlainRequest, RequestFacts
 from doorward.policy.watch import WatchedPolicy
+from doorward.tokens.account import TokenAccount, explain_token
 from doorward.tokens.accounts import ComputeEngine
 from doorward.tokens.audiences import Audience
 from doorward.tokens.cloudrun import CloudRunAudience
@@ -94,6 +95,7 @@ __all__ = [
     "RequestFacts",
     "SignatureError",
     "StrippedPrincipal",
+    "TokenAccount",
     "TokenError",
     "Unresolved",
     "UnsafeStrippedVerifier",
@@ -105,6 +107,7 @@ __all__ = [
     "cloud_tasks",
     "discover",
     "eventarc",
+    "explain_token",
     "find_iap_assertion",
     "firebase",
     "iap_app_engine_audience",
