@@ -1,7 +1,7 @@
 """A table of decisions: one row for each known fact about statuses and audiences, with where it is from.
 
-[D] documented by Google, [C] reported by others, [I] concluded, [NF] not known: doorward's own default. What is
-known of members, roles and conditions stands in ``tests/verifier/policy/test_decisions.py``.
+[D] documented by Google, [C] reported by others, [I] concluded, [NF] not known: doorward's own default. What
+is known of members, roles and conditions stands in ``tests/verifier/policy/test_decisions.py``.
 """
 
 from __future__ import annotations
