@@ -198,7 +198,7 @@ class FetchError(DoorwardError):
 
     Attributes:
         stage: Where it failed: ``dns``, ``connect``, ``tls``, ``send``, ``read``, ``deadline``, ``status``,
-            ``size`` or ``content``.
+            ``size``, ``content``, or ``thread`` where none could be started to fetch.
         message: A sentence for the log.
         retry_after: Seconds the endpoint asked to be left alone for (RFC 9110, section 10.2.3), or None.
     """

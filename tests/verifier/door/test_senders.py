@@ -98,3 +98,15 @@ def test_a_sender_without_a_service_account_would_be_anybody() -> None:
 def test_an_endpoint_is_an_absolute_url(url: str) -> None:
     with pytest.raises(ConfigurationError, match="is not the absolute URL of an endpoint"):
         cloud_tasks(url, CALLER)
+
+
+@pytest.mark.parametrize("audience", [None, "orders"])
+def test_the_endpoint_is_looked_at_whatever_the_audience(audience: str | None) -> None:
+    with pytest.raises(ConfigurationError, match="is not the absolute URL of an endpoint"):
+        pubsub_push("events.example/push", CALLER, audience=audience)
+
+
+@BY_URL
+def test_an_empty_audience_is_not_taken_for_none(world: World, make: Make) -> None:
+    with pytest.raises(ConfigurationError, match="an audience is needed"):
+        make(URL, CALLER, audience="").door(clock=world.clock)

@@ -77,21 +77,19 @@ def _accounts(service_account: str | Iterable[str]) -> tuple[str, ...]:
     return (service_account,) if isinstance(service_account, str) else tuple(service_account)
 
 
-def _url(sender: str, url: str) -> str:
+def _sent_to(
+    name: str, url: str, service_account: str | Iterable[str], audience: str | Audience | None
+) -> EventSender:
+    """Make a sender whose audience is the whole URL, unless it was told another."""
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.fragment:
-        raise ConfigurationError(f"{sender}: {url!r} is not the absolute URL of an endpoint")
-    return url
-
-
-def _default_audience(sender: str, url: str) -> str:
-    """Take the URL for the audience, as the sender does; Cloud Run refuses one with a query."""
-    if urlsplit(_url(sender, url)).query:
+        raise ConfigurationError(f"{name}: {url!r} is not the absolute URL of an endpoint")
+    if audience is None and parts.query:
         raise ConfigurationError(
-            f"{sender}: by default the audience would be {url!r}, and Cloud Run refuses an audience with a "
+            f"{name}: by default the audience would be {url!r}, and Cloud Run refuses an audience with a "
             "query: set an audience at the sender, and pass it here"
         )
-    return url
+    return EventSender(name, _accounts(service_account), url if audience is None else audience)
 
 
 def pubsub_push(
@@ -110,8 +108,7 @@ def pubsub_push(
     Raises:
         ConfigurationError: If an argument cannot work.
     """
-    name = "Pub/Sub push"
-    return EventSender(name, _accounts(service_account), audience or _default_audience(name, endpoint))
+    return _sent_to("Pub/Sub push", endpoint, service_account, audience)
 
 
 def cloud_tasks(
@@ -130,8 +127,7 @@ def cloud_tasks(
     Raises:
         ConfigurationError: If an argument cannot work.
     """
-    name = "Cloud Tasks"
-    return EventSender(name, _accounts(service_account), audience or _default_audience(name, target))
+    return _sent_to("Cloud Tasks", target, service_account, audience)
 
 
 def cloud_scheduler(
@@ -150,8 +146,7 @@ def cloud_scheduler(
     Raises:
         ConfigurationError: If an argument cannot work.
     """
-    name = "Cloud Scheduler"
-    return EventSender(name, _accounts(service_account), audience or _default_audience(name, target))
+    return _sent_to("Cloud Scheduler", target, service_account, audience)
 
 
 def eventarc(service_account: str | Iterable[str], *, audience: str | Audience) -> EventSender:
