@@ -1,18 +1,21 @@
-"""Run the benchmark suites that stand beside this file, or only those that are named.
+"""Run the suites that stand in ``suites/``, or only those that are named, each in a process of its own.
 
 ::
 
     python benchmarks/run.py                        all of them
-    python benchmarks/run.py keys --json keys.json  one of them, with settings of its own
+    python benchmarks/run.py tokens --runs 5        one of them, with settings of its own
+    python benchmarks/run.py --save                 all of them, and make the page in docs/ anew
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-SUITES = {path.stem: path for path in sorted(Path(__file__).parent.glob("[!_]*.py")) if path.stem != "run"}
+HERE = Path(__file__).parent
+SUITES = sorted(path.stem for path in (HERE / "suites").glob("[!_]*.py"))
 
 
 def main(arguments: list[str]) -> int:
@@ -22,10 +25,12 @@ def main(arguments: list[str]) -> int:
     if unknown := [name for name in names if name not in SUITES]:
         print(f"error: no suite {', '.join(unknown)}; there is {', '.join(SUITES)}", file=sys.stderr)
         return 2
-    codes = [
-        subprocess.run([sys.executable, SUITES[name], *settings], check=False).returncode
-        for name in names or SUITES
-    ]
+    environ = {**os.environ, "PYTHONPATH": str(HERE), "PYTHONHASHSEED": "0"}
+    codes = []
+    for name in names or SUITES:
+        print(f"\n## {name}\n", flush=True)
+        command = [sys.executable, "-m", f"suites.{name}", *settings]
+        codes.append(subprocess.run(command, check=False, env=environ).returncode)
     return max(codes, default=0)
 
 

@@ -1,0 +1,1 @@
+"""What every suite measures with: interleaved rounds, ratios with their spread, figures that can be kept."""

@@ -1,0 +1,78 @@
+"""Interleaved rounds, and the ratios that come of them.
+
+Contenders take turns, in another order each round, and a ratio is made within one round: whatever slows the
+machine down for a while then slows all of them. What is told is the median of the rounds, with the quartiles
+as its spread.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+__all__ = ["Spread", "per_call", "ratio", "rounds", "spread"]
+
+Sample = Callable[[], float]
+"""Does its work once and says what it cost; seconds per call, as a rule."""
+
+
+class Spread(NamedTuple):
+    """The median of some samples, and the quartiles around it."""
+
+    median: float
+    low: float
+    high: float
+
+
+def rounds(samples: Mapping[str, Sample], runs: int, *, warm: int = 1) -> dict[str, list[float]]:
+    """Let the contenders take turns.
+
+    Args:
+        samples: By name, what measures one contender once.
+        runs: How many rounds count.
+        warm: How many more go before them, which do not.
+
+    Returns:
+        What each round gave, by name; the rounds are in the same order for all.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in samples}
+    order = list(samples)
+    shuffle = random.Random(0).shuffle
+    for turn in range(warm + runs):
+        shuffle(order)
+        for name in order:
+            gc.collect()
+            found = samples[name]()
+            if turn >= warm:
+                taken[name].append(found)
+    return taken
+
+
+def per_call(work: Callable[[], object], calls: int) -> Sample:
+    """Make a sample out of something quick: the seconds of one of so many calls in a row."""
+
+    def sample() -> float:
+        repeat = [None] * calls
+        began = time.perf_counter()
+        for _ in repeat:
+            work()
+        return (time.perf_counter() - began) / calls
+
+    return sample
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Give the median and the quartiles."""
+    if len(values) < 2:
+        return Spread(values[0], values[0], values[0])
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Spread(median, low, high)
+
+
+def ratio(values: Sequence[float], unit: Sequence[float]) -> Spread:
+    """Give how many units something cost, round by round."""
+    return spread([value / one for value, one in zip(values, unit, strict=True)])

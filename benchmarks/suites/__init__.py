@@ -1,0 +1,1 @@
+"""The suites, a module each; ``python benchmarks/run.py NAME`` runs one."""
