@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from doorward.strictjson import StrictJSONError, read_object
+from doorward.strictjson import StrictJSONError, read_brief, read_members, read_object
 
 QUICK = 2.0
 """Seconds in which even a hostile text is answered, on a busy machine."""
@@ -350,3 +350,51 @@ def test_nothing_that_can_be_changed_is_in_what_was_read(value: dict[str, Any]) 
     found = kinds(read_object(json.dumps(value).encode()))
 
     assert found <= {MappingProxyType, tuple, str, int, float, bool, type(None)}
+
+
+# A little at a time.
+
+
+def outcome(read: Callable[[], object]) -> object:
+    try:
+        return read()
+    except StrictJSONError as error:
+        return str(error)
+
+
+json_texts = st.text(st.sampled_from('{}[]:,"\\u0d8Ee-+.1 aNnIi'), max_size=60).map(
+    lambda text: '{"a":' + text + "}"
+) | st.lists(
+    st.tuples(st.sampled_from("abcd"), st.sampled_from(["1", '"x"', '","', '"{"', "null", "{}"])), max_size=6
+).map(lambda members: "{" + ",".join(f'"{name}":{value}' for name, value in members) + "}")
+
+
+@given(json_texts)
+@example('{"a":1,"a":2}')
+@example('{"a":1,"b":","}')
+@example('{"a":1,"a":","}')
+@example('{"a" :1 , "a" : 2}')
+@example("{}")
+@example('{"a":1} x')
+@example(' {"a":1}')
+@example('{"a":NaN}')
+@example('{"a":1e999}')
+@settings(max_examples=500, deadline=None)
+def test_what_is_read_briefly_is_what_is_read_at_length(text: str) -> None:
+    assert outcome(lambda: read_members(text.encode())) == outcome(lambda: read_brief(text.encode(), 100))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{" + ",".join(f'"{number}":1' for number in range(18)) + "}",
+        '{"a":[' + ",".join("1" * 18) + "]}",
+        '{"a":' * 17 + "1" + "}" * 17,
+        '{"a":' + "[" * 17 + "]" * 17 + "}",
+        '{"a":"' + "," * 17 + '"}',
+    ],
+    ids=["members", "elements", "objects", "arrays", "commas in a string"],
+)
+def test_nothing_is_read_of_what_may_be_too_much(text: str) -> None:
+    assert read_brief(text.encode(), 16) is None
+    assert read_brief(text.encode(), 40) is not None

@@ -12,15 +12,18 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NoReturn
 
-__all__ = ["StrictJSONError", "read_object"]
+__all__ = ["StrictJSONError", "read_brief", "read_members", "read_object"]
 
 
 _DEEPEST = 64
 """Levels of nesting that are read. Python's own bound is another one in every version."""
+_BLANK = " \t\n\r"
+_NOT_JSON = "not UTF-8 JSON text"
+_TOO_DEEP = "nested too deeply"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 _BRACKET = re.compile(rb"[][{}]")
 
@@ -29,12 +32,12 @@ class StrictJSONError(ValueError):
     """The bytes are not one JSON object in the strict sense; the sentence says why and repeats no content."""
 
 
-def _members(pairs: list[tuple[str, object]]) -> Mapping[str, object]:
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
         message = "a member name occurs twice"
         raise StrictJSONError(message)
-    return MappingProxyType(members)
+    return members
 
 
 def _no_constant(_name: str) -> NoReturn:
@@ -50,22 +53,28 @@ def _finite(digits: str) -> float:
     return number
 
 
-_scan = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_constant, parse_float=_finite).decode
+_decoder = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_constant, parse_float=_finite)
+_decode = _decoder.decode
+# The typing stubs leave out what JSONDecoder.raw_decode is made of.
+_scan: Callable[[str, int], tuple[object, int]] = _decoder.scan_once  # type: ignore[attr-defined]
+# Of members with the same name it keeps the last: for texts that can be seen to have none.
+_plain_decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+_scan_plain: Callable[[str, int], tuple[object, int]] = _plain_decoder.scan_once  # type: ignore[attr-defined]
 
 
 def _freeze(value: object) -> object:
-    """Turn arrays into tuples, so that a value shared between requests cannot be changed by one of them."""
-    if isinstance(value, MappingProxyType):
+    """Make objects and arrays read-only: requests share them, and none may change them for the others."""
+    if isinstance(value, dict):
         return MappingProxyType({name: _freeze(member) for name, member in value.items()})
     if isinstance(value, list):
-        return tuple(_freeze(member) for member in value)
+        return tuple(map(_freeze, value))
     return value
 
 
 def _has_surrogate(value: object) -> bool:
     if isinstance(value, str):
         return any("\ud800" <= character <= "\udfff" for character in value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return any(_has_surrogate(name) or _has_surrogate(member) for name, member in value.items())
     return isinstance(value, list) and any(map(_has_surrogate, value))
 
@@ -91,27 +100,84 @@ def read_object(raw: bytes) -> Mapping[str, object]:
     Raises:
         StrictJSONError: If the bytes are anything else. No other exception leaves this function.
     """
-    if raw.count(b"{") + raw.count(b"[") > _DEEPEST and _depth(raw) > _DEEPEST:
-        message = "nested too deeply"
-        raise StrictJSONError(message)
+    return MappingProxyType(read_members(raw))
+
+
+def read_members(raw: bytes) -> dict[str, object]:
+    """Do as `read_object` does, but for the outermost object, which is the caller's own.
+
+    Args:
+        raw: As for `read_object`.
+
+    Returns:
+        The members; what is nested in them is read-only.
+
+    Raises:
+        StrictJSONError: As `read_object`.
+    """
     try:
-        found = _scan(raw.decode("utf-8"))
-        # Only a text with an escape can hold a lone surrogate, only one with a bracket an array.
-        broken = b"\\u" in raw and _has_surrogate(found)
-        if b"[" in raw:
-            found = _freeze(found)
+        return _read(raw, str(raw, "utf-8"))
+    except UnicodeDecodeError:
+        raise StrictJSONError(_NOT_JSON) from None
+
+
+def read_brief(raw: bytes, most: int) -> dict[str, object] | None:
+    """Do as `read_members` does, unless that is much work: for what comes from a stranger.
+
+    Args:
+        raw: As for `read_object`.
+        most: How many values are read.
+
+    Returns:
+        The members; None, and nothing was read, if there may be more values than that.
+
+    Raises:
+        StrictJSONError: As `read_object`.
+    """
+    try:
+        text = str(raw, "utf-8")
+    except UnicodeDecodeError:
+        raise StrictJSONError(_NOT_JSON) from None
+    if "[" in text or "\\" in text or text.find("{", 1) >= 0:
+        # Each value but the first follows a comma, or stands in an object or array of its own.
+        brief = text.count(",") + text.count("{") + text.count("[") <= most
+        return _read(raw, text) if brief else None
+    commas = text.count(",")
+    if commas > most:
+        return None
+    try:
+        found, end = _scan_plain(text, 0)
+    except (ValueError, StopIteration):
+        return _read(raw, text)  # which says what is wrong
+    # With nothing nested there is a comma before every member but the first. Where there are no more commas
+    # than that, no member was lost to another of its name; a comma in a string leads to the closer look.
+    if type(found) is dict and end == len(text) and len(found) == commas + 1:
+        return found
+    return _read(raw, text)
+
+
+def _read(raw: bytes, text: str) -> dict[str, object]:
+    nested = "[" in text or text.find("{", 1) >= 0
+    if nested and text.count("{") + text.count("[") > _DEEPEST and _depth(raw) > _DEEPEST:
+        raise StrictJSONError(_TOO_DEEP)
+    try:
+        if text[:1] == "{":
+            # JSONDecoder would look for blanks at both ends besides, with a regular expression each.
+            found, end = _scan(text, 0)
+            if end != len(text) and text[end:].strip(_BLANK):
+                raise StrictJSONError(_NOT_JSON)  # noqa: TRY301 - as the scanner would
+        else:
+            found = _decode(text)
+        # Only a text with an escape can hold a lone surrogate.
+        broken = "\\u" in text and _has_surrogate(found)
     except StrictJSONError:
         raise
     except RecursionError:
-        message = "nested too deeply"
-        raise StrictJSONError(message) from None
-    except ValueError:  # also UnicodeDecodeError, JSONDecodeError and the limit on the digits of an integer
-        message = "not UTF-8 JSON text"
-        raise StrictJSONError(message) from None
+        raise StrictJSONError(_TOO_DEEP) from None
+    except (ValueError, StopIteration):  # also JSONDecodeError and the limit on the digits of an integer
+        raise StrictJSONError(_NOT_JSON) from None
     if broken:
-        message = "a string holds a lone surrogate"
-        raise StrictJSONError(message)
-    if type(found) is not MappingProxyType:
-        message = "not a JSON object"
-        raise StrictJSONError(message)
-    return found
+        raise StrictJSONError("a string holds a lone surrogate")
+    if type(found) is not dict:
+        raise StrictJSONError("not a JSON object")
+    return {name: _freeze(member) for name, member in found.items()} if nested else found

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pytest
 from cryptography import x509
@@ -43,6 +44,7 @@ OTHER = SigningKey("other")
 CURVE = SigningKey("curve", "ES256")
 NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "federated-signon.system.gserviceaccount.com")])
 INPUT = b"eyJhbGciOiJSUzI1NiJ9.e30"
+SIGNED = sha256(INPUT).digest()
 
 Publish = Callable[[Mapping[str, str]], None]
 
@@ -124,15 +126,15 @@ class TestForms:
 
         assert [GOOD.kid, OTHER.kid] == list(found.keys)
         assert ("RS256", ()) == (found.keys[GOOD.kid].alg, found.refused)
-        assert found.keys[GOOD.kid].verify(GOOD.sign(INPUT), INPUT)
-        assert not found.keys[OTHER.kid].verify(GOOD.sign(INPUT), INPUT)
+        assert found.keys[GOOD.kid].verify(GOOD.sign(INPUT), SIGNED)
+        assert not found.keys[OTHER.kid].verify(GOOD.sign(INPUT), SIGNED)
 
     def test_public_keys_by_key_id_are_a_key_set(self) -> None:
         """As ``https://www.gstatic.com/iap/verify/public_key`` publishes them, on the curve P-256."""
         found = published({CURVE.kid: public(CURVE.private)}, ES)
 
         assert ("ES256", ()) == (found.keys[CURVE.kid].alg, found.refused)
-        assert found.keys[CURVE.kid].verify(CURVE.sign(INPUT), INPUT)
+        assert found.keys[CURVE.kid].verify(CURVE.sign(INPUT), SIGNED)
 
     def test_both_forms_and_both_types_may_stand_in_one_set(self) -> None:
         found = published({GOOD.kid: public(GOOD.private), CURVE.kid: certificate(CURVE.private)}, BOTH)
@@ -165,7 +167,7 @@ class TestForms:
     ) -> None:
         found = published({GOOD.kid: spell(form(GOOD.private))})
 
-        assert found.keys[GOOD.kid].verify(GOOD.sign(INPUT), INPUT)
+        assert found.keys[GOOD.kid].verify(GOOD.sign(INPUT), SIGNED)
 
 
 class TestCertificates:

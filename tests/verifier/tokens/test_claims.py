@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from doorward import GOOGLE, Issuer
 from doorward.errors import ClaimError, Reason
 from doorward.tokens.audiences import Audiences
-from doorward.tokens.claims import Expected, check_claims
+from doorward.tokens.claims import Expected, check_claims, plainly_good, refuse, refuse_expired
 from support.tokens import AUDIENCE, claims
 
 NOW = 1_790_000_000.0
@@ -28,8 +30,22 @@ def check(
     audiences: frozenset[str] = frozenset({AUDIENCE}),
     **changed: Any,
 ) -> float:
-    expected = Expected(issuer, Audiences(audiences), leeway)
-    return check_claims(MappingProxyType(claims(NOW, **changed)), expected, now)
+    return both(claims(NOW, **changed), Expected(issuer, Audiences(audiences), leeway), now)
+
+
+def both(made: dict[str, Any], expected: Expected, now: float) -> float:
+    """Check claims as every token is checked: at a glance, and then rule by rule, which must agree."""
+    glance = plainly_good(made, expected, now)
+    until = check_claims(made, expected, now) if glance is None else reviewed(made, expected, now)
+    assert glance in (None, until)
+    return until
+
+
+def reviewed(made: dict[str, Any], expected: Expected, now: float) -> float:
+    try:
+        return check_claims(made, expected, now)
+    except ClaimError as error:
+        raise AssertionError(f"good at a glance, and yet: {error}") from error
 
 
 def refused(**wanted: Any) -> tuple[Reason, str | None]:
@@ -282,8 +298,62 @@ names = st.sampled_from(["iss", "aud", "exp", "iat", "nbf", "sub", "email", "ema
 def test_no_claims_raise_anything_but_a_claim_error(changed: dict[str, Any], lists: bool) -> None:  # noqa: FBT001 - drawn
     try:
         expected = Expected(LISTS if lists else GOOGLE, Audiences(AUDIENCE), LEEWAY)
-        until = check_claims(claims(NOW) | changed, expected, NOW)
+        until = both(claims(NOW) | changed, expected, NOW)
     except ClaimError as error:
         assert error.claim is not None  # noqa: PT017 - some draws are good
     else:
         assert NOW < until <= NOW + 3600 + 3 * LEEWAY
+
+
+# At a glance.
+
+
+def test_the_ordinary_token_is_good_at_a_glance() -> None:
+    expected = Expected(GOOGLE, Audiences(AUDIENCE), LEEWAY)
+
+    assert NOW + 3600 + LEEWAY == plainly_good(claims(NOW), expected, NOW)
+    assert NOW + 3600 + LEEWAY == plainly_good(claims(NOW, email=None), expected, NOW)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["exp", "iat", "nbf"]),
+        st.sampled_from([-3630, -3600, -30, -1, 0, 1, 30, 31, 3600, 3630, 3631, 10**400, 0.5])
+        | st.floats(-4000, 4000),
+    ),
+    st.sampled_from([0.0, 1.0, 30.0]),
+)
+@settings(deadline=None, max_examples=500)
+def test_at_a_glance_no_time_is_good_that_a_rule_refuses(times: dict[str, Any], leeway: float) -> None:
+    made = claims(NOW) | {name: int(NOW) + offset for name, offset in times.items()}
+
+    with contextlib.suppress(ClaimError):
+        both(made, Expected(GOOGLE, Audiences(AUDIENCE), leeway), NOW)
+
+
+def test_a_rule_of_the_issuers_own_is_never_passed_over() -> None:
+    def never(claims: Mapping[str, object], _expected: Expected, _now: float) -> None:
+        refuse(Reason.CLAIM_INVALID, "own", f"never: {claims['sub']}")
+
+    assert (Reason.CLAIM_INVALID, "own") == refused(issuer=replace(GOOGLE, extra_rules=(never,)))
+
+
+def test_a_rule_of_the_issuers_own_cannot_change_the_claims() -> None:
+    def forger(claims: Mapping[str, object], _expected: Expected, _now: float) -> None:
+        claims["email"] = "root@example.com"  # type: ignore[index]
+
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        check(issuer=replace(GOOGLE, extra_rules=(forger,)))
+
+
+@pytest.mark.parametrize("exp", [0, 1, NOW - 31, NOW - 30, 10**400, -1, True, "1", None, NOW - 40.5, NOW])
+def test_only_what_is_surely_expired_is_refused_before_its_signature_is_checked(exp: Any) -> None:
+    made = claims(NOW, exp=int(exp) if isinstance(exp, float) and exp.is_integer() else exp)
+    expected = Expected(GOOGLE, Audiences(AUDIENCE), LEEWAY)
+
+    if type(made.get("exp")) is int and 0 <= made["exp"] <= NOW - LEEWAY:
+        with pytest.raises(ClaimError) as caught:
+            refuse_expired(made, expected, NOW)
+        assert (Reason.EXPIRED, "exp") == (caught.value.reason, caught.value.claim)
+    else:
+        refuse_expired(made, expected, NOW)

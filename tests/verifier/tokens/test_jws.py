@@ -55,7 +55,7 @@ def test_what_is_neither_text_nor_bytes_is_the_mistake_of_the_caller(token: obje
 
 
 def test_a_compact_jws_has_three_segments() -> None:
-    assert jws.Segments(b"h", b"p", b"s") == jws.split(b"h.p.s")
+    assert (b"h.p", b"h", b"p", b"s") == jws.split(b"h.p.s")
 
 
 @pytest.mark.parametrize(
@@ -270,13 +270,11 @@ def test_a_header_that_is_not_strict_json_is_malformed(text: bytes) -> None:
 # The payload.
 
 
-def test_a_payload_is_read_only_at_every_depth() -> None:
+def test_what_is_nested_in_a_payload_is_read_only() -> None:
     payload = jws.read_payload(b64(b'{"a":{"b":[{"c":1}]}}').encode())
 
     inner: Any = payload["a"]
     assert {"b": ({"c": 1},)} == inner
-    with pytest.raises(TypeError):
-        payload["a"] = 1  # type: ignore[index]
     with pytest.raises(TypeError):
         inner["b"][0]["c"] = 2
 

@@ -23,8 +23,10 @@ from doorward import (
 )
 from doorward.errors import Reason
 from doorward.keys.key import VerificationKey
-from doorward.tokens.memo import Memo, Verified, digest_of
+from doorward.tokens.jws import Header
+from doorward.tokens.memo import Memo, Verified, digest_of, digests_of
 from doorward.tokens.principal import ANONYMOUS
+from doorward.tokens.source import Source
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
 from support.tokens import AUDIENCE, SigningKey, b64, claims, header, signed
@@ -34,14 +36,25 @@ from support.tokens import AUDIENCE, SigningKey, b64, claims, header, signed
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Count the signatures that are computed, by what they are over."""
     inputs: list[bytes] = []
-    verify = VerificationKey.verify
+    check = Source.check_signature
 
-    def counting(self: VerificationKey, signature: bytes, signing_input: bytes) -> bool:
-        inputs.append(signing_input)
-        return verify(self, signature, signing_input)
+    def counting(header: Header, key: VerificationKey, segment: bytes, signed: bytes) -> None:
+        inputs.append(signed)
+        check(header, key, segment, signed)
 
-    monkeypatch.setattr(VerificationKey, "verify", counting)
+    monkeypatch.setattr(Source, "check_signature", staticmethod(counting))
     return inputs
+
+
+# The digests.
+
+
+@given(st.binary(max_size=300), st.booleans())
+@settings(deadline=None)
+def test_hashed_once_over_a_token_has_the_digests_that_it_has_hashed_apart(raw: bytes, dot: bool) -> None:  # noqa: FBT001 - drawn
+    token = raw.replace(b"!", b".") + b".end" * dot
+
+    assert (digest_of(token), digest_of(token.rpartition(b".")[0])) == digests_of(token)
 
 
 # The store itself.

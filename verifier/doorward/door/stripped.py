@@ -13,6 +13,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from types import MappingProxyType
 from typing import Final, Literal
 
 from doorward.door.credentials import RawHeaders, find_credential
@@ -138,20 +139,20 @@ class UnsafeStrippedVerifier:
             raise MalformedTokenError(
                 Reason.TOKEN_TOO_LARGE, f"the token has {len(raw)} bytes, over the {self._limit} accepted"
             )
-        segments = jws.split(raw)
-        if segments.signature != jws.REMOVED_SIGNATURE:
+        _, head, payload, signature = jws.split(raw)
+        if signature != jws.REMOVED_SIGNATURE:
             raise SignatureError(
                 Reason.BAD_SIGNATURE,
                 "the signature was not removed, so Cloud Run has not checked this token: the request came by "
                 "another way, or the token stands in the header that was not checked",
             )
-        alg = jws.read_header(segments.header).alg
+        alg = jws.read_header(head).alg
         issuer = self._expected.issuer
         if alg not in issuer.algorithms:
             raise SignatureError(
                 Reason.ALGORITHM_NOT_ALLOWED,
                 f"the header names {clip(alg)}; {issuer.name} signs with {', '.join(issuer.algorithms)}",
             )
-        claims = jws.read_payload(segments.payload)
+        claims = jws.read_payload(payload)
         check_claims(claims, self._expected, self._clock())
-        return StrippedPrincipal(claims, issuer)
+        return StrippedPrincipal(MappingProxyType(claims), issuer)

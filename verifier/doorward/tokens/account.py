@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from doorward.errors import Reason, RefusedError, clip
 from doorward.tokens import jws
 from doorward.tokens.claims import RULES, Expected
+from doorward.tokens.memo import digest_of
 
 if TYPE_CHECKING:
     from doorward.tokens.principal import Principal
@@ -161,11 +162,11 @@ def _stages(
     try:
         raw = jws.to_bytes(token)
         verifier.bound(raw)
-        segments = jws.split(raw)
-        claims = jws.read_payload(segments.payload)
+        signing_input, head, payload, signature = jws.split(raw)
+        claims = jws.read_payload(payload)
         checks.passed(_FORM, expected, f"{len(raw)} bytes, three segments")
         stage, expected = _HEADER, "an algorithm and a key id, and nothing that steers the check"
-        header = jws.read_header(segments.header)
+        header = jws.read_header(head)
         checks.passed(_HEADER, expected, f"alg {clip(header.alg)}, kid {clip(header.kid)}")
         stage, expected = _ALGORITHM, "one that the issuer signs with"
         source = verifier.source_of(claims)
@@ -176,8 +177,8 @@ def _stages(
         key = source.cache.get(header.kid)
         checks.passed(_KEY, expected, clip(key.kid))
         stage, expected = _SIGNATURE, f"one of key {clip(key.kid)}"
-        jws.refuse_removed_signature(segments)
-        source.check_signature(raw, segments, header, key)
+        jws.refuse_removed_signature(signature)
+        source.check_signature(header, key, signature, digest_of(signing_input))
         checks.passed(_SIGNATURE, expected, "holds")
     except RefusedError as refusal:
         checks.failed(stage, expected, refusal)

@@ -28,9 +28,13 @@ class Audience(Protocol):
 
 
 class Audiences:
-    """All audiences that a verifier accepts."""
+    """All audiences that a verifier accepts.
 
-    __slots__ = ("_exact", "_others")
+    Attributes:
+        exact: Those that are one text each.
+    """
+
+    __slots__ = ("_others", "exact")
 
     def __init__(self, given: str | Audience | Iterable[str | Audience]) -> None:
         """Collect them.
@@ -48,7 +52,7 @@ class Audiences:
                 "an audience is needed, or any token for any other service would do: "
                 'Verifier(audience="https://SERVICE-NUMBER.REGION.run.app")'
             )
-        self._exact: Final = frozenset(one for one in listed if isinstance(one, str))
+        self.exact: Final = frozenset(one for one in listed if isinstance(one, str))
         self._others: Final = tuple(one for one in listed if not isinstance(one, str))
 
     def accepts(self, aud: str) -> bool:
@@ -57,8 +61,8 @@ class Audiences:
         Args:
             aud: The ``aud`` of a token.
         """
-        return aud in self._exact or any(other.accepts(aud) for other in self._others)
+        return aud in self.exact or any(other.accepts(aud) for other in self._others)
 
     def __str__(self) -> str:
         """Name them all."""
-        return " or ".join([*sorted(self._exact), *map(str, self._others)])
+        return " or ".join([*sorted(self.exact), *map(str, self._others)])

@@ -8,18 +8,22 @@ base64url without padding, without stray characters and without loose bits in th
 from __future__ import annotations
 
 import binascii
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from doorward.errors import MalformedTokenError, Reason, SignatureError, clip
-from doorward.strictjson import StrictJSONError, read_object
+from doorward.strictjson import StrictJSONError, read_brief, read_members
 
 __all__ = [
+    "BESIDE_A_CHECK",
+    "INSTEAD_OF_A_CHECK",
     "MAX_TOKEN_BYTES",
     "REMOVED_SIGNATURE",
+    "Glance",
     "Header",
-    "Segments",
+    "Parts",
     "decode",
+    "decode_signature",
+    "peek",
     "read_header",
     "read_payload",
     "refuse_removed_signature",
@@ -36,6 +40,8 @@ REMOVED_SIGNATURE: Final = b"SIGNATURE_REMOVED_BY_GOOGLE"
 comparison tells."""
 
 _MAX_HEADER_SEGMENT: Final = 2048
+_HEADER_VALUES: Final = 16
+_MAX_SIGNATURE_SEGMENT: Final = 1366  # of an RSA key of 8192 bits, the longest that is accepted
 _MAX_KID: Final = 256
 
 # '+', '/' and '=' become a character that no base64 alphabet has; '-' and '_' become what binascii wants.
@@ -51,19 +57,15 @@ _CANONICAL_END: Final = (None, None, frozenset(b"AQgw"), frozenset(b"AEIMQUYcgko
 _REFUSED_PARAMETERS: Final = frozenset({"crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c"})
 
 
-class Segments(NamedTuple):
-    """The three segments of a token, still encoded."""
-
-    header: bytes
-    payload: bytes
-    signature: bytes
-
-
 class Header(NamedTuple):
     """What a JOSE header claims; it decides nothing."""
 
     alg: str
     kid: str
+
+
+Parts = tuple[bytes, bytes, bytes, bytes]
+"""What `split` gives: the signing input, and the three segments, still encoded."""
 
 
 def _malformed(why: str) -> MalformedTokenError:
@@ -92,37 +94,36 @@ def to_bytes(token: str | bytes) -> bytes:
     raise TypeError(f"a token is str or bytes, not {type(token).__name__}")
 
 
-def split(token: bytes) -> Segments:
+def split(token: bytes) -> Parts:
     """Cut a token into its three segments.
 
     Args:
         token: The compact form, bounded in size.
 
     Returns:
-        The segments, none of them empty.
+        What is signed, which is the two first segments with their dot (RFC 7515, section 5.2), and the three
+        segments, none of them empty.
 
     Raises:
         MalformedTokenError: If it has not exactly three segments.
     """
-    segments = token.split(b".", 3)
-    if len(segments) != 3:  # noqa: PLR2004 - RFC 7515, section 7.1
-        raise _malformed("a compact JWS has exactly three segments")
-    header, payload, signature = segments
-    if not header or not payload or not signature:
-        raise _malformed("a segment is empty")
-    return Segments(header, payload, signature)
+    signing_input, _, signature = token.rpartition(b".")
+    header, _, payload = signing_input.partition(b".")
+    if not header or not payload or not signature or payload.find(b".") >= 0:
+        raise _malformed("a compact JWS has exactly three segments, and none of them is empty")
+    return signing_input, header, payload, signature
 
 
-def refuse_removed_signature(segments: Segments) -> None:
+def refuse_removed_signature(signature: bytes) -> None:
     """Say so if Google has replaced the signature: it decodes like any other, and only would not hold.
 
     Args:
-        segments: The segments of a token.
+        signature: The third segment.
 
     Raises:
         SignatureError: With reason ``signature_removed``.
     """
-    if segments.signature == REMOVED_SIGNATURE:
+    if signature == REMOVED_SIGNATURE:
         raise SignatureError(
             Reason.SIGNATURE_REMOVED,
             "Google has replaced the signature, as Cloud Run does once it has checked a token: there is "
@@ -153,11 +154,22 @@ def decode(segment: bytes) -> bytes:
         raise _malformed("a segment is not base64url") from None
 
 
-def _object(segment: bytes, what: str) -> Mapping[str, object]:
-    try:
-        return read_object(decode(segment))
-    except StrictJSONError as error:
-        raise _malformed(f"the {what} is not strict JSON: {error}") from None
+def decode_signature(segment: bytes) -> bytes:
+    """Decode a signature, if it is not longer than any that could hold.
+
+    Args:
+        segment: The third segment.
+
+    Returns:
+        The signature.
+
+    Raises:
+        MalformedTokenError: As `decode`.
+        SignatureError: If it is too long.
+    """
+    if len(segment) > _MAX_SIGNATURE_SEGMENT:
+        raise SignatureError(Reason.BAD_SIGNATURE, "the signature is longer than that of any accepted key")
+    return decode(segment)
 
 
 def read_header(segment: bytes) -> Header:
@@ -175,7 +187,12 @@ def read_header(segment: bytes) -> Header:
     """
     if len(segment) > _MAX_HEADER_SEGMENT:
         raise _malformed(f"the header has over {_MAX_HEADER_SEGMENT} characters")
-    header = _object(segment, "header")
+    try:
+        header = read_brief(decode(segment), _HEADER_VALUES)
+    except StrictJSONError as error:
+        raise _malformed(f"the header is not strict JSON: {error}") from None
+    if header is None:
+        raise _malformed("the header holds too many parameters")
     if not _REFUSED_PARAMETERS.isdisjoint(header):
         names = ", ".join(sorted(_REFUSED_PARAMETERS.intersection(header)))
         raise MalformedTokenError(
@@ -191,16 +208,63 @@ def read_header(segment: bytes) -> Header:
     return Header(alg, kid)
 
 
-def read_payload(segment: bytes) -> Mapping[str, object]:
+def read_payload(segment: bytes) -> dict[str, object]:
     """Read a payload.
 
     Args:
         segment: The second segment.
 
     Returns:
-        The claims, read-only. Whether they may be believed is for whoever has checked the signature.
+        The claims. Whether they may be believed is for whoever has checked the signature.
 
     Raises:
         MalformedTokenError: If it is not a strict JSON object.
     """
-    return _object(segment, "payload")
+    try:
+        return read_members(decode(segment))
+    except StrictJSONError as error:
+        raise _not_json(error) from None
+
+
+class Glance(NamedTuple):
+    """How much of a payload is read before its signature is checked.
+
+    Attributes:
+        characters: Of the segment.
+        values: Of the JSON text.
+    """
+
+    characters: int
+    values: int
+
+
+BESIDE_A_CHECK: Final = Glance(1024, 16)
+"""Little work beside that of checking a signature."""
+
+INSTEAD_OF_A_CHECK: Final = Glance(4096, 64)
+"""About as much work, for where there is no signature that could be checked."""
+
+
+def peek(segment: bytes, most: Glance) -> dict[str, object] | None:
+    """Read a payload before its signature is checked, if that is not too much work for a stranger.
+
+    Args:
+        segment: The second segment.
+        most: `BESIDE_A_CHECK` or `INSTEAD_OF_A_CHECK`.
+
+    Returns:
+        The unverified claims; None, and nothing was read, if the payload is longer, or made of more pieces.
+
+    Raises:
+        MalformedTokenError: If it is not a strict JSON object.
+    """
+    if len(segment) > most.characters:
+        return None
+    try:
+        return read_brief(decode(segment), most.values)
+    except StrictJSONError as error:
+        raise _not_json(error) from None
+
+
+def _not_json(error: StrictJSONError) -> MalformedTokenError:
+    return _malformed(f"the payload is not strict JSON: {error}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from doorward.keys.key import VerificationKey
     from doorward.tokens.principal import Principal
 
-__all__ = ["Memo", "Verified", "digest_of"]
+__all__ = ["Memo", "Verified", "digest_of", "digests_of"]
 
 
 def digest_of(token: bytes) -> bytes:
@@ -28,6 +28,22 @@ def digest_of(token: bytes) -> bytes:
         32 bytes.
     """
     return sha256(token).digest()
+
+
+def digests_of(token: bytes) -> tuple[bytes, bytes]:
+    """Name a token, and hash what is signed of it on the way: for a long one, once over is enough.
+
+    Args:
+        token: The exact bytes.
+
+    Returns:
+        As `digest_of` for the token, and for its two first segments with their dot.
+    """
+    end = max(token.rfind(b"."), 0)
+    running = sha256(token[:end])
+    signed = running.digest()
+    running.update(token[end:])
+    return running.digest(), signed
 
 
 class Verified:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Self, cast
 
 from doorward.tokens.accounts import (
     SERVICE_ACCOUNT_DOMAIN,
@@ -30,7 +30,34 @@ class PrincipalKind(StrEnum):
     ANONYMOUS = "anonymous"
 
 
-class Principal:
+# Enum members are looked up slowly through their class.
+_SERVICE_ACCOUNT: Final = PrincipalKind.SERVICE_ACCOUNT
+_AGENT: Final = PrincipalKind.SERVICE_AGENT
+_USER: Final = PrincipalKind.USER
+# By whether there is no issuer, and whether it only passes on what another identity provider has said.
+_NO_MEMBER: Final = {
+    (True, False): PrincipalKind.ANONYMOUS,
+    (False, True): PrincipalKind.EXTERNAL,
+    (False, False): PrincipalKind.ACCOUNT,
+}
+
+
+class _Fields:
+    """What a principal holds, while it may still be written."""
+
+    __slots__ = ("claims", "email", "google_account", "hosted_domain", "issuer", "kind", "member", "subject")
+
+    kind: PrincipalKind
+    member: str | None
+    email: str | None
+    subject: str | None
+    issuer: str | None
+    hosted_domain: str | None
+    claims: Mapping[str, object]
+    google_account: bool
+
+
+class Principal(_Fields):
     """The verified caller of a request; read-only.
 
     Attributes:
@@ -47,61 +74,54 @@ class Principal:
         google_account: Whether it is a Google identity, which ``allAuthenticatedUsers`` means.
     """
 
-    __slots__ = ("claims", "email", "google_account", "hosted_domain", "issuer", "kind", "member", "subject")
+    __slots__ = ()
 
-    kind: PrincipalKind
-    member: str | None
-    email: str | None
-    subject: str | None
-    issuer: str | None
-    hosted_domain: str | None
-    claims: Mapping[str, object]
-    google_account: bool
-
-    def __init__(self, claims: Mapping[str, object], issuer: Issuer | None) -> None:
+    def __new__(cls, claims: Mapping[str, object], issuer: Issuer | None) -> Self:
         """Read a principal out of verified claims; applications get theirs from a verifier.
 
         Args:
             claims: The verified claims.
             issuer: Who vouches for them; None makes the anonymous principal.
         """
-        put = object.__setattr__
-        email = claims.get("email")
-        domain = claims.get("hd")
-        kind = PrincipalKind.ACCOUNT
+        domain: object
+        external = False
         if issuer is not None and issuer.identify is not None:
             verified, google, external, domain = _identity(issuer.identify(claims))
-            if external:
-                kind = PrincipalKind.EXTERNAL
         else:
             # Only true itself: a string "true" or 1 is somebody else's idea of a boolean, and an e-mail
             # grants access.
-            verified = email if type(email) is str and claims.get("email_verified") is True else None
+            email = claims.get("email") if claims.get("email_verified") is True else None
+            verified = email if type(email) is str else None
             google = issuer is not None and issuer.google_accounts
-            if issuer is None:
-                kind = PrincipalKind.ANONYMOUS
+            domain = claims.get("hd")
         member = None
         # To IAM an address means something only where Google vouches for the account.
-        if verified is not None and google:
+        if verified is None or not google:
+            kind = _NO_MEMBER[issuer is None, external]
+        else:
             # IAM compares addresses without regard to case. Only ASCII is folded: some foreign letters fold
             # into it.
             folded = verified.lower() if verified.isascii() else verified
             # The end of the whole domain, which the claim rules have made to stand after the only '@'.
             if folded.endswith(SERVICE_ACCOUNT_DOMAIN):
-                agent = is_service_agent(folded)
-                kind = PrincipalKind.SERVICE_AGENT if agent else PrincipalKind.SERVICE_ACCOUNT
+                kind = _AGENT if is_service_agent(folded) else _SERVICE_ACCOUNT
                 member = f"serviceAccount:{folded}"
             else:
-                kind = PrincipalKind.USER
+                kind = _USER
                 member = f"user:{folded}"
-        put(self, "kind", kind)
-        put(self, "member", member)
-        put(self, "email", verified)
-        put(self, "subject", claims.get("sub"))
-        put(self, "issuer", None if issuer is None else issuer.spellings[0])
-        put(self, "hosted_domain", domain if type(domain) is str and domain else None)
-        put(self, "claims", claims)
-        put(self, "google_account", google)
+        fields = object.__new__(_Fields)
+        fields.kind = kind
+        fields.member = member
+        fields.email = verified
+        subject = claims.get("sub")
+        fields.subject = subject if type(subject) is str else None
+        fields.issuer = None if issuer is None else issuer.spellings[0]
+        fields.hosted_domain = domain if type(domain) is str and domain else None
+        fields.claims = claims
+        fields.google_account = google
+        # Of the same layout, but sealed: one assignment, where to go round the seal would take eight.
+        fields.__class__ = cls
+        return cast("Self", fields)
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: one principal serves every request that presents its token."""

@@ -5,36 +5,51 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
+from types import MappingProxyType
 from typing import Final
 
-from doorward.errors import ClaimError, ConfigurationError, MalformedTokenError, Reason, clip
+from doorward.errors import (
+    ClaimError,
+    ConfigurationError,
+    MalformedTokenError,
+    Reason,
+    SignatureError,
+    TokenError,
+    clip,
+)
 from doorward.keys.cache import KeyCache
 from doorward.keys.key import VerificationKey
 from doorward.tokens import jws
 from doorward.tokens.audiences import Audience
-from doorward.tokens.claims import check_claims, expectations
+from doorward.tokens.claims import check_claims, expectations, plainly_good, refuse_expired
 from doorward.tokens.issuers import GOOGLE, Issuer, in_environment
-from doorward.tokens.memo import Memo, Verified, digest_of
+from doorward.tokens.memo import Memo, Verified, digests_of
 from doorward.tokens.principal import Principal
-from doorward.tokens.source import Source
+from doorward.tokens.source import Source, afind_key, find_key
 
 __all__ = ["Verifier"]
 
 _HEADERS_KEPT: Final = 64
+_LONG: Final = 2048
+"""Bytes over which a token is worth hashing only once; Google's are shorter."""
 
 
-@dataclass(slots=True)
-class _Candidate:
-    """A token on its way: cut up, and not believed."""
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A token whose key has to be asked for; nothing of it is believed.
 
-    token: bytes
+    Attributes:
+        sources: Whom to ask, in order.
+    """
+
     digest: bytes
+    signed: bytes
     now: float
-    segments: jws.Segments
+    parts: jws.Parts
     header: jws.Header
-    source: Source
-    key: VerificationKey | None
-    unverified_claims: Mapping[str, object] | None
+    sources: tuple[Source, ...]
+    unverified_claims: dict[str, object] | None
 
 
 class Verifier:
@@ -92,6 +107,7 @@ class Verifier:
         spellings = [spelling for issuer in here for spelling in issuer.spellings]
         if not spellings or len(set(spellings)) != len(spellings):
             raise ConfigurationError("issuers must name at least one issuer, and no value of 'iss' twice")
+        self._several: Final = len(self._sources) > 1
         self._by_spelling: Final = {
             iss: source for source in self._sources for iss in source.issuer.spellings
         }
@@ -166,10 +182,7 @@ class Verifier:
         found = self._look(token)
         if isinstance(found, Verified):
             return found
-        key = found.key
-        if key is None:
-            key = self._worth_asking(found).get(found.header.kid)
-        return self._conclude(found, key)
+        return self._arrived(found, *find_key(found.sources, found.header.kid))
 
     async def acheck(self, token: bytes) -> Verified:
         """Do as `check` does, waiting for a fetch without blocking the event loop.
@@ -187,31 +200,45 @@ class Verifier:
         found = self._look(token)
         if isinstance(found, Verified):
             return found
-        key = found.key
-        if key is None:
-            key = await self._worth_asking(found).aget(found.header.kid)
-        return self._conclude(found, key)
+        return self._arrived(found, *await afind_key(found.sources, found.header.kid))
 
-    def _look(self, token: bytes) -> Verified | _Candidate:
-        """Do all that takes no waiting, before the signature."""
-        self.bound(token)
+    def _look(self, token: bytes) -> Verified | _Waiting:
+        """Do all that takes no waiting."""
+        size = len(token)
+        if size > self._limit:
+            self.bound(token)
         now = self._clock()
-        digest = digest_of(token)
+        digest, signed = (sha256(token).digest(), b"") if size <= _LONG else digests_of(token)
         if self._memo is not None and (remembered := self._memo.find(digest, now)) is not None:
             return remembered
-        segments = jws.split(token)
-        jws.refuse_removed_signature(segments)
-        header = self._headers.get(segments.header) or jws.read_header(segments.header)
-        # One issuer: its key decides, and the payload is read only once the signature held. Several: what the
-        # token says of its issuer chooses whose key it must have been signed with.
-        source, unverified_claims = self._sources[0], None
-        if len(self._sources) > 1:
-            unverified_claims = jws.read_payload(segments.payload)
-            source = self.source_of(unverified_claims)
-        source.check_algorithm(header)
+        parts = jws.split(token)
+        signing_input, head, payload, signature = parts
+        if signature == jws.REMOVED_SIGNATURE:
+            jws.refuse_removed_signature(signature)
+        header = known = self._headers.get(head)
+        if header is None:
+            header = jws.read_header(head)
+        signed = signed or sha256(signing_input).digest()
+        # What is not believed yet is looked at for two ends. With several issuers, what the token says of
+        # its issuer chooses whose key it must have been signed with. And an expired token needs no signature
+        # to be refused; that look is for the header of a key whose signature has held before.
+        claims = jws.peek(payload, jws.BESIDE_A_CHECK) if known is not None or self._several else None
+        source = self._sources[0]
+        if self._several:
+            if claims is None:
+                return self._try_all(digest, signed, now, parts, header)
+            source = self.source_of(claims)
         keys = source.cache.keys(now)
-        key = keys.get(header.kid) if keys is not None else None
-        return _Candidate(token, digest, now, segments, header, source, key, unverified_claims)
+        key = None if keys is None else keys.get(header.kid)
+        if key is None:
+            return self._ask(_Waiting(digest, signed, now, parts, header, (source,), claims))
+        until = None
+        if claims is not None:
+            until = plainly_good(claims, source.expected, now)
+            if until is None:
+                refuse_expired(claims, source.expected, now)
+        source.check_signature(header, key, signature, signed)
+        return self._believe(digest, now, parts, header, source, key, claims, until)
 
     def bound(self, token: bytes) -> None:
         """Refuse a token over the size, before anything else is done with it.
@@ -249,32 +276,76 @@ class Verifier:
             )
         return source
 
-    def _worth_asking(self, candidate: _Candidate) -> KeyCache:
-        """Let only a token that would pass with a good signature cause a fetch."""
-        unverified_claims = candidate.unverified_claims = _payload(candidate)
-        check_claims(unverified_claims, candidate.source.expected, candidate.now)
-        jws.decode(candidate.segments.signature)
-        return candidate.source.cache
+    def _try_all(
+        self, digest: bytes, signed: bytes, now: float, parts: jws.Parts, header: jws.Header
+    ) -> Verified | _Waiting:
+        """Find out by its key whose token it is: what it says of that is too much to read."""
+        wrong: TokenError | None = None
+        without: list[Source] = []
+        for source in self._sources:
+            key = source.signing_key(header.kid, now)
+            if key is None:
+                without.append(source)
+                continue
+            try:
+                source.check_signature(header, key, parts[3], signed)
+            except SignatureError as error:
+                wrong = error
+            else:
+                return self._believe(digest, now, parts, header, source, key)
+        if wrong is not None:
+            raise wrong
+        unverified_claims = jws.peek(parts[2], jws.INSTEAD_OF_A_CHECK)
+        if unverified_claims is not None:
+            without = [self.source_of(unverified_claims)]
+        return self._ask(_Waiting(digest, signed, now, parts, header, tuple(without), unverified_claims))
 
-    def _conclude(self, candidate: _Candidate, key: VerificationKey) -> Verified:
-        """Check the signature, and only then believe what is signed."""
-        segments, header, source = candidate.segments, candidate.header, candidate.source
-        source.check_signature(candidate.token, segments, header, key)
-        claims = _payload(candidate)
-        until = check_claims(claims, source.expected, candidate.now)
-        verified = Verified(Principal(claims, source.issuer), until, source.cache, key)
+    @staticmethod
+    def _ask(waiting: _Waiting) -> _Waiting:
+        """Let a token cause a fetch only if it would pass with a good signature, as far as can be seen."""
+        sources, unverified_claims = waiting.sources, waiting.unverified_claims
+        if len(sources) == 1:
+            sources[0].check_algorithm(waiting.header)
+            if unverified_claims is None:
+                unverified_claims = jws.peek(waiting.parts[2], jws.INSTEAD_OF_A_CHECK)
+            if unverified_claims is not None:
+                check_claims(unverified_claims, sources[0].expected, waiting.now)
+        jws.decode_signature(waiting.parts[3])
+        return waiting
+
+    def _arrived(self, waiting: _Waiting, source: Source, key: VerificationKey) -> Verified:
+        """Go on with a token now that its key is there."""
+        header, claims = waiting.header, waiting.unverified_claims
+        source.check_signature(header, key, waiting.parts[3], waiting.signed)
+        return self._believe(waiting.digest, waiting.now, waiting.parts, header, source, key, claims)
+
+    def _believe(  # noqa: PLR0917 - all that is known of the token; it is called for each one
+        self,
+        digest: bytes,
+        now: float,
+        parts: jws.Parts,
+        header: jws.Header,
+        source: Source,
+        key: VerificationKey,
+        claims: dict[str, object] | None = None,
+        until: float | None = None,
+    ) -> Verified:
+        """Believe what is signed, now that the signature has held, and remember it.
+
+        The payload may have been read before, and its claims found good: its bytes, which are what is signed,
+        are still the same.
+        """
+        if claims is None:
+            claims = jws.read_payload(parts[2])
+        if until is None:
+            until = check_claims(claims, source.expected, now)
+        verified = Verified(Principal(MappingProxyType(claims), source.issuer), until, source.cache, key)
         if self._memo is not None:
-            self._memo.add(candidate.digest, verified)
-            # The tokens of one key share their header to the byte: one that led to a good signature is worth
-            # keeping.
+            self._memo.add(digest, verified)
+        # The tokens of one key share their header to the byte: one that led to a good signature is worth
+        # keeping.
+        if parts[1] not in self._headers:
             if len(self._headers) >= _HEADERS_KEPT:
                 self._headers.clear()
-            self._headers[segments.header] = header
+            self._headers[parts[1]] = header
         return verified
-
-
-def _payload(candidate: _Candidate) -> Mapping[str, object]:
-    """Read the payload, once: the bytes are the same before and after the signature is checked."""
-    if candidate.unverified_claims is not None:
-        return candidate.unverified_claims
-    return jws.read_payload(candidate.segments.payload)
