@@ -72,7 +72,7 @@ class _Fixed:
     current: Policy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made for each request: to seal it would take longer than to make it
 class Admission:
     """A request that is let through.
 
@@ -157,7 +157,9 @@ class Door:
             credential = self._find(headers)
             if credential is None:
                 raise _no_credential()
-            verified = self._verifier.check(credential.token)
+            verified = self._verifier.look(credential.token)
+            if not isinstance(verified, Verified):
+                verified = self._verifier.ask(verified)
         except RefusedError as error:
             return self._unverified(error, headers, request)
         decision = self._ask(verified, request)
@@ -184,7 +186,9 @@ class Door:
             credential = self._find(headers)
             if credential is None:
                 raise _no_credential()
-            verified = await self._verifier.acheck(credential.token)
+            verified = self._verifier.look(credential.token)
+            if not isinstance(verified, Verified):
+                verified = await self._verifier.aask(verified)
         except RefusedError as error:
             return self._unverified(error, headers, request)
         decision = self._ask(verified, request)

@@ -34,11 +34,12 @@ def forward_admitted(headers: RawHeaders, index: int) -> list[tuple[bytes, bytes
     Returns:
         A new list.
     """
-    forwarded = [pair for pair in headers if pair[0] not in _UNVERIFIED]
     name, value = headers[index]
-    if len(forwarded) != len(headers):
-        index -= sum(pair[0] in _UNVERIFIED for pair in headers[:index])
+    forwarded = list(headers)
     forwarded[index] = (name, value[: value.rindex(_DOT) + 1] + REMOVED_SIGNATURE)
+    for name, _ in headers:
+        if name in _UNVERIFIED:
+            return [pair for pair in forwarded if pair[0] not in _UNVERIFIED]
     return forwarded
 
 

@@ -28,7 +28,7 @@ from doorward.tokens.memo import Memo, Verified, digests_of
 from doorward.tokens.principal import Principal
 from doorward.tokens.source import Source, afind_key, find_key
 
-__all__ = ["Verifier"]
+__all__ = ["Verifier", "Waiting"]
 
 _HEADERS_KEPT: Final = 64
 _LONG: Final = 2048
@@ -36,7 +36,7 @@ _LONG: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class Waiting:
     """A token whose key has to be asked for; nothing of it is believed.
 
     Attributes:
@@ -149,7 +149,8 @@ class Verifier:
             TokenError: If the token is not good; its ``reason`` says why.
             KeysUnavailableError: If nobody can say now, since the keys are not to be had.
         """
-        return self.check(jws.to_bytes(token)).principal
+        found = self.look(jws.to_bytes(token))
+        return (found if isinstance(found, Verified) else self.ask(found)).principal
 
     async def averify(self, token: str | bytes) -> Principal:
         """Do as `verify` does, waiting for a fetch without blocking the event loop.
@@ -164,46 +165,22 @@ class Verifier:
             TokenError: As `verify`.
             KeysUnavailableError: As `verify`.
         """
-        return (await self.acheck(jws.to_bytes(token))).principal
+        found = self.look(jws.to_bytes(token))
+        return (found if isinstance(found, Verified) else await self.aask(found)).principal
 
-    def check(self, token: bytes) -> Verified:
-        """Do as `verify` does, and give all that is remembered of the token.
-
-        Args:
-            token: The exact bytes of the compact form.
-
-        Returns:
-            The entry; the same object for the same token while it is remembered.
-
-        Raises:
-            TokenError: As `verify`.
-            KeysUnavailableError: As `verify`.
-        """
-        found = self._look(token)
-        if isinstance(found, Verified):
-            return found
-        return self._arrived(found, *find_key(found.sources, found.header.kid))
-
-    async def acheck(self, token: bytes) -> Verified:
-        """Do as `check` does, waiting for a fetch without blocking the event loop.
+    def look(self, token: bytes) -> Verified | Waiting:
+        """Do as `verify` does, as far as that goes without waiting, and give all that is remembered.
 
         Args:
             token: The exact bytes of the compact form.
 
         Returns:
-            The entry.
+            The entry, the same object for the same token while it is remembered; or what `ask` and `aask` go
+            on with, if the key has to be asked for.
 
         Raises:
             TokenError: As `verify`.
-            KeysUnavailableError: As `verify`.
         """
-        found = self._look(token)
-        if isinstance(found, Verified):
-            return found
-        return self._arrived(found, *await afind_key(found.sources, found.header.kid))
-
-    def _look(self, token: bytes) -> Verified | _Waiting:
-        """Do all that takes no waiting."""
         size = len(token)
         if size > self._limit:
             self.bound(token)
@@ -231,7 +208,7 @@ class Verifier:
         keys = source.cache.keys(now)
         key = None if keys is None else keys.get(header.kid)
         if key is None:
-            return self._ask(_Waiting(digest, signed, now, parts, header, (source,), claims))
+            return self._worth_asking(Waiting(digest, signed, now, parts, header, (source,), claims))
         until = None
         if claims is not None:
             until = plainly_good(claims, source.expected, now)
@@ -278,7 +255,7 @@ class Verifier:
 
     def _try_all(
         self, digest: bytes, signed: bytes, now: float, parts: jws.Parts, header: jws.Header
-    ) -> Verified | _Waiting:
+    ) -> Verified | Waiting:
         """Find out by its key whose token it is: what it says of that is too much to read."""
         wrong: TokenError | None = None
         without: list[Source] = []
@@ -298,10 +275,12 @@ class Verifier:
         unverified_claims = jws.peek(parts[2], jws.INSTEAD_OF_A_CHECK)
         if unverified_claims is not None:
             without = [self.source_of(unverified_claims)]
-        return self._ask(_Waiting(digest, signed, now, parts, header, tuple(without), unverified_claims))
+        return self._worth_asking(
+            Waiting(digest, signed, now, parts, header, tuple(without), unverified_claims)
+        )
 
     @staticmethod
-    def _ask(waiting: _Waiting) -> _Waiting:
+    def _worth_asking(waiting: Waiting) -> Waiting:
         """Let a token cause a fetch only if it would pass with a good signature, as far as can be seen."""
         sources, unverified_claims = waiting.sources, waiting.unverified_claims
         if len(sources) == 1:
@@ -313,7 +292,37 @@ class Verifier:
         jws.decode_signature(waiting.parts[3])
         return waiting
 
-    def _arrived(self, waiting: _Waiting, source: Source, key: VerificationKey) -> Verified:
+    def ask(self, waiting: Waiting) -> Verified:
+        """Go on with a token whose key has to be asked for.
+
+        Args:
+            waiting: What `look` gave.
+
+        Returns:
+            The entry.
+
+        Raises:
+            TokenError: As `verify`.
+            KeysUnavailableError: As `verify`.
+        """
+        return self._arrived(waiting, *find_key(waiting.sources, waiting.header.kid))
+
+    async def aask(self, waiting: Waiting) -> Verified:
+        """Do as `ask` does, without blocking the event loop.
+
+        Args:
+            waiting: What `look` gave.
+
+        Returns:
+            The entry.
+
+        Raises:
+            TokenError: As `verify`.
+            KeysUnavailableError: As `verify`.
+        """
+        return self._arrived(waiting, *await afind_key(waiting.sources, waiting.header.kid))
+
+    def _arrived(self, waiting: Waiting, source: Source, key: VerificationKey) -> Verified:
         """Go on with a token now that its key is there."""
         header, claims = waiting.header, waiting.unverified_claims
         source.check_signature(header, key, waiting.parts[3], waiting.signed)
