@@ -9,15 +9,17 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA512
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from doorward.errors import FetchError
 from doorward.keys import keyset
+from doorward.keys.jwk import read_jwk
 from doorward.keys.key import ALGORITHMS, VerificationKey
 from doorward.keys.keyset import KeySet, RefusedKey
 from support.tokens import SigningKey, b64, jwks, number, rsa_key
@@ -532,6 +534,40 @@ def test_after_nothing_a_set_is_as_it_was_read() -> None:
     newer = read(GOOD)
 
     assert newer == newer.keeping(KeySet(MappingProxyType({})))
+
+
+# Beside PyJWT.
+
+
+@given(st.integers(0, 2**2050), st.sampled_from([3, 65537, 65536, 2**32 + 1]) | st.integers(0, 2**40))
+@example(rsa_key("good").public_key().public_numbers().n, 65537)
+@settings(max_examples=100, deadline=None)
+def test_an_rsa_key_that_is_read_is_the_one_that_pyjwt_reads(n: int, e: int) -> None:
+    jwk = {"kty": "RSA", "kid": "one", "n": number(n or 1), "e": number(e or 1)}
+    try:
+        theirs = jwt.PyJWK(jwk, algorithm="RS256").key
+    except (jwt.PyJWTError, ValueError):
+        theirs = None
+
+    ours = read_jwk(jwk, ("RS256",))
+
+    if isinstance(ours, VerificationKey):
+        assert theirs is not None
+        assert VerificationKey("one", "RS256", theirs) == ours
+    elif theirs is not None:
+        assert "RSA" in ours
+
+
+@pytest.mark.parametrize("name", ["n", "e"])
+@pytest.mark.parametrize(
+    "change", [lambda text: text + "=", lambda text: "+" + text[1:], lambda text: " " + text]
+)
+def test_a_number_of_a_key_has_one_spelling(name: str, change: Any) -> None:
+    jwk = GOOD.jwk()
+
+    assert "its members do not make a key of type RSA" == read_jwk(
+        jwk | {name: change(jwk[name])}, ("RS256",)
+    )
 
 
 # Verifying.

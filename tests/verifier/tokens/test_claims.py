@@ -192,8 +192,9 @@ def test_a_time_is_a_real_number_within_range(name: str, value: object) -> None:
 
 @pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
 def test_a_time_that_is_null_is_invalid(name: str) -> None:
+    null: dict[str, Any] = claims(NOW) | {name: None}
     with pytest.raises(ClaimError) as caught:
-        check_claims(claims(NOW) | {name: None}, Expected(GOOGLE, Audiences(AUDIENCE), LEEWAY), NOW)
+        check_claims(null, Expected(GOOGLE, Audiences(AUDIENCE), LEEWAY), NOW)
 
     assert (Reason.CLAIM_INVALID, name) == (caught.value.reason, caught.value.claim)
 

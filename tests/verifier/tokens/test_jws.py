@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
@@ -92,75 +91,6 @@ def test_a_compact_jws_has_three_segments() -> None:
 def test_anything_but_three_full_segments_is_malformed(token: bytes) -> None:
     with pytest.raises(MalformedTokenError) as caught:
         jws.split(token)
-
-    assert Reason.MALFORMED == caught.value.reason
-
-
-# base64url.
-
-
-@given(st.binary(max_size=80))
-@settings(deadline=None, max_examples=200)
-def test_the_canonical_spelling_of_any_bytes_decodes_to_them(raw: bytes) -> None:
-    assert raw == jws.decode(b64(raw).encode())
-
-
-@given(st.binary(max_size=40))
-@settings(deadline=None, max_examples=300)
-def test_whatever_decodes_is_the_one_spelling_of_what_it_decodes_to(segment: bytes) -> None:
-    try:
-        decoded = jws.decode(segment)
-    except MalformedTokenError:
-        return
-
-    assert segment == b64(decoded).encode()
-
-
-@given(st.text("AQgwEIMYcko048BZz-_+/=9", max_size=12))
-@settings(deadline=None, max_examples=500)
-def test_a_text_of_the_alphabet_is_accepted_exactly_where_it_is_canonical(text: str) -> None:
-    try:
-        lenient = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        canonical = b64(lenient) == text and not set(text) & set("+/=")
-    except ValueError:
-        canonical = False
-    try:
-        jws.decode(text.encode())
-        accepted = True
-    except MalformedTokenError:
-        accepted = False
-
-    assert canonical == accepted
-
-
-@pytest.mark.parametrize(
-    "segment",
-    [
-        b"YQ==",
-        b"YWI=",
-        b"YR",
-        b"YWJ",
-        b"Y",
-        b"YWJjZ",
-        b"YW\nI",
-        b"YWI\n",
-        b" YWI",
-        b"YW I",
-        b"Y+I_",
-        b"Y/I-",
-        b"YWI%3D",
-        b"Y\x00I",
-        b"\xffWI",
-        b"YWJj====",
-        b"=YWJj",
-        b"Y=Jj",
-        b"YWJj\r\n",
-    ],
-    ids=repr,
-)
-def test_every_other_spelling_is_malformed(segment: bytes) -> None:
-    with pytest.raises(MalformedTokenError) as caught:
-        jws.decode(segment)
 
     assert Reason.MALFORMED == caught.value.reason
 
@@ -321,7 +251,7 @@ def test_a_pair_of_surrogates_is_one_character_and_read() -> None:
 @given(st.binary(max_size=200))
 @settings(deadline=None, max_examples=300)
 def test_no_bytes_raise_anything_but_a_token_error(raw: bytes) -> None:
-    for read in (jws.split, jws.decode, jws.read_header, jws.read_payload):
+    for read in (jws.split, jws.decode_signature, jws.read_header, jws.read_payload):
         try:
             read(raw)
         except TokenError as error:

@@ -7,7 +7,6 @@ this very machine excepted), so many bytes and not one more, and all of it withi
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import threading
 import time
 import zlib
@@ -106,6 +105,8 @@ def is_loopback(host: str) -> bool:
     """
     if host == "localhost":
         return True
+    import ipaddress  # noqa: PLC0415 - asked of an emulator's address, not of Google's
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

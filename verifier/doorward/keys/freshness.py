@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 __all__ = [
@@ -104,6 +102,10 @@ def http_date(text: str | None) -> float | None:
     """
     if text is None:
         return None
+    # Both are slow to import, and no start from a snapshot reads a date.
+    from datetime import UTC  # noqa: PLC0415
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415
+
     try:
         date = parsedate_to_datetime(text)
         # The form of asctime names no zone. It means UTC, and not the zone that this machine stands in.

@@ -1,7 +1,8 @@
 """One JSON Web Key, read with suspicion (RFC 7517, section 4).
 
-PyJWT turns a JWK into a key of ``cryptography`` and binds it to its algorithm; what may become a key at all
-is decided here.
+What may become a key at all is decided here. An RSA key, which is what Google signs ID tokens with, is two
+numbers, and ``cryptography`` takes them; PyJWT reads the other kinds. It is imported where there are such: it
+brings X.509 and an HTTP client along, which no start from a snapshot should wait for.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
+from doorward.base64url import Base64Error, decode
 from doorward.errors import clip
-from doorward.keys.key import ALGORITHMS, NO_KEY_ID, VerificationKey, is_key_id, why_unfit
+from doorward.keys.key import ALGORITHMS, NO_KEY_ID, PublicKey, VerificationKey, is_key_id, why_unfit
 
 __all__ = ["is_secret", "read_jwk"]
 
@@ -53,11 +55,32 @@ def read_jwk(  # noqa: PLR0911 - one return for each reason
         return "not meant for the operation 'verify'"
     if (alg := jwk.get("alg", fitting[0])) not in fitting:
         return f"for algorithm {clip(alg)}, where the issuer signs with {', '.join(algorithms)}"
-    try:
-        # The algorithm is forced: what the JWK says of it was compared before, and never chooses.
-        # Only strings matter to it, and an error of its own would spell out a nested value, however deep.
-        members = {name: value for name, value in jwk.items() if isinstance(value, str)}
-        key = jwt.PyJWK(members, algorithm=str(alg)).key
-    except jwt.PyJWTError:
+    # The algorithm is forced: what the JWK says of it was compared before, and never chooses.
+    key = _rsa(jwk) if kty == "RSA" else _other(jwk, str(alg))
+    if key is None:
         return f"its members do not make a key of type {kty}"
     return why_unfit(key, str(alg)) or VerificationKey(str(kid), str(alg), key)
+
+
+def _rsa(jwk: Mapping[str, object]) -> PublicKey | None:
+    """Read modulus and exponent (RFC 7518, section 6.3.1)."""
+    n, e = jwk.get("n"), jwk.get("e")
+    if not isinstance(n, str) or not isinstance(e, str):
+        return None
+    try:
+        modulus, exponent = (int.from_bytes(decode(text.encode("ascii"))) for text in (n, e))
+        return RSAPublicNumbers(exponent, modulus).public_key()
+    except (Base64Error, ValueError, OverflowError):
+        return None
+
+
+def _other(jwk: Mapping[str, object], alg: str) -> PublicKey | None:
+    import jwt  # noqa: PLC0415 - see the head of this module
+
+    # Only strings matter to it, and an error of its own would spell out a nested value, however deep.
+    members = {name: value for name, value in jwk.items() if isinstance(value, str)}
+    try:
+        key: PublicKey = jwt.PyJWK(members, algorithm=alg).key
+    except jwt.PyJWTError:
+        return None
+    return key

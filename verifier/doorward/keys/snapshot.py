@@ -14,10 +14,8 @@ import json
 import logging
 import os
 import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from doorward.errors import ConfigurationError
@@ -71,13 +69,14 @@ class SnapshotFile:
         Raises:
             ConfigurationError: If no file can have that name.
         """
-        self._path: Final = Path(path)
-        if not self._path.name or "\0" in self._path.name:
+        # Not pathlib: it is slow to import, and a start from a snapshot is meant to be quick.
+        self._path: Final = os.fspath(path)
+        if os.path.basename(self._path) in ("", ".", "..") or "\0" in self._path:  # noqa: PTH119 - as above
             raise ConfigurationError(f"snapshot={os.fspath(path)!r} must be the path of a file")
 
     def __repr__(self) -> str:
         """Show where it is."""
-        return f"SnapshotFile({os.fspath(self._path)!r})"
+        return f"SnapshotFile({self._path!r})"
 
     def load(self, url: str, wall: float) -> Snapshot | None:
         """Read it, if it can be believed.
@@ -156,7 +155,10 @@ class SnapshotFile:
 
     def _write(self, content: bytes) -> None:
         # mkstemp makes it 0600 and ours; a reader sees the old file or the new one, never half of one.
-        descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
+        import tempfile  # noqa: PLC0415 - slow to import, and only reading is on the way to the first answer
+
+        folder, name = os.path.split(self._path)
+        descriptor, name = tempfile.mkstemp(prefix=f".{name}.", dir=folder or ".")
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from doorward.policy.deny import Denial, DenyPrincipal
 from doorward.policy.groups import Resolver, Unresolved
 from doorward.policy.members import Known, Member, fold, identities, project_number, unique_id
 from doorward.tokens.principal import Principal
+
+if TYPE_CHECKING:
+    from doorward.policy.deny import Denial, DenyPrincipal
 
 __all__ = ["Answer", "Caller"]
 

@@ -208,6 +208,21 @@ class DenyPolicy:
             folded[customer] = frozenset(map(fold, domains))
         self.customers: Final[Mapping[str, frozenset[str]]] = folded
 
+    def denials(self, permission: str, groups: Resolver, known: Known) -> list[Denial]:
+        """Pick the rules that are about a permission, with what it takes to apply them.
+
+        Args:
+            permission: The permission.
+            groups: Tells who is in a group.
+            known: What the user knows of accounts.
+
+        Raises:
+            PolicyError: If one of them could not be decided on.
+        """
+        return [
+            Denial(rule, groups, known, self.customers) for rule in self.rules if rule.concerns(permission)
+        ]
+
     @classmethod
     def from_file(
         cls, path: str | os.PathLike[str], *, customers: Mapping[str, Collection[str]] | None = None

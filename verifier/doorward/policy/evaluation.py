@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from doorward.policy.account import BindingAccount, DenyAccount, MemberAccount
 from doorward.policy.caller import Caller
 from doorward.policy.decision import BindingCondition, Decision
-from doorward.policy.deny import Denial
 from doorward.policy.groups import Resolver, Unresolved
 from doorward.policy.members import ALL_USERS, Known, Member, identities
 from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.tokens.principal import Principal
+
+if TYPE_CHECKING:
+    from doorward.policy.account import BindingAccount, DenyAccount
+    from doorward.policy.deny import Denial
 
 __all__ = ["Evaluation", "Rule", "Table"]
 
@@ -235,6 +237,8 @@ class Evaluation:
 
     def denials(self) -> Iterator[DenyAccount]:
         """Account for every deny rule."""
+        from doorward.policy.account import DenyAccount  # noqa: PLC0415 - nothing is accounted for at a start
+
         for denial in self._table.denials:
             found, reason = self._denies(denial)
             applies = None if isinstance(found, Unresolved) else found
@@ -242,6 +246,8 @@ class Evaluation:
 
     def bindings(self) -> Iterator[BindingAccount]:
         """Account for every binding."""
+        from doorward.policy.account import BindingAccount, MemberAccount  # noqa: PLC0415 - as above
+
         for rule in self._table.rules:
             members = [(member, *self._caller.member(member, rule.groups)) for member in rule.members]
             holds, condition = self._holds(rule), rule.condition

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from doorward.errors import PolicyError
-from doorward.policy.account import PolicyAccount
 from doorward.policy.bindings import Binding, BindingReader, PolicySettings, written
 from doorward.policy.decision import Decision
-from doorward.policy.deny import Denial, DenyPolicy
 from doorward.policy.evaluation import Evaluation, Table
 from doorward.policy.groups import Resolver, resolver
 from doorward.policy.members import ALL_AUTHENTICATED_USERS, ALL_USERS, Known
@@ -20,6 +19,10 @@ from doorward.policy.reading import read_file, read_json, read_yaml, thaw
 from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.policy.roles import INVOKE, check_permission, narrowest_role, role_holds
 from doorward.tokens.principal import Principal
+
+if TYPE_CHECKING:
+    from doorward.policy.account import PolicyAccount
+    from doorward.policy.deny import DenyPolicy
 
 __all__ = ["Binding", "Decision", "InvokerPolicy", "PolicySettings"]
 
@@ -300,7 +303,7 @@ class InvokerPolicy:
             known = known.joined(policy._table.known)  # noqa: SLF001 - its own class
         rules = [rule for policy in policies for rule in policy._table.rules]  # noqa: SLF001
         denials = [
-            Denial(denial.rule, denial.groups, known, denial.customers)
+            replace(denial, known=known)
             for policy in policies
             for denial in policy._table.denials  # noqa: SLF001
         ]
@@ -334,10 +337,9 @@ class InvokerPolicy:
         """
         table = self._table
         denials = [
-            Denial(rule, self._groups, table.known, policy.customers)
+            denial
             for policy in policies
-            for rule in policy.rules
-            if rule.concerns(self.permission)
+            for denial in policy.denials(self.permission, self._groups, table.known)
         ]
         return self._of(
             Table(table.rules, (*table.denials, *denials), table.known),
@@ -375,6 +377,8 @@ class InvokerPolicy:
         Returns:
             The decision, as `decide` makes it, with everything that had a say in it.
         """
+        from doorward.policy.account import PolicyAccount  # noqa: PLC0415 - nothing is accounted for at a start
+
         if self._disabled:
             return PolicyAccount(str(principal), self.permission, _EVERYBODY, True, (), ())  # noqa: FBT003 - the field has a name
         evaluation = Evaluation(self._table, principal, request, now)

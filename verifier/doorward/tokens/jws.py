@@ -7,9 +7,9 @@ base64url without padding, without stray characters and without loose bits in th
 
 from __future__ import annotations
 
-import binascii
 from typing import Final, NamedTuple
 
+from doorward.base64url import Base64Error, decode
 from doorward.errors import MalformedTokenError, Reason, SignatureError, clip
 from doorward.strictjson import StrictJSONError, read_brief, read_members
 
@@ -21,7 +21,6 @@ __all__ = [
     "Glance",
     "Header",
     "Parts",
-    "decode",
     "decode_signature",
     "peek",
     "read_header",
@@ -43,13 +42,6 @@ _MAX_HEADER_SEGMENT: Final = 2048
 _HEADER_VALUES: Final = 16
 _MAX_SIGNATURE_SEGMENT: Final = 1366  # of an RSA key of 8192 bits, the longest that is accepted
 _MAX_KID: Final = 256
-
-# '+', '/' and '=' become a character that no base64 alphabet has; '-' and '_' become what binascii wants.
-_ALPHABET: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
-_PADDING: Final = (b"", None, b"==", b"=")
-# The last character of a segment carries 4 or 2 bits that belong to no byte: they must be zero (RFC 4648,
-# section 3.5).
-_CANONICAL_END: Final = (None, None, frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
 
 # Each of them would let the token choose how it is checked: extensions and encodings (RFC 7515, section
 # 4.1.11; RFC 7797; RFC 7516, section 4.1.3) or the key itself (RFC 7515, sections 4.1.2, 4.1.3, 4.1.5 and
@@ -131,29 +123,6 @@ def refuse_removed_signature(signature: bytes) -> None:
         )
 
 
-def decode(segment: bytes) -> bytes:
-    """Decode one segment, if it is spelled in the one accepted way.
-
-    Args:
-        segment: base64url without padding (RFC 7515, appendix C).
-
-    Returns:
-        The bytes it stands for.
-
-    Raises:
-        MalformedTokenError: If it is padded, holds another character, or has loose bits at its end.
-    """
-    rest = len(segment) & 3
-    padding = _PADDING[rest]
-    end = _CANONICAL_END[rest]
-    if padding is None or (end is not None and segment[-1] not in end):
-        raise _malformed("a segment is not canonical base64url")
-    try:
-        return binascii.a2b_base64(segment.translate(_ALPHABET) + padding, strict_mode=True)
-    except binascii.Error:
-        raise _malformed("a segment is not base64url") from None
-
-
 def decode_signature(segment: bytes) -> bytes:
     """Decode a signature, if it is not longer than any that could hold.
 
@@ -164,12 +133,15 @@ def decode_signature(segment: bytes) -> bytes:
         The signature.
 
     Raises:
-        MalformedTokenError: As `decode`.
+        MalformedTokenError: If it is not canonical base64url.
         SignatureError: If it is too long.
     """
     if len(segment) > _MAX_SIGNATURE_SEGMENT:
         raise SignatureError(Reason.BAD_SIGNATURE, "the signature is longer than that of any accepted key")
-    return decode(segment)
+    try:
+        return decode(segment)
+    except Base64Error as error:
+        raise _malformed(f"the signature is {error}") from None
 
 
 def read_header(segment: bytes) -> Header:
@@ -189,8 +161,8 @@ def read_header(segment: bytes) -> Header:
         raise _malformed(f"the header has over {_MAX_HEADER_SEGMENT} characters")
     try:
         header = read_brief(decode(segment), _HEADER_VALUES)
-    except StrictJSONError as error:
-        raise _malformed(f"the header is not strict JSON: {error}") from None
+    except (StrictJSONError, Base64Error) as error:
+        raise _unreadable("header", error) from None
     if header is None:
         raise _malformed("the header holds too many parameters")
     if not _REFUSED_PARAMETERS.isdisjoint(header):
@@ -222,8 +194,8 @@ def read_payload(segment: bytes) -> dict[str, object]:
     """
     try:
         return read_members(decode(segment))
-    except StrictJSONError as error:
-        raise _not_json(error) from None
+    except (StrictJSONError, Base64Error) as error:
+        raise _unreadable("payload", error) from None
 
 
 class Glance(NamedTuple):
@@ -262,9 +234,11 @@ def peek(segment: bytes, most: Glance) -> dict[str, object] | None:
         return None
     try:
         return read_brief(decode(segment), most.values)
-    except StrictJSONError as error:
-        raise _not_json(error) from None
+    except (StrictJSONError, Base64Error) as error:
+        raise _unreadable("payload", error) from None
 
 
-def _not_json(error: StrictJSONError) -> MalformedTokenError:
-    return _malformed(f"the payload is not strict JSON: {error}")
+def _unreadable(what: str, error: StrictJSONError | Base64Error) -> MalformedTokenError:
+    if isinstance(error, Base64Error):
+        return _malformed(f"the {what} is {error}")
+    return _malformed(f"the {what} is not strict JSON: {error}")
