@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from conftest import World
 from doorward import (
     GOOGLE,
+    ClaimError,
     ConfigurationError,
     DoorwardError,
     Issuer,
@@ -22,13 +24,14 @@ from doorward import (
     KeysUnavailableError,
     Principal,
     RefusedError,
+    SignatureError,
     TokenError,
     Verifier,
 )
 from doorward.errors import Reason
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.tokens import AUDIENCE, MEMBER, SigningKey, b64, claims, header, signed, token
+from support.tokens import AUDIENCE, CALLER, MEMBER, SigningKey, b64, claims, header, signed, token
 
 Ask = Callable[[Verifier, "str | bytes"], Principal]
 
@@ -422,7 +425,7 @@ def test_both_issuers_serve_once_their_keys_are_there(ask: Ask, two: Two) -> Non
 
 
 def test_an_unknown_issuer_never_causes_a_fetch(ask: Ask, two: Two) -> None:
-    for iss in ("https://evil.example", None, 7, ["https://issuer.example"], {"a": 1}, "x" * 2000):
+    for iss in ("https://evil.example", None, 7, ["https://issuer.example"], {"a": 1}, "x" * 1000):
         stranger = token(SigningKey("stranger"), two.clock.now, iss=iss)
         assert (Reason.WRONG_ISSUER, "iss") == refused(ask, two.verifier, stranger)
 
@@ -430,7 +433,7 @@ def test_an_unknown_issuer_never_causes_a_fetch(ask: Ask, two: Two) -> None:
 
 
 def test_an_issuer_nested_deeply_is_refused_as_any_unknown_one(ask: Ask, two: Two) -> None:
-    deep = b'{"iss":' + b'{"a":' * 63 + b"1" + b"}" * 63 + b"}"
+    deep = b'{"iss":' + b'{"a":' * 45 + b"1" + b"}" * 45 + b"}"
     stranger = signed(SigningKey("stranger"), header(SigningKey("stranger")), deep)
 
     assert (Reason.WRONG_ISSUER, "iss") == refused(ask, two.verifier, stranger)
@@ -702,3 +705,113 @@ def test_no_error_shows_more_than_16_characters_of_a_token(ask: Ask, world: Worl
         piece = whole[start : start + 17]
         # What Google puts in the place of a signature is no secret, and is the name of a reason.
         assert "SIGNATURE_REMOVE" in piece or piece not in shown
+
+
+# What an unverified token may cost.
+
+
+def test_an_expired_token_is_refused_without_a_signature(world: World) -> None:
+    verifier = world.verifier()
+    verifier.verify(world.token())
+    head, payload, _ = world.token(exp=int(world.clock.now) - 31, iat=int(world.clock.now) - 3631).split(".")
+
+    with pytest.raises(ClaimError, match="expired 31 s ago; its signature was not looked at") as caught:
+        verifier.verify(f"{head}.{payload}.AAAA")
+
+    assert Reason.EXPIRED == caught.value.reason
+
+
+def test_a_forged_token_whose_expiry_cannot_be_seen_is_refused_for_its_signature(world: World) -> None:
+    verifier = world.verifier()
+    verifier.verify(world.token())
+    now = int(world.clock.now)
+
+    for exp in (now - 29, now + 3600, True, "1", None, now - 31.5, 10**30, -1):
+        forged = ".".join([*world.token(exp=exp).split(".")[:2], "AAAA"])
+        with pytest.raises(SignatureError) as caught:
+            verifier.verify(forged)
+        assert Reason.BAD_SIGNATURE == caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        {"a": {"exp": 1}},
+        {"a": [{"exp": 1000000000}]},
+        {"a": '"exp":1000000000'},
+        {"a": ["x"] * 40 + [{"exp": 1000000000}]},
+    ],
+    ids=["object", "array", "string", "many"],
+)
+def test_an_expiry_that_is_not_the_tokens_own_does_not_expire_it(
+    world: World, nested: dict[str, Any]
+) -> None:
+    made = signed(world.key, header(world.key), {**nested, **claims(world.clock.now)})
+    compact = json.dumps({**nested, **claims(world.clock.now)}, separators=(",", ":")).encode()
+    verifier = world.verifier()
+
+    assert CALLER == verifier.verify(made).email
+    assert CALLER == verifier.verify(signed(world.key, header(world.key), compact)).email
+
+
+def test_a_token_of_any_length_is_verified_as_a_short_one(world: World) -> None:
+    verifier = world.verifier()
+
+    for length in (0, 600, 700, 1500, 3000, 11_000):
+        made = world.token(filler="x" * length)
+        assert CALLER == verifier.verify(made).email
+        assert verifier.verify(made) is verifier.verify(made)
+        with pytest.raises(SignatureError):
+            verifier.verify(made[:-4] + ("AAAA" if made[-4:] != "AAAA" else "BBBA"))
+
+
+def test_a_signature_longer_than_any_is_not_even_decoded(world: World) -> None:
+    verifier = world.verifier()
+    verifier.verify(world.token())
+
+    with pytest.raises(SignatureError, match="longer than that of any accepted key"):
+        verifier.verify(".".join([*world.token().split(".")[:2], "!" * 1367]))
+
+
+# Several issuers, and a payload that is too much to read before its signature is checked.
+
+
+def test_a_long_token_is_told_by_the_key_that_made_it(ask: Ask, two: Two) -> None:
+    long = {"filler": "x" * 3000}
+
+    assert "https://issuer.example" == ask(two.verifier, two.of_own(**long)).issuer
+    assert MEMBER == ask(two.verifier, token(two.google, two.clock.now, **long)).member
+    for number in range(3):
+        assert "https://issuer.example" == ask(two.verifier, two.of_own(**long, sub=str(number))).issuer
+        assert MEMBER == ask(two.verifier, token(two.google, two.clock.now, **long, azp=str(number))).member
+
+
+def test_a_long_token_of_one_issuer_that_names_the_other_is_refused(ask: Ask, two: Two) -> None:
+    ask(two.verifier, two.of_own())
+    ask(two.verifier, token(two.google, two.clock.now))
+    long = {"filler": "x" * 3000}
+
+    as_google = token(two.own, two.clock.now, **long)
+    as_own = token(two.google, two.clock.now, iss="https://issuer.example", **long)
+
+    assert (Reason.WRONG_ISSUER, "iss") == refused(ask, two.verifier, as_google)
+    assert (Reason.WRONG_ISSUER, "iss") == refused(ask, two.verifier, as_own)
+
+
+def test_a_long_token_of_nobody_is_of_an_unknown_key(ask: Ask, two: Two) -> None:
+    ask(two.verifier, two.of_own())
+    ask(two.verifier, token(two.google, two.clock.now))
+
+    stranger = token(SigningKey("stranger"), two.clock.now, filler="x" * 3000)
+    forged = token(SigningKey(two.own.kid, "ES256", name="stranger"), two.clock.now, filler="x" * 3000)
+
+    assert (Reason.UNKNOWN_KEY, None) == refused(ask, two.verifier, stranger)
+    assert (Reason.BAD_SIGNATURE, None) == refused(ask, two.verifier, forged)
+
+
+def test_a_long_token_is_not_refused_while_one_issuer_cannot_be_asked(ask: Ask, two: Two) -> None:
+    ask(two.verifier, two.of_own())
+    two.endpoints["google"].down()
+
+    with pytest.raises(KeysUnavailableError):
+        ask(two.verifier, token(SigningKey("stranger"), two.clock.now, filler="x" * 3000))

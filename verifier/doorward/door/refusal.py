@@ -6,6 +6,7 @@ that tells an expired token from a forged one helps the wrong people.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -30,6 +31,7 @@ _FRAME: Final = """<html><head>
 </body></html>
 """
 
+_SHORT_PATH: Final = 256
 _PHRASES: Final = {401: "Unauthorized", 403: "Forbidden", 503: "Service Unavailable"}
 _SENTENCES: Final = {
     401: "Your client does not have permission to the requested URL <code>{path}</code>.",
@@ -102,14 +104,19 @@ def cloud_run(error: RefusedError, path: str) -> Refusal:
         The answer.
     """
     status = status_of(error)
-    from html import escape  # noqa: PLC0415 - brings its table of entities along, for a refusal only
-
-    sentence = _SENTENCES[status].format(path=escape(path))
-    text = _FRAME.format(status=status, phrase=_PHRASES[status], sentence=sentence)
-    body = text.encode("utf-8", "replace")
+    # Whoever is refused comes again, to the same path as a rule. No stranger fills the memory with long ones.
+    body = _page(status, path) if len(path) <= _SHORT_PATH else _page.__wrapped__(status, path)
     return Refusal(
         status, _headers(status, b"text/html; charset=UTF-8", body, error), body, error.reason, error
     )
+
+
+@functools.lru_cache(maxsize=128)
+def _page(status: int, path: str) -> bytes:
+    from html import escape  # noqa: PLC0415 - brings its table of entities along, for a refusal only
+
+    sentence = _SENTENCES[status].format(path=escape(path))
+    return _FRAME.format(status=status, phrase=_PHRASES[status], sentence=sentence).encode("utf-8", "replace")
 
 
 def problem_details(error: RefusedError, path: str) -> Refusal:

@@ -71,13 +71,14 @@ class VerificationKey:
 
     Attributes:
         kid: The key id, as the issuer publishes it.
+        shown: The same, as an error may repeat it.
         alg: The one algorithm that this key verifies.
         verify: Takes the raw bytes of a signature (RFC 7518, sections 3.3 and 3.4) and the SHA-256 of what is
             signed (RFC 7515, section 5.2: the two first segments with their dot), and gives True only if this
             key made that signature.
     """
 
-    __slots__ = ("_identity", "alg", "kid", "verify")
+    __slots__ = ("_identity", "alg", "kid", "shown", "verify")
 
     def __init__(self, kid: str, alg: str, key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey) -> None:
         """Bind a key.
@@ -88,6 +89,7 @@ class VerificationKey:
             key: The public key.
         """
         self.kid: Final = kid
+        self.shown: Final = clip(kid)
         self.alg: Final = alg
         self._identity: Final = (kid, alg, key.public_numbers())
         self.verify: Final[Check] = _rs256(key) if isinstance(key, rsa.RSAPublicKey) else _es256(key)

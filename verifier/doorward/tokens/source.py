@@ -77,7 +77,7 @@ class Source:
                 f"the header names {clip(header.alg)}, its key is one for {key.alg}",
             )
         if not key.verify(jws.decode_signature(segment), signed):
-            raise SignatureError(Reason.BAD_SIGNATURE, f"the signature is not one of key {clip(key.kid)}")
+            raise SignatureError(Reason.BAD_SIGNATURE, f"the signature is not one of key {key.shown}")
 
 
 def find_key(sources: tuple[Source, ...], kid: str) -> tuple[Source, VerificationKey]:

@@ -31,6 +31,8 @@ from doorward.tokens.source import Source, afind_key, find_key
 __all__ = ["Verifier", "Waiting"]
 
 _HEADERS_KEPT: Final = 64
+_BRIEF: Final = 1024
+"""Characters of a payload up to which it is decoded before the signature is checked."""
 _LONG: Final = 2048
 """Bytes over which a token is worth hashing only once; Google's are shorter."""
 
@@ -192,30 +194,34 @@ class Verifier:
         signing_input, head, payload, signature = parts
         if signature == jws.REMOVED_SIGNATURE:
             jws.refuse_removed_signature(signature)
-        header = known = self._headers.get(head)
+        header = self._headers.get(head)
         if header is None:
             header = jws.read_header(head)
-        signed = signed or sha256(signing_input).digest()
-        # What is not believed yet is looked at for two ends. With several issuers, what the token says of
-        # its issuer chooses whose key it must have been signed with. And an expired token needs no signature
-        # to be refused; that look is for the header of a key whose signature has held before.
-        claims = jws.peek(payload, jws.BESIDE_A_CHECK) if known is not None or self._several else None
+        claims: dict[str, object] | None = None
         source = self._sources[0]
         if self._several:
+            # What the token says of its issuer, though nobody has checked it, chooses whose key it must have
+            # been signed with.
+            claims = jws.peek(payload)
             if claims is None:
+                signed = signed or sha256(signing_input).digest()
                 return self._try_all(digest, signed, now, parts, header)
             source = self.source_of(claims)
         keys = source.cache.keys(now)
         key = None if keys is None else keys.get(header.kid)
         if key is None:
+            signed = signed or sha256(signing_input).digest()
             return self._worth_asking(Waiting(digest, signed, now, parts, header, (source,), claims))
-        until = None
-        if claims is not None:
-            until = plainly_good(claims, source.expected, now)
-            if until is None:
-                refuse_expired(claims, source.expected, now)
-        source.check_signature(header, key, signature, signed)
-        return self._believe(digest, now, parts, header, source, key, claims, until)
+        if claims is None and len(payload) <= _BRIEF:
+            raw = jws.decode_payload(payload)
+            expired = jws.expired_at_a_glance(raw, now - source.expected.leeway)
+            if expired is not None:
+                refuse_expired(expired, source.expected, now)
+            source.check_signature(header, key, signature, signed or sha256(signing_input).digest())
+            claims = jws.read_claims(raw)
+        else:
+            source.check_signature(header, key, signature, signed or sha256(signing_input).digest())
+        return self._believe(digest, now, parts, header, source, key, claims)
 
     def bound(self, token: bytes) -> None:
         """Refuse a token over the size, before anything else is done with it.
@@ -269,10 +275,10 @@ class Verifier:
             except SignatureError as error:
                 wrong = error
             else:
-                return self._believe(digest, now, parts, header, source, key)
+                return self._believe(digest, now, parts, header, source, key, None)
         if wrong is not None:
             raise wrong
-        unverified_claims = jws.peek(parts[2], jws.INSTEAD_OF_A_CHECK)
+        unverified_claims = jws.peek(parts[2])
         if unverified_claims is not None:
             without = [self.source_of(unverified_claims)]
         return self._worth_asking(
@@ -286,7 +292,7 @@ class Verifier:
         if len(sources) == 1:
             sources[0].check_algorithm(waiting.header)
             if unverified_claims is None:
-                unverified_claims = jws.peek(waiting.parts[2], jws.INSTEAD_OF_A_CHECK)
+                unverified_claims = jws.peek(waiting.parts[2])
             if unverified_claims is not None:
                 check_claims(unverified_claims, sources[0].expected, waiting.now)
         jws.decode_signature(waiting.parts[3])
@@ -336,16 +342,15 @@ class Verifier:
         header: jws.Header,
         source: Source,
         key: VerificationKey,
-        claims: dict[str, object] | None = None,
-        until: float | None = None,
+        claims: dict[str, object] | None,
     ) -> Verified:
         """Believe what is signed, now that the signature has held, and remember it.
 
-        The payload may have been read before, and its claims found good: its bytes, which are what is signed,
-        are still the same.
+        The payload may have been read before: its bytes, which are what is signed, are still the same.
         """
         if claims is None:
             claims = jws.read_payload(parts[2])
+        until = plainly_good(claims, source.expected, now)
         if until is None:
             until = check_claims(claims, source.expected, now)
         verified = Verified(Principal(MappingProxyType(claims), source.issuer), until, source.cache, key)

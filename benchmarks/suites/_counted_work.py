@@ -1,0 +1,270 @@
+"""The work that ``counted`` counts, and the process in which it does so.
+
+All that changes from run to run is kept out: the clock stands still, the garbage collector is off, keys and
+tokens come from outside, and each case has run often enough for the interpreter to have settled before it
+counts.
+"""
+
+from __future__ import annotations
+
+import binascii
+import gc
+import json
+import os
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from itertools import cycle
+from types import FrameType, MappingProxyType
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from harness.tokens import AUDIENCE, CALLER, ISSUER, Key
+
+from doorward import GOOGLE, Door, InvokerPolicy, KeyCache, Principal, RefusedError, Verifier
+from doorward.keys.fetch import Answer
+
+__all__ = ["BARE", "DIGEST", "MARKS", "OWN", "RULER", "TURNS", "material"]
+
+NOW = 1_790_000_000.0
+TOKENS = 64
+REMEMBERED = 16
+"""Tokens that a verifier keeps here: so few that none is known when its turn comes again."""
+
+WARM = 2 * TOKENS
+TURNS = 4 * TOKENS
+MARKS = ("getpriority", "__getpriority")
+"""The function of the C library, by any name it goes by, at whose calls callgrind starts a new count."""
+
+RULER = "the ruler: a fixed bit of Python"
+BARE = "bare RS256 verification"
+DIGEST = "SHA-256 of a token"
+NEVER, AGAIN, DOOR = "token never seen", "token seen before", "whole door, token seen before"
+GARBAGE, FORGED, EXPIRED = "garbage refused", "forged signature refused", "expired token refused"
+DECISION = "policy decision"
+OWN = (NEVER, AGAIN, DOOR, GARBAGE, FORGED, EXPIRED, DECISION)
+"""The cases that are doorward's; the others are what these are told in."""
+
+_VERIFY, _DIGEST = {"verify"}, {"openssl_sha256", "sha256"}
+
+Work = Callable[[], object]
+
+
+def material() -> dict[str, Any]:
+    """Make the key and the tokens; this is done outside of what is counted."""
+    key = Key()
+    times = {"iat": int(NOW), "exp": int(NOW) + 3600}
+    tokens = [key.token(number, **times) for number in range(TOKENS)]
+    garbage = random.Random(0).choices("ABCDEFGHIJKLMNOPabcdefghijklmnop0123456789-_", k=len(tokens[0]))
+    garbage[200] = garbage[-342] = "."
+    signing_input, _, signature = tokens[0].rpartition(".")
+    other = "B" if signature[100] == "A" else "A"
+    return {
+        "jwk": key.jwk,
+        "tokens": tokens,
+        "garbage": "".join(garbage),
+        "forged": f"{signing_input}.{signature[:100]}{other}{signature[101:]}",
+        "expired": key.token(iat=int(NOW) - 3600, exp=int(NOW) - 60),
+    }
+
+
+class _Entry:
+    __slots__ = ("kind", "name", "until")
+
+    def __init__(self, name: str, until: float) -> None:
+        self.name = name
+        self.until = until
+        self.kind: object = None
+
+    def holds(self, now: float) -> bool:
+        return now < self.until
+
+
+def _ruler() -> Work:
+    """Give a fixed bit of work out of what a verifier is made of: calls, dictionaries, bytes, JSON."""
+    known: dict[bytes, _Entry] = {}
+    texts = [b"%d.eyJhIjoiYiIsImMiOlsxLDIsM119.x" % number for number in range(8)]
+    turn = cycle(texts).__next__
+
+    def find(text: bytes) -> _Entry | None:
+        found = known.get(text)
+        return found if found is not None and found.holds(1.0) else None
+
+    def read(text: bytes) -> Mapping[str, object]:
+        parts = text.split(b".", 3)
+        if len(parts) != 3 or not parts[0]:
+            raise ValueError(text)
+        members = json.loads(str(binascii.a2b_base64(parts[1].translate(None, b"-_")), "utf-8"))
+        if type(members) is not dict or "z" in members:
+            raise TypeError(members)
+        return MappingProxyType(members)
+
+    def work() -> None:
+        text = turn()
+        known.clear()
+        for _ in range(4):
+            if find(text) is None:
+                try:
+                    claims = read(text)
+                    known[text] = _Entry(f"{claims['a']}:{len(text)}", 2.0)
+                    claims["z"]
+                except KeyError as error:
+                    known[text].kind = error.args
+            names = {name: isinstance(member, str) for name, member in {"a": 1, "b": "c", "d": None}.items()}
+            if not any(names.values()) or sorted(names) != ["a", "b", "d"]:
+                raise ValueError(names)
+
+    return work
+
+
+def _refused(verifier: Verifier, token: bytes) -> Work:
+    def work() -> None:
+        try:
+            verifier.verify(token)
+        except RefusedError:
+            return
+        raise AssertionError("a bad token was let through")
+
+    return work
+
+
+def cases(given: Mapping[str, Any]) -> dict[str, Work]:
+    """Make each case ready to be called.
+
+    Args:
+        given: As `material` makes it.
+    """
+    jwks = json.dumps({"keys": [given["jwk"]]}).encode()
+
+    def verifier(remember: int = REMEMBERED) -> Verifier:
+        made = Verifier(
+            AUDIENCE,
+            remember=remember,
+            clock=lambda: NOW,
+            key_cache=lambda issuer: KeyCache(
+                issuer.key_url,
+                fetch=lambda *_: Answer(jwks, {"cache-control": "max-age=3600"}),
+                clock=lambda: NOW,
+                monotonic=lambda: 0.0,
+            ),
+        )
+        made.key_caches[0].warm()
+        return made
+
+    tokens = [token.encode() for token in given["tokens"]]
+    turn = cycle(tokens).__next__
+    fresh, known = verifier(), verifier()
+    policy = InvokerPolicy.from_members([f"serviceAccount:{CALLER}"])
+    door = Door(verifier(), policy)
+    headers = [
+        (b"host", AUDIENCE.removeprefix("https://").encode()),
+        (b"user-agent", b"python-requests/2.32"),
+        (b"accept", b"*/*"),
+        (b"accept-encoding", b"gzip, deflate"),
+        (b"content-type", b"application/json"),
+        (b"content-length", b"42"),
+        (b"x-cloud-trace-context", b"105445aa7843bc8bf206b12000100000/1;o=1"),
+        (b"authorization", b"Bearer " + tokens[0]),
+    ]
+    claims = {"sub": "1", "email": CALLER, "email_verified": True, "iss": ISSUER}
+    caller = Principal(MappingProxyType(claims), GOOGLE)
+    signing_input, _, signature = tokens[0].rpartition(b".")
+    raw = binascii.a2b_base64(signature.translate(bytes.maketrans(b"-_", b"+/")) + b"==")
+    n, e = (
+        int.from_bytes(binascii.a2b_base64(given["jwk"][name].replace("-", "+").replace("_", "/") + "=="))
+        for name in "ne"
+    )
+    public, scheme, algorithm = rsa.RSAPublicNumbers(e, n).public_key(), padding.PKCS1v15(), SHA256()
+    # The caller is a new one each time: what a policy keeps with it must not count as a decision.
+    return {
+        RULER: _ruler(),
+        BARE: lambda: public.verify(raw, signing_input, scheme, algorithm),
+        DIGEST: lambda: sha256(tokens[0]).digest(),
+        NEVER: lambda: fresh.verify(turn()),
+        AGAIN: lambda: known.verify(tokens[0]),
+        DOOR: lambda: door.admit(headers),
+        GARBAGE: _refused(fresh, given["garbage"].encode()),
+        FORGED: _refused(fresh, given["forged"].encode()),
+        EXPIRED: _refused(fresh, given["expired"].encode()),
+        DECISION: lambda: policy.decide(caller),
+    }
+
+
+def checked(given: Mapping[str, Any]) -> dict[str, Work]:
+    """Give the cases, once each has shown that it does what it says."""
+    made = cases(given)
+    first = made[AGAIN]()
+    assert isinstance(first, Principal)
+    assert made[AGAIN]() is first
+    assert {made[NEVER]() is made[NEVER]() for _ in range(TOKENS)} == {False}
+    assert getattr(made[DOOR](), "principal", None) is not None
+    assert getattr(made[DECISION](), "granted", False) is True
+    for name in (BARE, GARBAGE, FORGED, EXPIRED):
+        made[name]()
+    return made
+
+
+def count(work: Work) -> Counter[str]:
+    """Count what one call of it does: ``calls`` of functions, in Python or built in, and the cryptography."""
+    seen: Counter[str] = Counter()
+
+    def see(_frame: FrameType, event: str, detail: object) -> None:
+        if event in {"call", "c_call"}:
+            seen["calls"] += 1
+        if event == "c_call":
+            name = getattr(detail, "__name__", "")
+            seen[BARE] += name in _VERIFY
+            seen[DIGEST] += name in _DIGEST
+
+    sys.setprofile(see)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    seen["calls"] -= 1  # the one that ends the profile
+    return seen
+
+
+def calls(given: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """Count calls, the most that any of some rounds of a case makes, and how often it verifies and digests.
+
+    Args:
+        given: As `material` makes it.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for name, work in checked(given).items():
+        for _ in range(WARM):
+            work()
+        seen = [count(work) for _ in range(TOKENS)]
+        found[name] = {what: max(one[what] for one in seen) for what in ("calls", BARE, DIGEST)}
+    return found
+
+
+def run(given: Mapping[str, Any]) -> None:
+    """Do each case between two marks, of which callgrind takes notice."""
+    made = checked(given)
+    gc.collect()
+    gc.disable()
+    for work in made.values():
+        repeat = [None] * TURNS
+        for _ in range(WARM):
+            work()
+        _mark()
+        for _ in repeat:
+            work()
+        _mark()
+
+
+def _mark() -> None:
+    os.getpriority(os.PRIO_PROCESS, 0)
+
+
+if __name__ == "__main__":
+    told = json.load(sys.stdin)
+    if sys.argv[1] == "calls":
+        json.dump(calls(told), sys.stdout)
+    else:
+        run(told)
