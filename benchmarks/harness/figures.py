@@ -53,7 +53,7 @@ class Figure:
     def __str__(self) -> str:
         """Show the median, with the quartiles where they differ from it."""
         if self.value is None:
-            return "–"
+            return "-"
         middle, low, high = (_short(one) for one in (self.value, self.low, self.high))
         return middle if low == middle == high else f"{middle} ({low} to {high})"
 
@@ -96,7 +96,7 @@ class Report:
         parser = argparse.ArgumentParser(
             description=description, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        parser.add_argument("--runs", type=int, default=runs, help="interleaved rounds (default: %(default)s)")
+        parser.add_argument("--runs", type=int, default=runs, help="interleaved rounds (now %(default)s)")
         parser.add_argument("--save", action="store_true", help="keep the figures for the page in docs/")
         return parser
 
@@ -110,7 +110,8 @@ class Report:
     def finish(self, *, save: bool) -> None:
         """Print the figures, and keep them if they are to be kept."""
         print(self.tables())
-        print("\n" + "; ".join([*(f"{name}: {fact}" for name, fact in self.facts.items()), self.python]) + ".")
+        facts = [f"{name}: {fact}" for name, fact in self.facts.items()]
+        print("\n" + "; ".join([*facts, self.python]) + ".")
         print(", ".join(f"{name} {number}" for name, number in self.versions.items()) + ".")
         if save:
             RESULTS.mkdir(exist_ok=True)

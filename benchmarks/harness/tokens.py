@@ -36,7 +36,9 @@ class Key:
         self.alg = alg
         self.kid = kid
         self.private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey = (
-            rsa.generate_private_key(65537, 2048) if alg == "RS256" else ec.generate_private_key(ec.SECP256R1())
+            rsa.generate_private_key(65537, 2048)
+            if alg == "RS256"
+            else ec.generate_private_key(ec.SECP256R1())
         )
 
     @property
@@ -66,7 +68,7 @@ class Key:
         r, s = decode_dss_signature(self.private.sign(signing_input, ec.ECDSA(SHA256())))
         return r.to_bytes(32) + s.to_bytes(32)
 
-    def token(self, number: int = 0, *, kid: str | None = None, filler: int = 0, **changed: Any) -> str:
+    def token(self, number: int = 0, *, kid: str | None = None, filler: int = 0, **changed: object) -> str:
         """Make the token of a service account, as Google makes them.
 
         Args:

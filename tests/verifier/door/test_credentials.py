@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward.door.credentials import Credential, find_credential, find_iap_assertion
-from doorward.errors import CredentialError, Reason
+from conftest import World
+from doorward.door.credentials import Credential, find_credential, find_iap_assertion, why_no_token
+from doorward.errors import CredentialError, Reason, TokenError
 
 A = b"authorization"
 S = b"x-serverless-authorization"
@@ -14,9 +15,16 @@ I = b"x-goog-iap-jwt-assertion"  # noqa: E741 - beside A and S
 
 def refused(*headers: tuple[bytes, bytes]) -> Reason:
     with pytest.raises(CredentialError) as caught:
-        find_credential(headers)
+        explained(find_credential(headers))
     assert caught.value.claim is None
     return caught.value.reason
+
+
+def explained(found: Credential | None) -> Credential | None:
+    """Go on as the door does with a credential that the verifier has refused."""
+    if found is not None and (error := why_no_token(found[1])) is not None:
+        raise error
+    return found
 
 
 # Which header.
@@ -39,7 +47,7 @@ def test_a_request_without_either_header_carries_no_credential(headers: list[tup
 
 @pytest.mark.parametrize("name", [A, S])
 def test_either_header_is_the_credential(name: bytes) -> None:
-    assert Credential(1, b"a.b.c") == find_credential([(b"host", b"x"), (name, b"Bearer a.b.c")])
+    assert (1, b"a.b.c") == find_credential([(b"host", b"x"), (name, b"Bearer a.b.c")])
 
 
 @pytest.mark.parametrize(
@@ -58,7 +66,7 @@ def test_either_header_is_the_credential(name: bytes) -> None:
 def test_where_the_serverless_header_is_there_nothing_else_is_looked_at(
     headers: list[tuple[bytes, bytes]], position: int
 ) -> None:
-    assert Credential(position, b"platform") == find_credential(headers)
+    assert (position, b"platform") == find_credential(headers)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +110,7 @@ def test_an_empty_serverless_header_does_not_fall_back_to_the_other() -> None:
 def test_the_scheme_is_read_without_regard_to_case_and_blanks_around_are_dropped(
     name: bytes, value: bytes
 ) -> None:
-    assert Credential(0, b"a.b.c") == find_credential([(name, value)])
+    assert (0, b"a.b.c") == find_credential([(name, value)])
 
 
 @pytest.mark.parametrize("name", [A, S])
@@ -147,11 +155,11 @@ def test_what_is_not_one_bearer_token_is_refused_with_the_reason(
 
 def test_an_access_token_is_told_how_to_get_an_id_token() -> None:
     with pytest.raises(CredentialError, match="print-identity-token"):
-        find_credential([(A, b"Bearer ya29.a0AfB")])
+        explained(find_credential([(A, b"Bearer ya29.a0AfB")]))
 
 
 def test_bytes_that_are_not_ascii_are_left_to_the_verifier() -> None:
-    assert Credential(0, b"\xff.\x00.\xe9") == find_credential([(A, b"Bearer \xff.\x00.\xe9")])
+    assert (0, b"\xff.\x00.\xe9") == find_credential([(A, b"Bearer \xff.\x00.\xe9")])
 
 
 names = st.sampled_from([A, S, b"host", b"x", b""])
@@ -168,7 +176,7 @@ def test_of_any_headers_one_credential_is_found_or_none_or_a_refusal(
     wanted = S if any(name == S for name, _ in headers) else A
     holders = [index for index, (name, _) in enumerate(headers) if name == wanted]
     try:
-        credential = find_credential(headers)
+        credential = explained(find_credential(headers))
     except CredentialError as error:
         assert holders
         assert (len(holders) > 1) == (error.reason is Reason.MULTIPLE_HEADERS)  # noqa: PT017 - one of three outcomes
@@ -177,10 +185,11 @@ def test_of_any_headers_one_credential_is_found_or_none_or_a_refusal(
     if credential is None:
         assert [] == holders
     else:
-        assert [credential.position] == holders
-        assert credential.token in headers[credential.position][1]
-        assert credential.token
-        assert not {b" "[0], b","[0], b"\t"[0]} & set(credential.token)
+        position, token = credential
+        assert [position] == holders
+        assert token in headers[position][1]
+        assert token
+        assert not {b" "[0], b","[0], b"\t"[0]} & set(token)
 
 
 # Behind Identity-Aware Proxy.
@@ -188,7 +197,7 @@ def test_of_any_headers_one_credential_is_found_or_none_or_a_refusal(
 
 def refused_assertion(*headers: tuple[bytes, bytes]) -> Reason:
     with pytest.raises(CredentialError) as caught:
-        find_iap_assertion(headers)
+        explained(find_iap_assertion(headers))
     return caught.value.reason
 
 
@@ -196,7 +205,7 @@ def refused_assertion(*headers: tuple[bytes, bytes]) -> Reason:
 def test_the_assertion_of_the_proxy_is_a_bare_token(value: bytes) -> None:
     headers = [(A, b"Bearer own.own.own"), (I, value), (S, b"Bearer platform")]
 
-    assert Credential(1, b"a.b.c") == find_iap_assertion(headers)
+    assert (1, b"a.b.c") == find_iap_assertion(headers)
 
 
 @pytest.mark.parametrize(
@@ -230,3 +239,15 @@ def test_without_the_proxy_its_header_is_no_credential() -> None:
 )
 def test_what_is_not_one_assertion_is_refused(headers: list[tuple[bytes, bytes]], reason: Reason) -> None:
     assert reason == refused_assertion(*headers)
+
+
+@pytest.mark.parametrize("blank", [b" ", b",", b"\t"], ids=repr)
+@pytest.mark.parametrize("place", [0, 5, 60, 300, -5, 10_000])
+def test_no_verifier_takes_what_is_not_one_token(world: World, blank: bytes, place: int) -> None:
+    """Which is why nobody looks for it before the token is refused."""
+    verifier = world.verifier()
+    good = world.token().encode()
+    verifier.verify(good)
+
+    with pytest.raises(TokenError):
+        verifier.verify(good[:place] + blank + good[place:])

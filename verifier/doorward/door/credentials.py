@@ -9,7 +9,7 @@ found in one pass over the headers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from doorward.errors import CredentialError, Reason
 
@@ -22,6 +22,7 @@ __all__ = [
     "RawHeaders",
     "find_credential",
     "find_iap_assertion",
+    "why_no_token",
 ]
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -37,17 +38,8 @@ _BLANK: Final = b" \t"
 _EITHER: Final = frozenset({AUTHORIZATION, SERVERLESS_AUTHORIZATION})
 
 
-class Credential(NamedTuple):
-    """The one credential of a request.
-
-    Attributes:
-        position: Where in the headers it stands.
-        token: The token, as sent.
-    """
-
-    position: int
-    token: bytes
-
+Credential = tuple[int, bytes]
+"""The one credential of a request: where in the headers it stands, and the token as sent."""
 
 FindCredential = Callable[[RawHeaders], Credential | None]
 """Finds the credential of a request: `find_credential`, or `find_iap_assertion`."""
@@ -63,8 +55,8 @@ def find_credential(headers: RawHeaders) -> Credential | None:
         The credential; None if the request carries none.
 
     Raises:
-        CredentialError: If the deciding header occurs twice, holds more than one credential, or is not a
-            bearer token.
+        CredentialError: If the deciding header occurs twice, or is no bearer credential. What is visibly not
+            one ID token is for `why_no_token` to explain, once it was refused.
     """
     own = serverless = -1
     repeated = False
@@ -87,7 +79,7 @@ def find_credential(headers: RawHeaders) -> Credential | None:
         raise CredentialError(
             Reason.MULTIPLE_HEADERS, f"the request has more than one {headers[index][0].decode()} header"
         )
-    return Credential(index, _token(headers[index][1]))
+    return index, _token(headers[index][1])
 
 
 def find_iap_assertion(headers: RawHeaders) -> Credential | None:
@@ -100,7 +92,7 @@ def find_iap_assertion(headers: RawHeaders) -> Credential | None:
         The credential; None if the request did not come through the proxy.
 
     Raises:
-        CredentialError: If the header occurs twice, or holds anything but one bare token.
+        CredentialError: If the header occurs twice, is empty, or holds a scheme.
     """
     found = [index for index, (name, _) in enumerate(headers) if name == IAP_ASSERTION]
     if not found:
@@ -110,39 +102,52 @@ def find_iap_assertion(headers: RawHeaders) -> Credential | None:
             Reason.MULTIPLE_HEADERS, f"the request has more than one {IAP_ASSERTION.decode()} header"
         )
     token = headers[found[0]][1].strip(_BLANK)
+    if not token:
+        raise _empty()
     if token[: len(_SCHEME)].lower() == _SCHEME and token[len(_SCHEME) :][:1] in (b"", b" ", b"\t"):
         raise CredentialError(
             Reason.UNSUPPORTED_SCHEME, f"{IAP_ASSERTION.decode()} holds the bare token, without 'Bearer'"
         )
-    return Credential(found[0], _bare(token))
+    return found[0], token
 
 
 def _token(value: bytes) -> bytes:
     """Take the token out of a header value, the scheme in any case (RFC 9110, section 11.1)."""
     if value[:7] != b"Bearer " and value[:7].lower() != b"bearer ":
         value = value.strip(_BLANK)
-        scheme, _, rest = value.partition(b" ")
-        if not value or (scheme.lower() == _SCHEME and not rest.strip(_BLANK)):
-            raise CredentialError(Reason.EMPTY_CREDENTIAL, "the header is there, and holds no token")
-        if scheme.lower() != _SCHEME:
+        scheme, _, _ = value.partition(b" ")
+        if value and scheme.lower() != _SCHEME:
             raise CredentialError(
                 Reason.UNSUPPORTED_SCHEME, "the credential is not of the form 'Bearer ID_TOKEN'"
             )
-    return _bare(value[7:].strip(_BLANK))
-
-
-def _bare(token: bytes) -> bytes:
-    """Refuse what is not one token, or visibly of another kind."""
+    token = value[7:].strip(_BLANK)
     if not token:
-        raise CredentialError(Reason.EMPTY_CREDENTIAL, "the header is there, and holds no token")
+        raise _empty()
+    return token
+
+
+def _empty() -> CredentialError:
+    return CredentialError(Reason.EMPTY_CREDENTIAL, "the header is there, and holds no token")
+
+
+def why_no_token(token: bytes) -> CredentialError | None:
+    """Explain a refused token that is visibly not one token, or of another kind.
+
+    No verifier accepts such a one, so nobody has to look for it beforehand.
+
+    Args:
+        token: What `find_credential` gave.
+
+    Returns:
+        What is wrong; None if it looks like one ID token.
+    """
     # A token holds neither; servers join repeated headers with a comma (RFC 9110, section 5.3).
-    # To find one byte is half the work of asking whether some bytes are in others.
-    if token.find(b" ") >= 0 or token.find(b",") >= 0 or token.find(b"\t") >= 0:
-        raise CredentialError(Reason.MULTIPLE_CREDENTIALS, "the header holds more than one credential")
+    if b" " in token or b"," in token or b"\t" in token:
+        return CredentialError(Reason.MULTIPLE_CREDENTIALS, "the header holds more than one credential")
     if token.startswith(_ACCESS_TOKEN):
-        raise CredentialError(
+        return CredentialError(
             Reason.ACCESS_TOKEN,
             "the credential is an OAuth access token; an ID token is needed "
             "(gcloud auth print-identity-token, or google.oauth2.id_token.fetch_id_token)",
         )
-    return token
+    return None

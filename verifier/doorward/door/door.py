@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
-from doorward.door.credentials import Credential, FindCredential, RawHeaders, find_credential
+from doorward.door.credentials import FindCredential, RawHeaders, find_credential, why_no_token
 from doorward.door.forwarding import forward_admitted, forward_anonymous
 from doorward.door.log import log_refusal
 from doorward.door.refusal import Refusal, RefusalStyle, cloud_run
@@ -153,22 +153,24 @@ class Door:
         """
         if self._exempt and (request.method, request.path) in self._exempt:
             return _unread(headers)
+        token = b""
         try:
             credential = self._find(headers)
             if credential is None:
                 raise _no_credential()
-            verified = self._verifier.look(credential.token)
+            position, token = credential
+            verified = self._verifier.look(token)
             if not isinstance(verified, Verified):
                 verified = self._verifier.ask(verified)
         except RefusedError as error:
-            return self._unverified(error, headers, request)
+            return self._unverified(why_no_token(token) or error, headers, request)
         decision = self._ask(verified, request)
         if decision.pending is not None:
             until = time.monotonic() + _PATIENCE
             while decision.pending is not None and (left := until - time.monotonic()) > 0:
                 decision.pending.wait(left)
                 decision = self._ask(verified, request)
-        return self._conclude(decision, headers, credential, verified, request)
+        return self._conclude(decision, headers, position, verified, request)
 
     async def aadmit(self, headers: RawHeaders, request: RequestFacts = ANYWHERE) -> Admission | Refusal:
         """Do as `admit` does, waiting for a fetch without blocking the event loop.
@@ -182,22 +184,24 @@ class Door:
         """
         if self._exempt and (request.method, request.path) in self._exempt:
             return _unread(headers)
+        token = b""
         try:
             credential = self._find(headers)
             if credential is None:
                 raise _no_credential()
-            verified = self._verifier.look(credential.token)
+            position, token = credential
+            verified = self._verifier.look(token)
             if not isinstance(verified, Verified):
                 verified = await self._verifier.aask(verified)
         except RefusedError as error:
-            return self._unverified(error, headers, request)
+            return self._unverified(why_no_token(token) or error, headers, request)
         decision = self._ask(verified, request)
         if decision.pending is not None:
             until = time.monotonic() + _PATIENCE
             while decision.pending is not None and (left := until - time.monotonic()) > 0:
                 await decision.pending.wait_async(left)
                 decision = self._ask(verified, request)
-        return self._conclude(decision, headers, credential, verified, request)
+        return self._conclude(decision, headers, position, verified, request)
 
     def _ask(self, verified: Verified, request: RequestFacts) -> Decision:
         """Ask the policy, or remember what it said of this token."""
@@ -215,14 +219,14 @@ class Door:
         self,
         decision: Decision,
         headers: RawHeaders,
-        credential: Credential,
+        position: int,
         verified: Verified,
         request: RequestFacts,
     ) -> Admission | Refusal:
         """Let a verified caller through, or not: nobody who was recognised passes as somebody unknown."""
         principal = verified.principal
         if decision.granted:
-            return Admission(principal, forward_admitted(headers, credential.position), decision)
+            return Admission(principal, forward_admitted(headers, position), decision)
         if decision.unknown is not None:
             return self._refuse(KeysUnavailableError(decision.unknown), request)
         denied = f" (denied by {decision.denied_by})" if decision.denied_by is not None else ""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from types import MappingProxyType
 from typing import Final, Literal
 
-from doorward.door.credentials import RawHeaders, find_credential
+from doorward.door.credentials import RawHeaders, find_credential, why_no_token
 from doorward.errors import (
     ConfigurationError,
     CredentialError,
@@ -115,12 +115,15 @@ class UnsafeStrippedVerifier:
             CredentialError: If the headers hold no credential, or not exactly one.
             TokenError: As `verify`.
         """
-        credential = find_credential(headers)
-        if credential is None:
+        found = find_credential(headers)
+        if found is None:
             raise CredentialError(
                 Reason.NO_CREDENTIAL, "the request carries no credential: the invoker check was not made"
             )
-        return self.verify(credential.token)
+        _, token = found
+        if (error := why_no_token(token)) is not None:
+            raise error
+        return self.verify(token)
 
     def verify(self, token: str | bytes) -> StrippedPrincipal:
         """Say whom a token names, if it is one that Cloud Run has checked.

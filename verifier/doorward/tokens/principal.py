@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, Self, cast
+from typing import Final, Self
 
 from doorward.tokens.accounts import (
     SERVICE_ACCOUNT_DOMAIN,
@@ -121,7 +121,7 @@ class Principal(_Fields):
         fields.google_account = google
         # Of the same layout, but sealed: one assignment, where to go round the seal would take eight.
         fields.__class__ = cls
-        return cast("Self", fields)
+        return fields  # type: ignore[return-value]  # by now it is one
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: one principal serves every request that presents its token."""
