@@ -1,0 +1,88 @@
+"""doorward itself: its verifier and its door, with keys that come from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from harness.tokens import AUDIENCE, CALLER, ISSUER
+
+from doorward import GOOGLE, Door, InvokerPolicy, Issuer, KeyCache, Verifier
+from doorward.keys.fetch import Answer
+from peers.contender import Contender, Given, Verify
+
+__all__ = ["CONTENDERS", "NOTES", "doors", "headers", "verifiers"]
+
+NAMES = ("doorward", "doorward, averify")
+
+NOTES = {(name, "unknown key id"): "under attack: its budget for asking again is used up" for name in NAMES}
+"""What else must be known, by contender and kind of bad token."""
+
+
+class InMemory:
+    """A key endpoint that answers from memory."""
+
+    def __init__(self, jwks: bytes) -> None:
+        self.jwks = jwks
+
+    def __call__(self, _url: str, _headers: Mapping[str, str], /) -> Answer:
+        return Answer(self.jwks, {"cache-control": "public, max-age=20000"})
+
+
+def verifiers(given: Given) -> Callable[[], Verifier]:
+    """Give what makes verifiers as an application does, over keys that are held already.
+
+    One that was just made remembers nothing but the header of one token, as any does that is in use.
+    """
+    alg = given.key.alg
+    issuer = (
+        GOOGLE
+        if alg in GOOGLE.algorithms
+        else Issuer(name="bench", spellings=(ISSUER,), key_url=GOOGLE.key_url, algorithms=(alg,))
+    )
+    cache = KeyCache(issuer.key_url, issuer.algorithms, fetch=InMemory(given.key.jwks))
+    cache.warm()
+    first = given.key.token(10**9)
+
+    def fresh() -> Verifier:
+        made = Verifier(AUDIENCE, issuers=[issuer], key_cache=lambda _: cache)
+        made.verify(first)
+        return made
+
+    return fresh
+
+
+def _verify(given: Given) -> Callable[[], Verify]:
+    fresh = verifiers(given)
+    return lambda: fresh().verify
+
+
+def _averify(given: Given) -> Callable[[], Verify]:
+    fresh = verifiers(given)
+    return lambda: fresh().averify
+
+
+def doors(given: Given, member: str = f"serviceAccount:{CALLER}") -> Callable[[], Door]:
+    """Give what makes doors that one member may pass: by default, the caller of all tokens."""
+    fresh, policy = verifiers(given), InvokerPolicy.from_members([member])
+    return lambda: Door(fresh(), policy)
+
+
+def headers(token: str | None) -> list[tuple[bytes, bytes]]:
+    """Give the eight headers of a request between services, as ASGI has them; seven without a token."""
+    authorization = [] if token is None else [(b"authorization", b"Bearer " + token.encode())]
+    return [
+        (b"host", AUDIENCE.removeprefix("https://").encode()),
+        (b"user-agent", b"python-requests/2.32"),
+        (b"accept", b"*/*"),
+        (b"accept-encoding", b"gzip, deflate"),
+        *authorization,
+        (b"content-type", b"application/json"),
+        (b"content-length", b"42"),
+        (b"x-cloud-trace-context", b"105445aa7843bc8bf206b12000100000/1;o=1"),
+    ]
+
+
+CONTENDERS = (
+    Contender(NAMES[0], _verify),
+    Contender(NAMES[1], _averify, "awaited, all in one event loop", awaited=True),
+)

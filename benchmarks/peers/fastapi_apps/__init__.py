@@ -1,0 +1,1 @@
+"""FastAPI apps, each guarded as the users of one library guard theirs."""

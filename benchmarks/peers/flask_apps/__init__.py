@@ -1,0 +1,1 @@
+"""Flask apps, each guarded as the users of one library guard theirs."""

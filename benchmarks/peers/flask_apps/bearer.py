@@ -1,0 +1,26 @@
+"""What users write before a request to have its token looked at, whichever library looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Flask, abort, g, request
+
+__all__ = ["guard"]
+
+
+def guard(
+    app: Flask, verify: Callable[[str], Mapping[str, Any]], refusal: tuple[type[Exception], ...]
+) -> None:
+    """Verify the bearer token of each request; what is raised as a refusal is answered with 401."""
+
+    @app.before_request
+    def _verify() -> None:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            abort(401)
+        try:
+            g.claims = verify(token)
+        except refusal:
+            abort(401)

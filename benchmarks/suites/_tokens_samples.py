@@ -1,0 +1,169 @@
+"""How ``tokens`` measures: what it times, and how often it has to do it for a figure to mean something."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from harness.rounds import Sample
+from peers.contender import Contender, Given, Verify, let_through
+from peers.nodejs import Node
+
+__all__ = ["Ready", "enough", "logged_to", "node_sample", "repeated", "unit"]
+
+LASTING = 0.012
+"""Seconds that a sample should take."""
+LEAST = 10
+"""Calls that a sample makes however long they take."""
+
+
+def enough(cost: float, most: int = 50_000) -> int:
+    """Give how many calls of such a cost, in seconds, a sample is made of."""
+    return max(LEAST, min(most, int(LASTING / max(cost, 1e-9))))
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A contender, made ready for one key and shown to refuse what it must.
+
+    Attributes:
+        contender: Who it is.
+        fresh: Makes its verifier.
+        runner: The event loop in which it is awaited, if it is.
+    """
+
+    contender: Contender
+    fresh: Callable[[], Verify]
+    runner: asyncio.Runner
+
+    @classmethod
+    def of(cls, contender: Contender, given: Given, runner: asyncio.Runner) -> Ready:
+        """Make one ready."""
+        passed = let_through(contender, given, runner.run)
+        assert passed == ["good"], f"{contender.name} lets through: {', '.join(passed)}"
+        return cls(contender, contender.prepare(given), runner)
+
+    def never(self, tokens: Sequence[str]) -> Sample:
+        """Verify tokens that were never seen; each sample starts with a verifier that has seen none."""
+        calls = enough(self._cost(tokens, refuse=False), len(tokens))
+        return lambda: self._run(self.fresh(), tokens[:calls], refuse=False)
+
+    def again(self, token: str) -> Sample:
+        """Verify one token over and over."""
+        verify = self.fresh()
+        self._run(verify, [token] * 20, refuse=False)
+        calls = enough(self._run(verify, [token] * 20, refuse=False))
+        return lambda: self._run(verify, [token] * calls, refuse=False)
+
+    def refused(self, tokens: Sequence[str]) -> Sample:
+        """Refuse tokens; no contender remembers what it has refused."""
+        verify = self.fresh()
+        calls = enough(self._cost(tokens, refuse=True))
+        batch = list(itertools.islice(itertools.cycle(tokens), calls))
+        return lambda: self._run(verify, batch, refuse=True)
+
+    def _cost(self, tokens: Sequence[str], *, refuse: bool) -> float:
+        """Find out how long it takes, once it has got used to it."""
+        batch = tokens[:LEAST]
+        self._run(self.fresh(), batch, refuse=refuse)
+        return self._run(self.fresh(), batch, refuse=refuse)
+
+    def _run(self, verify: Verify, batch: Sequence[str], *, refuse: bool) -> float:
+        awaited: Any = verify
+        if refuse:
+            took, refused = (
+                self.runner.run(_arefuse(awaited, batch))
+                if self.contender.awaited
+                else _refuse(verify, batch)
+            )
+            assert refused == len(batch), f"{self.contender.name} has refused {refused} of {len(batch)}"
+        elif self.contender.awaited:
+            took = self.runner.run(_averify(awaited, batch))
+        else:
+            took = _verify(verify, batch)
+        return took / len(batch)
+
+
+def _verify(verify: Verify, batch: Sequence[str]) -> float:
+    began = time.perf_counter()
+    for token in batch:
+        verify(token)
+    return time.perf_counter() - began
+
+
+async def _averify(verify: Callable[[str], Awaitable[object]], batch: Sequence[str]) -> float:
+    began = time.perf_counter()
+    for token in batch:
+        await verify(token)
+    return time.perf_counter() - began
+
+
+def _refuse(verify: Verify, batch: Sequence[str]) -> tuple[float, int]:
+    refused = 0
+    began = time.perf_counter()
+    for token in batch:
+        try:
+            verify(token)
+        except Exception:  # noqa: BLE001 - whatever a contender raises is its refusal
+            refused += 1
+    return time.perf_counter() - began, refused
+
+
+async def _arefuse(verify: Callable[[str], Awaitable[object]], batch: Sequence[str]) -> tuple[float, int]:
+    refused = 0
+    began = time.perf_counter()
+    for token in batch:
+        try:
+            await verify(token)
+        except Exception:  # noqa: BLE001 - whatever a contender raises is its refusal
+            refused += 1
+    return time.perf_counter() - began, refused
+
+
+def unit(repeat: Callable[[int], float]) -> Sample:
+    """Measure the unit, for twice as long as the others: all ratios of a round hang on it."""
+    calls = 2 * enough(repeat(LEAST))
+    return lambda: repeat(calls)
+
+
+def node_sample(node: Node, contender: str, case: str, most: int, *, again: bool) -> Sample:
+    """Let one of Node's contenders be measured."""
+    node.seconds(contender, case, LEAST, again=again)  # the first time, it warms up
+    calls = enough(node.seconds(contender, case, LEAST, again=again), 50_000 if again else most)
+    return lambda: node.seconds(contender, case, calls, again=again)
+
+
+def repeated(fresh: Callable[[], Callable[[Any], object]], batch: Callable[[], Sequence[Any]]) -> Sample:
+    """Measure anything else that is called with one thing after the other.
+
+    Args:
+        fresh: Makes what is called, anew for each sample.
+        batch: Makes what it is called with.
+    """
+
+    def sample() -> float:
+        call, things = fresh(), batch()
+        began = time.perf_counter()
+        for thing in things:
+            call(thing)
+        return (time.perf_counter() - began) / len(things)
+
+    return sample
+
+
+@contextmanager
+def logged_to(handler: logging.Handler) -> Iterator[None]:
+    """Give the root logger this handler and no other."""
+    root = logging.getLogger()
+    before = root.handlers[:]
+    root.handlers[:] = [handler]
+    try:
+        yield
+    finally:
+        root.handlers[:] = before
