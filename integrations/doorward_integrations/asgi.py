@@ -57,7 +57,11 @@ class InvokerMiddleware:
             raise RuntimeError(
                 f"no door for ASGI scope type {kind!r}; http, websocket and lifespan are known"
             )
-        outcome = await self.door.aadmit(scope["headers"], AsgiRequest(scope))
+        outcome: Admission | Refusal | None = None
+        if kind == "http":
+            outcome = self.door.glance(scope["headers"], scope["method"], scope["path"])
+        if outcome is None:
+            outcome = await self.door.aadmit(scope["headers"], AsgiRequest(scope))
         if isinstance(outcome, Admission):
             passed = {**scope, "headers": outcome.headers, ADMISSION: outcome, DOOR: self.door}
             await self.app(passed, receive, send)

@@ -25,7 +25,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from doorward import ConfigurationError, Door, Principal, Refusal
+from doorward import Admission, ConfigurationError, Door, Principal, Refusal
 from doorward_integrations.asgi import ADMISSION, DOOR, AsgiRequest, InvokerMiddleware
 from doorward_integrations.starlette import principal_of
 
@@ -95,7 +95,11 @@ class Invoker(SecurityBase):
         if scope.get(DOOR) is self.door:
             # This very door has let it in, and has taken the signature that a second look would ask for.
             return principal_of(connection)
-        outcome = await self.door.aadmit(scope["headers"], AsgiRequest(scope))
+        outcome: Admission | Refusal | None = None
+        if scope["type"] == "http":
+            outcome = self.door.glance(scope["headers"], scope["method"], scope["path"])
+        if outcome is None:
+            outcome = await self.door.aadmit(scope["headers"], AsgiRequest(scope))
         if isinstance(outcome, Refusal):
             raise RefusedRequest(outcome)
         scope.update({"headers": outcome.headers, ADMISSION: outcome, DOOR: self.door})

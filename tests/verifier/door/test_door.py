@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from doorward import (
     Refusal,
     RequestFacts,
     Verifier,
+    find_iap_assertion,
     problem_details,
 )
 from doorward.errors import Reason
@@ -561,3 +563,120 @@ def test_any_headers_are_an_admission_or_a_refusal(headers: Headers, path: str) 
         else:
             assert answer.status in (401, 403, 503)
             assert str(len(answer.body)).encode() == dict(answer.headers)[b"content-length"]
+
+
+# At a glance.
+
+
+def glanced(door: Door, *headers: tuple[bytes, bytes], path: str = "/") -> Admission | None:
+    """Glance at a request, which must come to nothing, or to what the whole way comes to."""
+    found = door.glance(headers, "GET", path)
+    whole = door.admit(headers, PlainRequest(path))
+    assert found in (None, whole)
+    return found
+
+
+def test_a_request_is_admitted_at_a_glance_once_its_token_and_the_answer_are_remembered(world: World) -> None:
+    door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]))
+    request = [(b"host", b"x"), bearer(world.token()), (b"accept", b"*/*")]
+
+    assert door.glance(request, "GET", "/") is None
+    door.admit(request)
+    found = door.glance(request, "GET", "/")
+
+    assert found is not None
+    assert found == door.admit(request)
+    assert found.headers is not request
+    assert b"SIGNATURE_REMOVED_BY_GOOGLE" in found.headers[1][1]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (b"authorization", b"Bearer x"),
+        (b"x-serverless-authorization", b"Bearer x"),
+        (b"x-serverless-authorization", b""),
+        (b"x-goog-authenticated-user-email", b"accounts.google.com:jo@example.com"),
+        (b"x-goog-authenticated-user-id", b"accounts.google.com:1"),
+    ],
+    ids=lambda header: header[0].decode(),
+)
+@pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
+def test_nothing_is_seen_at_a_glance_beside_another_header_that_matters(
+    world: World,
+    other: tuple[bytes, bytes],
+    first: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]))
+    own = bearer(world.token())
+    door.admit([own])
+
+    assert glanced(door, own) is not None
+    assert glanced(door, *([other, own] if first else [own, other])) is None
+
+
+def test_nothing_is_seen_at_a_glance_of_a_token_that_has_expired(world: World) -> None:
+    door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]))
+    own = bearer(world.token())
+    door.admit([own])
+    world.clock.now += 3631
+
+    assert glanced(door, own) is None
+
+
+def test_nothing_is_seen_at_a_glance_of_a_refused_caller_or_an_exempt_path(world: World) -> None:
+    own = bearer(world.token())
+    closed = Door(world.verifier(), InvokerPolicy.from_members(["user:jo@example.com"]))
+    exempt = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), exempt=[("GET", "/healthz")])
+    for door in (closed, exempt):
+        door.admit([own])
+
+    assert glanced(closed, own) is None
+    assert glanced(exempt, own, path="/healthz") is None
+    assert glanced(exempt, own, path="/orders") is not None
+
+
+def test_a_policy_that_was_replaced_is_asked_anew(world: World) -> None:
+    @dataclass
+    class Source:
+        current: InvokerPolicy
+
+    source = Source(InvokerPolicy.from_members([MEMBER]))
+    door = Door(world.verifier(), source)
+    own = bearer(world.token())
+    door.admit([own])
+    assert glanced(door, own) is not None
+
+    source.current = InvokerPolicy.from_members(["user:jo@example.com"])
+
+    assert glanced(door, own) is None
+
+
+def test_a_decision_on_the_request_is_never_seen_at_a_glance(world: World) -> None:
+    binding = {"role": "roles/run.invoker", "members": [MEMBER]}
+    condition = {"title": "path", "expression": "request.path.startsWith('/a')"}
+    policy = InvokerPolicy.from_dict({"version": 3, "bindings": [binding | {"condition": condition}]})
+    door = Door(world.verifier(), policy)
+    own = bearer(world.token())
+    door.admit([own], PlainRequest("/a"))
+
+    assert glanced(door, own, path="/a") is None
+    assert glanced(door, own, path="/b") is None
+
+
+def test_a_token_in_another_place_or_with_nothing_remembered_is_not_seen_at_a_glance(world: World) -> None:
+    own = bearer(world.token())
+    for door in (
+        Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), credential=find_iap_assertion),
+        Door(world.verifier(remember=0), InvokerPolicy.from_members([MEMBER])),
+    ):
+        door.admit([own])
+        assert glanced(door, own) is None
+    lower = (own[0], b"bearer" + own[1][6:])
+    plain = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]))
+    plain.admit([own])
+
+    assert glanced(plain, own) is not None
+    assert glanced(plain, lower) is None
+    assert glanced(plain, (own[0], own[1][:-4])) is None
+    assert glanced(plain) is None

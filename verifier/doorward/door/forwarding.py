@@ -11,7 +11,7 @@ from typing import Final
 from doorward.door.credentials import AUTHORIZATION, IAP_ASSERTION, SERVERLESS_AUTHORIZATION, RawHeaders
 from doorward.tokens.jws import REMOVED_SIGNATURE
 
-__all__ = ["forward_admitted", "forward_anonymous"]
+__all__ = ["WATCHED", "forward_admitted", "forward_anonymous", "without_signature"]
 
 _DOT: Final = b"."
 
@@ -19,6 +19,9 @@ _DOT: Final = b"."
 # without a signature. From anybody else they are an assertion that nobody has checked.
 _UNVERIFIED: Final = frozenset({b"x-goog-authenticated-user-email", b"x-goog-authenticated-user-id"})
 
+
+WATCHED: Final = frozenset({AUTHORIZATION, SERVERLESS_AUTHORIZATION, *_UNVERIFIED})
+"""The headers that decide, or must not pass: a request with one of them only, its credential, is easy."""
 
 # Where an application would look for what a platform in front has checked.
 _CHECKED: Final = frozenset({AUTHORIZATION, IAP_ASSERTION})
@@ -34,12 +37,26 @@ def forward_admitted(headers: RawHeaders, index: int) -> list[tuple[bytes, bytes
     Returns:
         A new list.
     """
-    name, value = headers[index]
-    forwarded = list(headers)
-    forwarded[index] = (name, value[: value.rindex(_DOT) + 1] + REMOVED_SIGNATURE)
+    forwarded = without_signature(headers, index)
     for name, _ in headers:
         if name in _UNVERIFIED:
             return [pair for pair in forwarded if pair[0] not in _UNVERIFIED]
+    return forwarded
+
+
+def without_signature(headers: RawHeaders, index: int) -> list[tuple[bytes, bytes]]:
+    """Do as `forward_admitted` does, for headers that hold nothing else that must not pass.
+
+    Args:
+        headers: The headers of the request.
+        index: Where the checked credential stands.
+
+    Returns:
+        A new list.
+    """
+    name, value = headers[index]
+    forwarded = list(headers)
+    forwarded[index] = (name, value[: value.rindex(_DOT) + 1] + REMOVED_SIGNATURE)
     return forwarded
 
 

@@ -170,6 +170,16 @@ class Verifier:
         found = self.look(jws.to_bytes(token))
         return (found if isinstance(found, Verified) else await self.aask(found)).principal
 
+    def recall(self, token: bytes) -> Verified | None:
+        """Give what is remembered of a token; never more work than a digest of it.
+
+        Args:
+            token: The exact bytes of the compact form.
+        """
+        if self._memo is None or len(token) > self._limit:
+            return None
+        return self._memo.find(sha256(token).digest(), self._clock())
+
     def look(self, token: bytes) -> Verified | Waiting:
         """Do as `verify` does, as far as that goes without waiting, and give all that is remembered.
 
