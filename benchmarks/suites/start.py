@@ -24,12 +24,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
+from harness.endpoint import Endpoint, endpoint
 from harness.figures import Figure, Report, versions_of
 from harness.rounds import Sample, Spread, ratio, rounds, spread
 from harness.tokens import AUDIENCE, Key
 
 from doorward import KeyCache
-from suites._start_endpoint import Endpoint, endpoint
 from suites._start_scripts import BARE, FIRST, IMPORTS, UNIT, whole
 
 DELAYS = {0: "keys at once", 20: "keys after 20 ms"}

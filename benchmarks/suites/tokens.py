@@ -26,6 +26,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
+from harness.endpoint import endpoint
 from harness.figures import Figure, Report, versions_of
 from harness.rounds import Sample, ratio, rounds, spread
 from harness.tokens import CALLER, ISSUER, SUBJECT, Key
@@ -35,7 +36,6 @@ from peers import python as theirs
 from peers.contender import Given, certificate
 
 from doorward import GOOGLE, InvokerPolicy, Principal, Refusal
-from suites._start_endpoint import endpoint
 from suites._tokens_material import BAD, bad, bare, good, signed_bytes
 from suites._tokens_samples import Ready, logged_to, node_sample, repeated, unit
 

@@ -84,7 +84,8 @@ class Verifier:
                 gets hold of one can use it at every service that takes them. For development.
             leeway: Seconds by which clocks may differ, for ``exp``, ``iat`` and ``nbf``; 0 to 300.
             max_token_bytes: Size over which a token is refused unread.
-            remember: How many verified tokens are remembered; 0 verifies each one anew.
+            remember: How many verified tokens are remembered at most; half as many, those last used, are sure
+                to be. 0 verifies each one anew.
             key_cache: Makes the key cache of an issuer, to share one or to configure it.
             clock: Wall clock, in seconds since the epoch.
 
