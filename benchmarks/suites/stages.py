@@ -83,7 +83,9 @@ def stages(key: Key) -> dict[str, Sample]:
         "digest of the token, to remember it by": each(lambda token: sha256(token).digest(), singly(tokens)),
         "cutting it into segments": each(jws.split, singly(tokens)),
         "payload out of base64url": each(jws.decode_payload, singly([part[2] for part in parts])),
-        "a glance at its expiry": each(lambda text: jws.expired_at_a_glance(text, now), singly(texts)),
+        "a glance at expiry and audience": each(
+            lambda text: jws.doubtful(text, now - 30, source.expected.audience_marks), singly(texts)
+        ),
         "digest of what is signed": each(
             lambda text: sha256(text).digest(), singly([part[0] for part in parts])
         ),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from doorward import GOOGLE, Issuer
 from doorward.errors import ClaimError, Reason
 from doorward.tokens.audiences import Audiences
-from doorward.tokens.claims import Expected, check_claims, plainly_good, refuse, refuse_expired
+from doorward.tokens.claims import Expected, check_claims, plainly_good, refuse, refuse_unseen
 from support.tokens import AUDIENCE, claims
 
 NOW = 1_790_000_000.0
@@ -354,7 +354,7 @@ def test_only_what_is_surely_expired_is_refused_before_its_signature_is_checked(
 
     if type(made.get("exp")) is int and 0 <= made["exp"] <= NOW - LEEWAY:
         with pytest.raises(ClaimError) as caught:
-            refuse_expired(made, expected, NOW)
+            refuse_unseen(made, expected, NOW)
         assert (Reason.EXPIRED, "exp") == (caught.value.reason, caught.value.claim)
     else:
-        refuse_expired(made, expected, NOW)
+        refuse_unseen(made, expected, NOW)

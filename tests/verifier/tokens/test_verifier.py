@@ -754,6 +754,50 @@ def test_an_expiry_that_is_not_the_tokens_own_does_not_expire_it(
     assert CALLER == verifier.verify(signed(world.key, header(world.key), compact)).email
 
 
+def test_a_token_for_another_is_refused_without_a_signature(world: World) -> None:
+    verifier = world.verifier()
+    verifier.verify(world.token())
+
+    for aud in ("https://other.example", f"{AUDIENCE}/x", f'"{AUDIENCE}"', f'x"{AUDIENCE}"y'):
+        head, payload, _ = world.token(aud=aud).split(".")
+        with pytest.raises(ClaimError, match="its signature was not looked at") as caught:
+            verifier.verify(f"{head}.{payload}.AAAA")
+        assert Reason.WRONG_AUDIENCE == caught.value.reason
+
+
+def test_an_audience_is_found_however_its_json_is_spelled(world: World) -> None:
+    verifier = world.verifier()
+    plain = json.dumps(claims(world.clock.now))
+
+    for text in (
+        plain.replace("/", "\\/"),
+        plain.replace("h", "\\u0068"),
+        plain.replace(", ", ","),
+        plain.replace(": ", " :  "),
+    ):
+        assert json.loads(plain) == json.loads(text)
+        assert CALLER == verifier.verify(signed(world.key, header(world.key), text.encode())).email
+
+
+def test_audiences_that_cannot_be_listed_are_left_to_the_rules(world: World) -> None:
+    many = [f"https://{number}.example" for number in range(9)]
+    given: tuple[Any, ...] = ([*many, AUDIENCE], [AUDIENCE, Anything()])
+    for audience in given:
+        verifier = world.verifier(audience)
+        assert CALLER == verifier.verify(world.token()).email
+        with pytest.raises(SignatureError):
+            verifier.verify(".".join([*world.token(aud="https://other.example").split(".")[:2], "AAAA"]))
+    assert CALLER == world.verifier(Anything()).verify(world.token(aud="x")).email
+
+
+class Anything:
+    def accepts(self, aud: str, /) -> bool:
+        return bool(aud)
+
+    def __str__(self) -> str:
+        return "anything"
+
+
 def test_a_token_of_any_length_is_verified_as_a_short_one(world: World) -> None:
     verifier = world.verifier()
 

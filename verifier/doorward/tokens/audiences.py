@@ -55,6 +55,11 @@ class Audiences:
         self.exact: Final = frozenset(one for one in listed if isinstance(one, str))
         self._others: Final = tuple(one for one in listed if not isinstance(one, str))
 
+    @property
+    def listed(self) -> bool:
+        """Whether there are no others than those in `exact`."""
+        return not self._others
+
     def accepts(self, aud: str) -> bool:
         """Tell whether a token for that audience is meant for this service.
 

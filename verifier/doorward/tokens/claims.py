@@ -6,6 +6,7 @@ Rules from RFC 7519, section 4.1, OpenID Connect Core 1.0, section 3.1.3.7, and 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -26,7 +27,7 @@ __all__ = [
     "numeric_date",
     "plainly_good",
     "refuse",
-    "refuse_expired",
+    "refuse_unseen",
 ]
 
 GCLOUD_CLIENT_ID: Final = "32555940559.apps.googleusercontent.com"
@@ -52,11 +53,16 @@ class Expected:
     # What every token is compared with, worked out once.
     exact_audiences: frozenset[str] = field(init=False, repr=False, compare=False)
     longest: float = field(init=False, repr=False, compare=False)
+    # As they stand in a payload: some of them in any token that may pass. Empty where that cannot be said.
+    audience_marks: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Work out what every token is compared with."""
         object.__setattr__(self, "exact_audiences", self.audiences.exact)
         object.__setattr__(self, "longest", self.issuer.max_lifetime + self.leeway)
+        told = self.audiences.listed and not self.gcloud_users and len(self.audiences.exact) <= _FEW
+        marks = tuple(json.dumps(one).encode() for one in sorted(self.audiences.exact)) if told else ()
+        object.__setattr__(self, "audience_marks", marks)
 
 
 Rule = Callable[[Mapping[str, object], Expected, float], None]
@@ -64,6 +70,8 @@ Rule = Callable[[Mapping[str, object], Expected, float], None]
 _LATEST: Final = 253_402_300_800  # the year 10000; beyond it, date arithmetic fails
 _SUBJECT_LENGTH: Final = 255  # OpenID Connect Core 1.0, section 2
 _SHOWN: Final = 200
+_UNSEEN: Final = "its signature was not looked at"
+_FEW: Final = 4
 _MAX_LEEWAY: Final = 300.0  # what Google's own libraries allow at most; more would only hide a broken clock
 
 
@@ -270,22 +278,24 @@ def plainly_good(claims: dict[str, object], expected: Expected, now: float) -> f
     return None
 
 
-def refuse_expired(unverified_claims: dict[str, object], expected: Expected, now: float) -> None:
-    """Refuse a token that says of itself that it has expired: that needs no signature.
+def refuse_unseen(unverified_claims: dict[str, object], expected: Expected, now: float) -> None:
+    """Refuse a token that says of itself that it has expired, or is for another: that needs no signature.
 
     Args:
         unverified_claims: The payload, of which nothing else is looked at.
-        expected: By whose leeway.
+        expected: Whose leeway, and which audiences.
         now: Seconds since the epoch.
 
     Raises:
-        ClaimError: If it is expired.
+        ClaimError: If it is expired, or its audience is not accepted.
     """
     exp = unverified_claims.get("exp")
     if type(exp) is int and 0 <= exp <= now - expected.leeway:
-        refuse(
-            Reason.EXPIRED, "exp", f"the token expired {now - exp:.0f} s ago; its signature was not looked at"
-        )
+        refuse(Reason.EXPIRED, "exp", f"the token expired {now - exp:.0f} s ago; {_UNSEEN}")
+    try:
+        _check_audience(unverified_claims, expected, now)
+    except ClaimError as error:
+        raise ClaimError(error.reason, f"{error.message}; {_UNSEEN}", error.claim) from None
 
 
 def expectations(

@@ -20,7 +20,7 @@ __all__ = [
     "Parts",
     "decode_payload",
     "decode_signature",
-    "expired_at_a_glance",
+    "doubtful",
     "peek",
     "read_claims",
     "read_header",
@@ -259,22 +259,27 @@ def peek(segment: bytes) -> dict[str, object] | None:
         raise _unreadable("payload", error) from None
 
 
-def expired_at_a_glance(raw: bytes, deadline: float) -> dict[str, object] | None:
-    """Look for an expiry that is past, without reading the rest, so that an expired token costs no signature.
+def doubtful(raw: bytes, deadline: float, audiences: tuple[bytes, ...]) -> dict[str, object] | None:
+    """Look for an expiry that is past, or a missing audience, so that such a token costs no signature.
 
     Args:
         raw: What `decode_payload` gave.
         deadline: Tokens that expire by then are expired, in seconds since the epoch.
+        audiences: The accepted audiences, in the quotes of JSON; none, to leave them out of account.
 
     Returns:
-        The unverified claims of a token that may well be expired; None for all others, which is nearly all.
+        The unverified claims of a token that may well be expired or for somebody else; None for all others,
+        which is nearly all.
     """
     at = raw.find(b'"exp":')
     try:
         # Ten digits: a time from 2001 on. Where it is something else, the claim rules say what.
-        if at < 0 or int(raw[at + 6 : at + 17].lstrip(b" ")[:10]) > deadline:
-            return None
-        return read_brief(raw, _FEW_VALUES)
+        if at >= 0 and int(raw[at + 6 : at + 17].lstrip(b" ")[:10]) <= deadline:
+            return read_brief(raw, _FEW_VALUES)
+        for audience in audiences:
+            if raw.find(audience) >= 0:
+                return None
+        return read_brief(raw, _FEW_VALUES) if audiences else None
     except ValueError:  # also StrictJSONError: only who signed it is told what is wrong with it
         return None
 

@@ -22,7 +22,7 @@ from doorward.keys.cache import KeyCache
 from doorward.keys.key import VerificationKey
 from doorward.tokens import jws
 from doorward.tokens.audiences import Audience
-from doorward.tokens.claims import check_claims, expectations, plainly_good, refuse_expired
+from doorward.tokens.claims import check_claims, expectations, plainly_good, refuse_unseen
 from doorward.tokens.issuers import GOOGLE, Issuer, in_environment
 from doorward.tokens.memo import Memo, Verified, digests_of
 from doorward.tokens.principal import Principal
@@ -225,9 +225,9 @@ class Verifier:
             return self._worth_asking(Waiting(digest, signed, now, parts, header, (source,), claims))
         if claims is None and len(payload) <= _BRIEF:
             raw = jws.decode_payload(payload)
-            expired = jws.expired_at_a_glance(raw, now - source.expected.leeway)
-            if expired is not None:
-                refuse_expired(expired, source.expected, now)
+            doubtful = jws.doubtful(raw, now - source.expected.leeway, source.expected.audience_marks)
+            if doubtful is not None:
+                refuse_unseen(doubtful, source.expected, now)
             source.check_signature(header, key, signature, signed or sha256(signing_input).digest())
             claims = jws.read_claims(raw)
         else:
