@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from harness.tokens import AUDIENCE, CALLER, ISSUER
+from harness.tokens import AUDIENCE, CALLER, ISSUER, Key
 
 from doorward import GOOGLE, Door, InvokerPolicy, Issuer, KeyCache, Verifier
 from doorward.keys.fetch import Answer
@@ -28,10 +28,14 @@ class InMemory:
         return Answer(self.jwks, {"cache-control": "public, max-age=20000"})
 
 
-def verifiers(given: Given) -> Callable[[], Verifier]:
+def verifiers(given: Given, issuers: int = 1) -> Callable[[], Verifier]:
     """Give what makes verifiers as an application does, over keys that are held already.
 
     One that was just made remembers nothing but the header of one token, as any does that is in use.
+
+    Args:
+        given: The key of the first issuer, which signs all tokens.
+        issuers: How many are accepted.
     """
     alg = given.key.alg
     issuer = (
@@ -39,12 +43,20 @@ def verifiers(given: Given) -> Callable[[], Verifier]:
         if alg in GOOGLE.algorithms
         else Issuer(name="bench", spellings=(ISSUER,), key_url=GOOGLE.key_url, algorithms=(alg,))
     )
-    cache = KeyCache(issuer.key_url, issuer.algorithms, fetch=InMemory(given.key.jwks))
-    cache.warm()
+    caches = {issuer.name: KeyCache(issuer.key_url, issuer.algorithms, fetch=InMemory(given.key.jwks))}
+    others = [
+        Issuer(name=f"other {number}", spellings=(f"https://{number}.example",), key_url=GOOGLE.key_url)
+        for number in range(1, issuers)
+    ]
+    for one in others:
+        stranger = Key(kid=one.name)
+        caches[one.name] = KeyCache(one.key_url, one.algorithms, fetch=InMemory(stranger.jwks))
+    for cache in caches.values():
+        cache.warm()
     first = given.key.token(10**9)
 
     def fresh() -> Verifier:
-        made = Verifier(AUDIENCE, issuers=[issuer], key_cache=lambda _: cache)
+        made = Verifier(AUDIENCE, issuers=[issuer, *others], key_cache=lambda one: caches[one.name])
         made.verify(first)
         return made
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from harness.tokens import Key, b64
 
-__all__ = ["BAD", "bad", "bare", "good", "signed_bytes"]
+__all__ = ["BAD", "COSTLY", "bad", "bare", "good", "signed_bytes"]
 
 COUNT = 300
 """Distinct tokens of each kind: as many may be verified in a row without one coming twice."""
@@ -131,10 +131,38 @@ def _costly_claims(key: Key) -> Iterator[str]:
 
 
 def _costly_header(key: Key) -> Iterator[str]:
-    header = {"alg": key.alg, "kid": key.kid, "typ": "JWT", **_tiny_members(2048)}
+    return (_under_another_header(key, number, **_tiny_members(2048)) for number in itertools.count())
+
+
+def _under_another_header(key: Key, number: int, **parameters: object) -> str:
+    """Put a header before a token whose signature, which is of another one, is a bad one then."""
+    header = {"alg": key.alg, "kid": key.kid, "typ": "JWT", "n": number, **parameters}
     head = b64(json.dumps(header, separators=(",", ":")).encode())
-    # The signature, which is of another header, is a bad one under this.
-    return (f"{head}.{key.token(number).partition('.')[2]}" for number in itertools.count())
+    return f"{head}.{key.token(number).partition('.')[2]}"
+
+
+def _escapes_in_header(key: Key) -> Iterator[str]:
+    texts = dict.fromkeys(TINY[:6], "\u1234" * 13)
+    return (_under_another_header(key, number, **texts) for number in itertools.count())
+
+
+def _nested_header(key: Key) -> Iterator[str]:
+    nested: dict[str, Any] = {"a": {"a": {"a": {"a": {}}}}}
+    return (_under_another_header(key, number, **nested) for number in itertools.count())
+
+
+def _claims_looked_at(key: Key) -> Iterator[str]:
+    """Have as many claims, and as long ones, as are looked at before a signature is checked."""
+    texts = dict.fromkeys(TINY[:14], "a" * 20)
+    return (_spoiled(key.token(number, **texts)) for number in itertools.count())
+
+
+def _other_audience_escaped(key: Key) -> Iterator[str]:
+    return (key.token(number, aud="https://other.example.com/\n") for number in itertools.count())
+
+
+def _other_audience_long(key: Key) -> Iterator[str]:
+    return (key.token(number, aud=f"https://other.example.com/{'a' * 600}") for number in itertools.count())
 
 
 BAD: dict[str, Callable[[Key], Iterator[str]]] = {
@@ -152,6 +180,20 @@ BAD: dict[str, Callable[[Key], Iterator[str]]] = {
 """By what is wrong with it."""
 
 
+COSTLY: dict[str, tuple[int, Callable[[Key], Iterator[str]]]] = {
+    "bad signature": (1, _forged),
+    "bad signature, header of 700 bytes with escapes": (1, _escapes_in_header),
+    "bad signature, nested header": (1, _nested_header),
+    "bad signature, as many claims as are looked at": (1, _claims_looked_at),
+    "bad signature, two issuers": (2, _forged),
+    "bad signature, two issuers, as many claims as are looked at": (2, _claims_looked_at),
+    "signed, another audience, with an escape": (1, _other_audience_escaped),
+    "signed, another audience, longer than what is looked at": (1, _other_audience_long),
+}
+"""The costliest that were found for doorward, by what they are; and how many issuers it has for that."""
+
+
 def bad(kind: str, key: Key) -> list[str]:
     """Make bad tokens of one kind, no two the same."""
-    return list(itertools.islice(BAD[kind](key), COUNT))
+    made = BAD[kind] if kind in BAD else COSTLY[kind][1]
+    return list(itertools.islice(made(key), COUNT))

@@ -36,7 +36,7 @@ from peers import python as theirs
 from peers.contender import Given, certificate
 
 from doorward import GOOGLE, InvokerPolicy, Principal, Refusal
-from suites._tokens_material import BAD, bad, bare, good, signed_bytes
+from suites._tokens_material import BAD, COSTLY, bad, bare, good, signed_bytes
 from suites._tokens_samples import Ready, logged_to, node_sample, repeated, unit
 
 UNIT = "verifies"
@@ -92,6 +92,7 @@ class Suite:
 
     def __init__(self, given: Mapping[str, Given], runner: asyncio.Runner, stack: ExitStack) -> None:
         self.given = given
+        self.runner = runner
         self.good = {
             (alg, size): good(one.key, length) for alg, one in given.items() for size, length in SIZES.items()
         }
@@ -120,6 +121,7 @@ class Suite:
                 made[f"{what}, {alg}{size}"] = partial(self.accepted, alg=alg, size=size, again=again)
         made |= {f"rejected: {kind}": partial(self.rejected, kind=kind) for kind in BAD}
         return made | {
+            "rejected: the costliest that were found": self.costliest,
             "the policy decision": self.decision,
             "the whole door": self.door,
             "the door refuses": self.refusals,
@@ -154,6 +156,20 @@ class Suite:
                 group.add(one.name, None, one.missing)
             else:
                 group.add(one.name, ready.refused(tokens), one.note, NOTES.get((one.name, kind), ""))
+        return group
+
+    def costliest(self, name: str) -> Group:
+        """Measure doorward alone, on tokens that were made to cost it much."""
+        given = self.given["RS256"]
+        made = {kind: bad(kind, given.key) for kind in COSTLY}
+        group = self._ordinary(name)
+        for kind, tokens in made.items():
+            ready = Ready(
+                ours.CONTENDERS[0],
+                lambda issuers=COSTLY[kind][0]: ours.verifiers(given, issuers)().verify,
+                self.runner,
+            )
+            group.add(kind, ready.refused(tokens))
         return group
 
     def _ordinary(self, name: str) -> Group:

@@ -379,6 +379,10 @@ json_texts = st.text(st.sampled_from('{}[]:,"\\u0d8Ee-+.1 aNnIi'), max_size=60).
 @example(' {"a":1}')
 @example('{"a":NaN}')
 @example('{"a":1e999}')
+@example('{"a\\"b":"\\n","a":"c,d"}')
+@example('{"a":1,"\\u0061":2}')
+@example('{"\\n":1,"\\n":2}')
+@example('{"a":"\\udc00"}')
 @settings(max_examples=500, deadline=None)
 def test_what_is_read_briefly_is_what_is_read_at_length(text: str) -> None:
     assert outcome(lambda: read_members(text.encode())) == outcome(lambda: read_brief(text.encode(), 100))

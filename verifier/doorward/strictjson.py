@@ -73,7 +73,11 @@ def _freeze(value: object) -> object:
 
 def _has_surrogate(value: object) -> bool:
     if isinstance(value, str):
-        return any("\ud800" <= character <= "\udfff" for character in value)
+        try:
+            value.encode()  # which refuses them, at a hundredth of the cost of looking at each character here
+        except UnicodeEncodeError:
+            return True
+        return False
     if isinstance(value, dict):
         return any(_has_surrogate(name) or _has_surrogate(member) for name, member in value.items())
     return isinstance(value, list) and any(map(_has_surrogate, value))
@@ -138,7 +142,7 @@ def read_brief(raw: bytes, most: int) -> dict[str, object] | None:
         text = str(raw, "utf-8")
     except UnicodeDecodeError:
         raise StrictJSONError(_NOT_JSON) from None
-    if "[" in text or "\\" in text or text.find("{", 1) >= 0:
+    if "[" in text or "\\u" in text or text.find("{", 1) >= 0:
         # Each value but the first follows a comma, or stands in an object or array of its own.
         brief = text.count(",") + text.count("{") + text.count("[") <= most
         return _read(raw, text) if brief else None

@@ -53,15 +53,18 @@ class Expected:
     # What every token is compared with, worked out once.
     exact_audiences: frozenset[str] = field(init=False, repr=False, compare=False)
     longest: float = field(init=False, repr=False, compare=False)
-    # As they stand in a payload: some of them in any token that may pass. Empty where that cannot be said.
+    # As they stand in a payload without escapes: one of them in each that may pass. Empty where none can be
+    # told.
     audience_marks: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Work out what every token is compared with."""
         object.__setattr__(self, "exact_audiences", self.audiences.exact)
         object.__setattr__(self, "longest", self.issuer.max_lifetime + self.leeway)
-        told = self.audiences.listed and not self.gcloud_users and len(self.audiences.exact) <= _FEW
-        marks = tuple(json.dumps(one).encode() for one in sorted(self.audiences.exact)) if told else ()
+        accepted = self.audiences.exact | ({GCLOUD_CLIENT_ID} if self.gcloud_users else set())
+        told = sorted(accepted) if self.audiences.listed and len(accepted) <= _FEW else ()
+        # Nobody can spell a lone surrogate without an escape.
+        marks = tuple(json.dumps(one, ensure_ascii=False).encode(errors="replace") for one in told)
         object.__setattr__(self, "audience_marks", marks)
 
 

@@ -31,8 +31,6 @@ from doorward.tokens.source import Source, afind_key, find_key
 __all__ = ["Verifier", "Waiting"]
 
 _HEADERS_KEPT: Final = 64
-_BRIEF: Final = 1024
-"""Characters of a payload up to which it is decoded before the signature is checked."""
 _LONG: Final = 2048
 """Bytes over which a token is worth hashing only once; Google's are shorter."""
 
@@ -205,15 +203,14 @@ class Verifier:
         signing_input, head, payload, signature = parts
         if signature == jws.REMOVED_SIGNATURE:
             jws.refuse_removed_signature(signature)
-        header = self._headers.get(head)
-        if header is None:
-            header = jws.read_header(head)
+        known = self._headers.get(head)
+        header = jws.read_header(head) if known is None else known
         claims: dict[str, object] | None = None
         source = self._sources[0]
         if self._several:
             # What the token says of its issuer, though nobody has checked it, chooses whose key it must have
             # been signed with.
-            claims = jws.peek(payload)
+            claims = jws.peek(payload, jws.BRIEF)
             if claims is None:
                 signed = signed or sha256(signing_input).digest()
                 return self._try_all(digest, signed, now, parts, header)
@@ -223,7 +220,9 @@ class Verifier:
         if key is None:
             signed = signed or sha256(signing_input).digest()
             return self._worth_asking(Waiting(digest, signed, now, parts, header, (source,), claims))
-        if claims is None and len(payload) <= _BRIEF:
+        if claims is None and known is not None and len(payload) <= jws.BRIEF:
+            # A header that was signed before has cost nothing; one that was not may be a stranger's, who pays
+            # for it with this look.
             raw = jws.decode_payload(payload)
             doubtful = jws.doubtful(raw, now - source.expected.leeway, source.expected.audience_marks)
             if doubtful is not None:
@@ -231,6 +230,8 @@ class Verifier:
             source.check_signature(header, key, signature, signed or sha256(signing_input).digest())
             claims = jws.read_claims(raw)
         else:
+            if claims is not None:
+                refuse_unseen(claims, source.expected, now)
             source.check_signature(header, key, signature, signed or sha256(signing_input).digest())
         return self._believe(digest, now, parts, header, source, key, claims)
 
@@ -359,6 +360,12 @@ class Verifier:
 
         The payload may have been read before: its bytes, which are what is signed, are still the same.
         """
+        # The tokens of one key share their header to the byte: one under which a signature was good is worth
+        # keeping, whatever its claims.
+        if parts[1] not in self._headers:
+            if len(self._headers) >= _HEADERS_KEPT:
+                self._headers.clear()
+            self._headers[parts[1]] = header
         if claims is None:
             claims = jws.read_payload(parts[2])
         until = plainly_good(claims, source.expected, now)
@@ -367,10 +374,4 @@ class Verifier:
         verified = Verified(Principal(MappingProxyType(claims), source.issuer), until, source.cache, key)
         if self._memo is not None:
             self._memo.add(digest, verified)
-        # The tokens of one key share their header to the byte: one that led to a good signature is worth
-        # keeping.
-        if parts[1] not in self._headers:
-            if len(self._headers) >= _HEADERS_KEPT:
-                self._headers.clear()
-            self._headers[parts[1]] = header
         return verified
