@@ -71,6 +71,11 @@ def _freeze(value: object) -> object:
     return value
 
 
+def _may_hold_surrogate(text: str) -> bool:
+    """Tell whether a text holds an escape by number, as every lone surrogate is spelled."""
+    return "\\" in text and "\\u" in text  # one character is found in a tenth of the time of two
+
+
 def _has_surrogate(value: object) -> bool:
     if isinstance(value, str):
         try:
@@ -142,7 +147,7 @@ def read_brief(raw: bytes, most: int) -> dict[str, object] | None:
         text = str(raw, "utf-8")
     except UnicodeDecodeError:
         raise StrictJSONError(_NOT_JSON) from None
-    if "[" in text or "\\u" in text or text.find("{", 1) >= 0:
+    if "[" in text or _may_hold_surrogate(text) or text.find("{", 1) >= 0:
         # Each value but the first follows a comma, or stands in an object or array of its own.
         brief = text.count(",") + text.count("{") + text.count("[") <= most
         return _read(raw, text) if brief else None
@@ -172,8 +177,7 @@ def _read(raw: bytes, text: str) -> dict[str, object]:
                 raise StrictJSONError(_NOT_JSON)  # noqa: TRY301 - as the scanner would
         else:
             found = _decode(text)
-        # Only a text with an escape can hold a lone surrogate.
-        broken = "\\u" in text and _has_surrogate(found)
+        broken = _may_hold_surrogate(text) and _has_surrogate(found)
     except StrictJSONError:
         raise
     except RecursionError:

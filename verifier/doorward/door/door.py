@@ -167,7 +167,9 @@ class Door:
                 if position >= 0 or name != AUTHORIZATION:
                     return None
                 position = index
-        if position < 0 or self._find is not find_credential or (method, path) in self._exempt:
+        if position < 0 or self._find is not find_credential:
+            return None
+        if self._exempt and (method, path) in self._exempt:
             return None
         value = headers[position][1]
         if value[:7] != b"Bearer " or (entry := self._verifier.recall(value[7:])) is None:
