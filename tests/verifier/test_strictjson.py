@@ -388,6 +388,14 @@ def test_what_is_read_briefly_is_what_is_read_at_length(text: str) -> None:
     assert outcome(lambda: read_members(text.encode())) == outcome(lambda: read_brief(text.encode(), 100))
 
 
+@pytest.mark.parametrize("last", ["1", '"\\u0061"'], ids=["plain", "escape"])
+def test_as_many_values_are_read_as_are_allowed(last: str) -> None:
+    text = '{"a":1,"b":2,"c":' + last + "}"
+
+    assert read_brief(text.encode(), 3) is not None
+    assert read_brief(text.encode(), 2) is None
+
+
 @pytest.mark.parametrize(
     "text",
     [

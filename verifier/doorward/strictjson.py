@@ -152,7 +152,7 @@ def read_brief(raw: bytes, most: int) -> dict[str, object] | None:
         brief = text.count(",") + text.count("{") + text.count("[") <= most
         return _read(raw, text) if brief else None
     commas = text.count(",")
-    if commas > most:
+    if commas >= most:
         return None
     try:
         found, end = _scan_plain(text, 0)

@@ -158,6 +158,16 @@ def test_a_header_without_an_algorithm_in_words_is_refused(alg: object) -> None:
     assert Reason.ALGORITHM_NOT_ALLOWED == caught.value.reason
 
 
+def test_a_header_of_ten_parameters_is_read_and_one_more_is_not() -> None:
+    more = {f"x{number}": "y" for number in range(11 - len(GOOD_HEADER))}
+    fitting = dict(list(more.items())[1:])
+
+    assert "key-1" == jws.read_header(header_segment(**fitting)).kid
+    with pytest.raises(MalformedTokenError, match="too many parameters") as caught:
+        jws.read_header(header_segment(**more))
+    assert Reason.MALFORMED == caught.value.reason
+
+
 def test_a_header_of_1024_characters_is_read_and_one_more_byte_is_not() -> None:
     fitting = header_segment(pad="x" * (768 - len(json.dumps(GOOD_HEADER | {"pad": ""}))))
 

@@ -844,6 +844,16 @@ def test_an_audience_is_found_however_its_json_is_spelled(world: World) -> None:
         assert CALLER == verifier.verify(signed(world.key, header(world.key), text.encode())).email
 
 
+@pytest.mark.parametrize("ensure_ascii", [False, True], ids=["plain", "escaped"])
+@pytest.mark.parametrize("audience", ["https://läden.example/鍵", '"quoted"', "back\\slash"])
+def test_an_audience_of_any_characters_is_found(world: World, audience: str, ensure_ascii: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    verifier = world.verifier(audience)
+    for number in range(2):  # the second one under a header that is known by then
+        made = claims(world.clock.now, aud=audience, azp=str(number))
+        text = json.dumps(made, ensure_ascii=ensure_ascii).encode()
+        assert CALLER == verifier.verify(signed(world.key, header(world.key), text)).email
+
+
 def test_audiences_that_cannot_be_listed_are_left_to_the_rules(world: World) -> None:
     many = [f"https://{number}.example" for number in range(9)]
     given: tuple[Any, ...] = ([*many, AUDIENCE], [AUDIENCE, Anything()])
