@@ -865,6 +865,39 @@ def test_audiences_that_cannot_be_listed_are_left_to_the_rules(world: World) -> 
     assert CALLER == world.verifier(Anything()).verify(world.token(aud="x")).email
 
 
+class Recorder:
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def accepts(self, aud: str, /) -> bool:
+        self.asked.append(aud)
+        return aud == AUDIENCE
+
+    def __str__(self) -> str:
+        return "recorder"
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one issuer", "two issuers"])
+def test_an_audience_that_is_not_text_is_not_asked_about_what_nobody_has_signed(
+    two: Two,
+    several: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    recorder = Recorder()
+    issuers = (GOOGLE, OWN) if several else (GOOGLE,)
+    verifier = Verifier(recorder, issuers=issuers, key_cache=two._cache, clock=two.clock)
+    verifier.key_caches[0].warm()
+    verifier.verify(token(two.google, two.clock.now))
+    assert {AUDIENCE} == set(recorder.asked)
+
+    recorder.asked.clear()
+    for changed in ({"aud": "https://other.example"}, {"x": {"exp": 1}, "aud": "https://other.example"}):
+        made = token(two.google, two.clock.now, **changed)
+        with pytest.raises(SignatureError):
+            verifier.verify(f"{made.rpartition('.')[0]}.AAAA")
+
+    assert [] == recorder.asked
+
+
 class Anything:
     def accepts(self, aud: str, /) -> bool:
         return bool(aud)
