@@ -23,6 +23,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from harness.tokens import AUDIENCE, CALLER, ISSUER, Key
+from peers.doorward import headers
 
 from doorward import GOOGLE, Door, InvokerPolicy, KeyCache, Principal, RefusedError, Verifier
 from doorward.keys.fetch import Answer
@@ -159,16 +160,7 @@ def cases(given: Mapping[str, Any]) -> dict[str, Work]:
     fresh, known = verifier(), verifier()
     policy = InvokerPolicy.from_members([f"serviceAccount:{CALLER}"])
     door = Door(verifier(), policy)
-    headers = [
-        (b"host", AUDIENCE.removeprefix("https://").encode()),
-        (b"user-agent", b"python-requests/2.32"),
-        (b"accept", b"*/*"),
-        (b"accept-encoding", b"gzip, deflate"),
-        (b"content-type", b"application/json"),
-        (b"content-length", b"42"),
-        (b"x-cloud-trace-context", b"105445aa7843bc8bf206b12000100000/1;o=1"),
-        (b"authorization", b"Bearer " + tokens[0]),
-    ]
+    request = headers(given["tokens"][0])
     claims = {"sub": "1", "email": CALLER, "email_verified": True, "iss": ISSUER}
     caller = Principal(MappingProxyType(claims), GOOGLE)
     signing_input, _, signature = tokens[0].rpartition(b".")
@@ -185,7 +177,7 @@ def cases(given: Mapping[str, Any]) -> dict[str, Work]:
         DIGEST: lambda: sha256(tokens[0]).digest(),
         NEVER: lambda: fresh.verify(turn()),
         AGAIN: lambda: known.verify(tokens[0]),
-        DOOR: lambda: door.admit(headers),
+        DOOR: lambda: door.admit(request),
         GARBAGE: _refused(fresh, given["garbage"].encode()),
         FORGED: _refused(fresh, given["forged"].encode()),
         EXPIRED: _refused(fresh, given["expired"].encode()),
