@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterable
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from harness.rounds import Sample, rounds
+from harness.threads import together
 from harness.tokens import AUDIENCE, ISSUER, Key
 
 from suites._growth_world import AGAIN, NEVER, refuses_what_is_bad, verifier_of
@@ -29,24 +28,6 @@ EACH = 24
 BARE, PEER = "bare RS256 verification", "PyJWT's decode"
 CALLS = {BARE: 1_920, PEER: 1_920, NEVER: 1_920, AGAIN: 38_400}
 """Verifications of a sample, shared among its threads."""
-
-
-def together(count: int, work: Callable[[int], object]) -> float:
-    """Give the seconds from the moment that all threads may begin until the last has ended."""
-    barrier = threading.Barrier(count + 1)
-
-    def body(number: int) -> None:
-        barrier.wait()
-        work(number)
-
-    threads = [threading.Thread(target=body, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    barrier.wait()
-    began = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    return time.perf_counter() - began
 
 
 def main() -> None:

@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import json
 import logging
 import multiprocessing
@@ -58,12 +57,11 @@ import jwt.api_jwk
 import jwt.jwk_set_cache
 import jwt.jwks_client
 import requests
-from cryptography.hazmat.primitives.asymmetric import rsa
+from harness.threads import together
+from harness.tokens import AUDIENCE, ISSUER, Key
 
 import doorward
 
-AUDIENCE = "https://orders-1234567890.europe-west1.run.app"
-ISSUER = "https://accounts.google.com"
 ANSWER_AFTER = 0.1
 MAX_AGE = 300
 DAY = 86_400.0
@@ -158,24 +156,7 @@ class Run:
             return int(json.load(answer))
 
 
-# Keys, tokens and time.
-
-
-class Key:
-    def __init__(self, kid: str) -> None:
-        self.kid = kid
-        self.private = rsa.generate_private_key(65537, 2048)
-        numbers = self.private.public_key().public_numbers()
-        n, e = (
-            base64.urlsafe_b64encode(number.to_bytes((number.bit_length() + 7) // 8)).rstrip(b"=").decode()
-            for number in (numbers.n, numbers.e)
-        )
-        self.jwk = {"kty": "RSA", "kid": kid, "alg": "RS256", "use": "sig", "n": n, "e": e}
-
-    def token(self, kid: str | None = None) -> str:
-        now = int(time.time())
-        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "1", "iat": now, "exp": now + 3600}
-        return jwt.encode(claims, self.private, "RS256", {"kid": kid or self.kid})
+# Time.
 
 
 class Moved:
@@ -324,22 +305,7 @@ class Outcome:
             self.errors[name] += 1
 
 
-OLD, NEW, STRANGER = Key("key-1"), Key("key-2"), Key("stranger")
-
-
-def together(count: int, work: Callable[[int], object]) -> None:
-    """Do it in so many threads that begin at the same moment."""
-    barrier = threading.Barrier(count)
-
-    def body(number: int) -> None:
-        barrier.wait()
-        work(number)
-
-    threads = [threading.Thread(target=body, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+OLD, NEW, STRANGER = (Key(kid=kid) for kid in ("key-1", "key-2", "stranger"))
 
 
 def warmed(contender: Contender, run: Run) -> None:
