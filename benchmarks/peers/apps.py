@@ -30,7 +30,7 @@ _HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(
 
 
 async def bare(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer each request with the same body."""
+    """FetchResponse each request with the same body."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
         return

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from harness.tokens import AUDIENCE, CALLER, ISSUER, Key
 
 from doorward import GOOGLE, Door, InvokerPolicy, Issuer, KeyCache, Verifier
-from doorward.keys.fetch import Answer
+from doorward.keys.fetch import FetchResponse
 from peers.contender import Contender, Given, Verify
 
 __all__ = ["CONTENDERS", "NOTES", "doors", "headers", "verifiers"]
@@ -24,8 +24,8 @@ class InMemory:
     def __init__(self, jwks: bytes) -> None:
         self.jwks = jwks
 
-    def __call__(self, _url: str, _headers: Mapping[str, str], /) -> Answer:
-        return Answer(self.jwks, {"cache-control": "public, max-age=20000"})
+    def __call__(self, _url: str, _headers: Mapping[str, str], /) -> FetchResponse:
+        return FetchResponse(self.jwks, {"cache-control": "public, max-age=20000"})
 
 
 def verifiers(given: Given, issuers: int = 1) -> Callable[[], Verifier]:
@@ -41,11 +41,11 @@ def verifiers(given: Given, issuers: int = 1) -> Callable[[], Verifier]:
     issuer = (
         GOOGLE
         if alg in GOOGLE.algorithms
-        else Issuer(name="bench", spellings=(ISSUER,), key_url=GOOGLE.key_url, algorithms=(alg,))
+        else Issuer(name="bench", iss_values=(ISSUER,), key_url=GOOGLE.key_url, algorithms=(alg,))
     )
     caches = {issuer.name: KeyCache(issuer.key_url, issuer.algorithms, fetch=InMemory(given.key.jwks))}
     others = [
-        Issuer(name=f"other {number}", spellings=(f"https://{number}.example",), key_url=GOOGLE.key_url)
+        Issuer(name=f"other {number}", iss_values=(f"https://{number}.example",), key_url=GOOGLE.key_url)
         for number in range(1, issuers)
     ]
     for one in others:

@@ -16,11 +16,11 @@ def door(remember: int | None = None) -> Door:
     """
     settings = Settings.here()
     google = Issuer(
-        name="google", spellings=(settings.issuer,), key_url=settings.keys_url, google_accounts=True
+        name="google", iss_values=(settings.issuer,), key_url=settings.keys_url, google_accounts=True
     )
     verifier = (
         Verifier(settings.audience, issuers=[google])
         if remember is None
-        else Verifier(settings.audience, issuers=[google], remember=remember)
+        else Verifier(settings.audience, issuers=[google], token_cache_size=remember)
     )
     return Door(verifier, InvokerPolicy.from_members([f"serviceAccount:{settings.caller}"]))

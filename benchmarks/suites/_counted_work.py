@@ -26,7 +26,7 @@ from harness.tokens import AUDIENCE, CALLER, ISSUER, Key
 from peers.doorward import headers
 
 from doorward import GOOGLE, Door, InvokerPolicy, KeyCache, Principal, RefusedError, Verifier
-from doorward.keys.fetch import Answer
+from doorward.keys.fetch import FetchResponse
 
 __all__ = ["BARE", "DIGEST", "MARKS", "OWN", "RULER", "TURNS", "material"]
 
@@ -143,11 +143,11 @@ def cases(given: Mapping[str, Any]) -> dict[str, Work]:
     def verifier(remember: int = REMEMBERED) -> Verifier:
         made = Verifier(
             AUDIENCE,
-            remember=remember,
+            token_cache_size=remember,
             clock=lambda: NOW,
             key_cache=lambda issuer: KeyCache(
                 issuer.key_url,
-                fetch=lambda *_: Answer(jwks, {"cache-control": "max-age=3600"}),
+                fetch=lambda *_: FetchResponse(jwks, {"cache-control": "max-age=3600"}),
                 clock=lambda: NOW,
                 monotonic=lambda: 0.0,
             ),

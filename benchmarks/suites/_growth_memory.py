@@ -114,7 +114,7 @@ def hit(verifier: Verifier, token: bytes) -> float:
 
 def present(verifier: Verifier, chunks: Iterator[list[bytes]], stages: list[int]) -> None:
     """Present all of them, and tell at each stage what is kept."""
-    memo: Any = verifier._memo
+    memo: Any = verifier._token_cache
     recent: deque[bytes] = deque(maxlen=LOOKED_FOR)
     verify, presented, largest, base = verifier.verify, 0, 0, None
     for chunk in chunks:
@@ -136,7 +136,7 @@ def present(verifier: Verifier, chunks: Iterator[list[bytes]], stages: list[int]
 
 def look_through(verifier: Verifier, tokens: list[bytes]) -> dict[str, float]:
     """Make sure that nothing of some remembered tokens is kept, and that it would have been found."""
-    memo = verifier._memo
+    memo = verifier._token_cache
     texts, kept = parts_kept(verifier, tokens)
     assert parts_kept([tokens[0], {"x": tokens[-1].decode()[-20:]}], tokens)[1] == 2
     assert memo is not None
@@ -150,7 +150,7 @@ def main() -> None:
     stages = sorted(int(one) for one in sys.argv[1:])
     key, now = Key("ES256"), int(time.time())
     private = key.private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    verifier = verifier_of({ISSUER: key}, remember=BOUND)
+    verifier = verifier_of({ISSUER: key}, token_cache_size=BOUND)
     refuses_what_is_bad(verifier_of({ISSUER: key}), key)
     assert all(one % CHUNK == 0 for one in stages)
     ends = ((first, first + CHUNK, now) for first in range(0, stages[-1], CHUNK))

@@ -34,7 +34,10 @@ def main() -> None:
     """Measure each kind with each number of threads."""
     key = Key()
     tokens = [[key.token(EACH * number + one) for one in range(EACH)] for number in range(max(THREADS))]
-    verifiers = {NEVER: verifier_of({ISSUER: key}, remember=EACH // 2), AGAIN: verifier_of({ISSUER: key})}
+    verifiers = {
+        NEVER: verifier_of({ISSUER: key}, token_cache_size=EACH // 2),
+        AGAIN: verifier_of({ISSUER: key}),
+    }
     for verifier in verifiers.values():
         refuses_what_is_bad(verifier, key)
 

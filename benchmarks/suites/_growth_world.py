@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from harness.tokens import AUDIENCE, ISSUER, Key
 
 from doorward import Issuer, KeyCache, RefusedError, Verifier
-from doorward.keys.fetch import Answer
+from doorward.keys.fetch import FetchResponse
 
 __all__ = ["AGAIN", "NEVER", "issuer_of", "refuses_what_is_bad", "verifier_of"]
 
@@ -19,7 +19,7 @@ NEVER, AGAIN = "token never seen", "token seen before"
 def issuer_of(key: Key, iss: str = ISSUER) -> Issuer:
     """Make an issuer that signs with one key; its keys stand under a URL of its own."""
     return Issuer(
-        name=key.kid, spellings=(iss,), key_url=f"https://keys.example.com/{key.kid}", algorithms=(key.alg,)
+        name=key.kid, iss_values=(iss,), key_url=f"https://keys.example.com/{key.kid}", algorithms=(key.alg,)
     )
 
 
@@ -43,12 +43,12 @@ def verifier_of(
         return KeyCache(
             issuer.key_url,
             issuer.algorithms,
-            fetch=lambda *_: Answer(body, {"cache-control": "max-age=20000"}),
+            fetch=lambda *_: FetchResponse(body, {"cache-control": "max-age=20000"}),
             clock=lambda: now,
         )
 
     issuers = [issuer_of(key, iss) for iss, key in keys.items()]
-    made = Verifier(audience, issuers=issuers, remember=remember, clock=lambda: now, key_cache=cache)
+    made = Verifier(audience, issuers=issuers, token_cache_size=remember, clock=lambda: now, key_cache=cache)
     for one in made.key_caches:
         one.warm()
     return made

@@ -148,13 +148,13 @@ _ASGI = Group(
         _asgi(
             f"doorward, {TOKENS:,} tokens, all remembered",
             f"doorward {REMEMBERED}",
-            f"`remember={REMEMBERED}`",
+            f"`token_cache_size={REMEMBERED}`",
             many=True,
         ),
         _asgi(
             f"doorward, {TOKENS:,} tokens, too many to remember",
             "doorward",
-            "`remember=8192`, as by default; in turn, so that each is forgotten before it comes again",
+            "`token_cache_size=8192`, as by default; in turn, so that each is forgotten before it comes again",
             many=True,
         ),
         _asgi("oxyjwt", "oxyjwt", f"one key in memory; {NOT_WHO}"),

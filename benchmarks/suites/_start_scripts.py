@@ -65,7 +65,7 @@ class Script:
 _DOORWARD = """
 import os
 from doorward import Issuer, KeyCache, Verifier
-ours = Issuer(name="google", spellings=("https://accounts.google.com", "accounts.google.com"),
+ours = Issuer(name="google", iss_values=("https://accounts.google.com", "accounts.google.com"),
               key_url=os.environ["KEYS"])
 verifier = Verifier(os.environ["AUDIENCE"], issuers=[ours], {settings})
 verifier.verify(os.environ["TOKEN"])

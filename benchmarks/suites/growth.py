@@ -55,7 +55,7 @@ def policy(size: int, condition: str | None) -> InvokerPolicy:
 
 def decision(decider: InvokerPolicy) -> Sample:
     """Measure one policy, once it has shown that it decides."""
-    claims = {"sub": "1", "email": CALLER, "email_verified": True, "iss": GOOGLE.spellings[0]}
+    claims = {"sub": "1", "email": CALLER, "email_verified": True, "iss": GOOGLE.iss_values[0]}
     caller = Principal(MappingProxyType(claims), GOOGLE)
     stranger = Principal(MappingProxyType(claims | {"email": "nobody@example.com"}), GOOGLE)
     assert decider.decide(caller).granted
@@ -140,8 +140,10 @@ def issuers(runs: int, facts: dict[str, str]) -> list[Figure]:
         last = names[size - 1]
         some = {name: keys[name] for name in names[:size]}
         tokens = [keys[last].token(number, iss=last) for number in range(TOKENS)]
-        refuses_what_is_bad(verifier_of(some, remember=FEW), keys[last], last)
-        samples[size] = verifying(lambda remember, some=some: verifier_of(some, remember=remember), tokens)
+        refuses_what_is_bad(verifier_of(some, token_cache_size=FEW), keys[last], last)
+        samples[size] = verifying(
+            lambda remember, some=some: verifier_of(some, token_cache_size=remember), tokens
+        )
     return by_size("issuer", samples, runs, facts)
 
 

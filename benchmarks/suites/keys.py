@@ -213,9 +213,9 @@ class Contender:
 
 
 def doorward_cache(url: str) -> Contender:
-    issuer = doorward.Issuer(name="bench", spellings=(ISSUER,), key_url=url)
+    issuer = doorward.Issuer(name="bench", iss_values=(ISSUER,), key_url=url)
     cache = doorward.KeyCache(url, clock=CLOCK.time, monotonic=CLOCK.monotonic)
-    verifier = doorward.Verifier(AUDIENCE, issuers=[issuer], key_cache=lambda _: cache, remember=0)
+    verifier = doorward.Verifier(AUDIENCE, issuers=[issuer], key_cache=lambda _: cache, token_cache_size=0)
     return Contender(verifier.verify, MAX_AGE, busy=lambda: cache.refreshing)
 
 

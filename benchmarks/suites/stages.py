@@ -25,8 +25,8 @@ from doorward.door.door import Admission
 from doorward.door.forwarding import without_signature
 from doorward.tokens import jws
 from doorward.tokens.claims import plainly_good
-from doorward.tokens.memo import Memo, Verified
 from doorward.tokens.principal import Principal
+from doorward.tokens.token_cache import TokenCache, Verified
 from doorward_integrations.asgi import InvokerMiddleware
 
 COUNT = 300
@@ -64,7 +64,7 @@ def stages(key: Key) -> dict[str, Sample]:
     claims = [jws.read_claims(text) for text in texts]
     signed = [sha256(signing_input).digest() for signing_input, *_ in parts]
     signatures = [jws.decode_signature(signature) for *_, signature in parts]
-    now, memo = verifier.now(), Memo(8192)
+    now, memo = verifier.now(), TokenCache(8192)
     assert all(map(signer.verify, signatures, signed))
     assert all(plainly_good(one, source.expected, now) for one in claims)
 
@@ -83,7 +83,7 @@ def stages(key: Key) -> dict[str, Sample]:
         "digest of the token, to remember it by": each(lambda token: sha256(token).digest(), singly(tokens)),
         "cutting it into segments": each(jws.split, singly(tokens)),
         "payload out of base64url": each(jws.decode_payload, singly([part[2] for part in parts])),
-        "a glance at expiry and audience": each(
+        "a admit_cached at expiry and audience": each(
             lambda text: jws.doubtful(text, now - 30, source.expected.audience_marks), singly(texts)
         ),
         "digest of what is signed": each(
@@ -108,7 +108,7 @@ def remembered(key: Key) -> dict[str, Sample]:
     door = doors(Given(key, "", "", {}))()
     request = headers(key.token())
     assert not isinstance(door.admit(request), Refusal)
-    admission = door.glance(request, "GET", "/")
+    admission = door.admit_cached(request, "GET", "/")
     assert admission is not None
     place = next(at for at, (name, _) in enumerate(request) if name == b"authorization")
     token = request[place][1].removeprefix(b"Bearer ")
@@ -141,7 +141,7 @@ def remembered(key: Key) -> dict[str, Sample]:
     return {
         "an application that does nothing": driven(nothing),
         "the middleware in front of it": driven(InvokerMiddleware(nothing, door)),  # type: ignore[arg-type]
-        "the door, at a glance": per_call(lambda: door.glance(request, "GET", "/"), CALLS),
+        "the door, at a admit_cached": per_call(lambda: door.admit_cached(request, "GET", "/"), CALLS),
         "the memory": per_call(lambda: door.verifier.recall(token), CALLS),
         "digest of the token": per_call(lambda: sha256(token).digest(), CALLS),
         "the headers, less the signature": per_call(lambda: without_signature(request, place), CALLS),

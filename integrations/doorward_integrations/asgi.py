@@ -59,7 +59,7 @@ class InvokerMiddleware:
             )
         outcome: Admission | Refusal | None = None
         if kind == "http":
-            outcome = self.door.glance(scope["headers"], scope["method"], scope["path"])
+            outcome = self.door.admit_cached(scope["headers"], scope["method"], scope["path"])
         if outcome is None:
             outcome = await self.door.aadmit(scope["headers"], AsgiRequest(scope))
         if isinstance(outcome, Admission):

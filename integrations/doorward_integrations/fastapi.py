@@ -97,7 +97,7 @@ class Invoker(SecurityBase):
             return principal_of(connection)
         outcome: Admission | Refusal | None = None
         if scope["type"] == "http":
-            outcome = self.door.glance(scope["headers"], scope["method"], scope["path"])
+            outcome = self.door.admit_cached(scope["headers"], scope["method"], scope["path"])
         if outcome is None:
             outcome = await self.door.aadmit(scope["headers"], AsgiRequest(scope))
         if isinstance(outcome, Refusal):

@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
-from doorward import ConfigurationError, KeyCache, KeyState
+from doorward import ConfigurationError, KeyCache
 from doorward.keys.events import (
     FetchFinished,
     KeyEvent,
@@ -34,6 +34,7 @@ from doorward.keys.events import (
     UnknownKid,
     log_event,
 )
+from doorward.keys.state import KeyState
 
 try:
     from opentelemetry.metrics import CallbackOptions, Meter, Observation, get_meter

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from doorward import Issuer, KeyCache, SignatureError, Verifier
-from doorward.keys.fetch import Answer
+from doorward import Issuer, KeyCache, Verifier
+from doorward.errors import SignatureError
+from doorward.keys.fetch import FetchResponse
 
 figures = import_module("harness.figures")
 tokens = import_module("harness.tokens")
@@ -153,12 +154,14 @@ class TestFigures:
 def test_the_tokens_of_the_harness_are_good_and_those_of_another_key_are_not(alg: str) -> None:
     key = tokens.Key(alg)
     issuer = Issuer(
-        name="bench", spellings=(tokens.ISSUER,), key_url="https://keys.example.com", algorithms=(alg,)
+        name="bench", iss_values=(tokens.ISSUER,), key_url="https://keys.example.com", algorithms=(alg,)
     )
     verifier = Verifier(
         tokens.AUDIENCE,
         issuers=[issuer],
-        key_cache=lambda one: KeyCache(one.key_url, one.algorithms, fetch=lambda *_: Answer(key.jwks, {})),
+        key_cache=lambda one: KeyCache(
+            one.key_url, one.algorithms, fetch=lambda *_: FetchResponse(key.jwks, {})
+        ),
     )
 
     assert tokens.CALLER == verifier.verify(key.token()).claims["email"]

@@ -17,8 +17,10 @@ from opentelemetry.metrics import NoOpMeter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
 
-from doorward import KeyCache, KeyState, KeysUnavailableError, SignatureError
+from doorward import KeyCache, KeysUnavailableError
+from doorward.errors import SignatureError
 from doorward.keys.events import FetchStarted, KeyEvent, StaleUsed, StateChanged, UnknownKid
+from doorward.keys.state import KeyState
 from doorward_integrations.opentelemetry import KeyMetrics
 from support.simulator import SimulatedEndpoint, background, landed
 from support.tokens import SigningKey

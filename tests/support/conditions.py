@@ -8,7 +8,8 @@ import types
 
 import pytest
 
-from doorward import PolicyError, RequestFacts
+from doorward import PolicyError
+from doorward.policy.request import RequestFacts
 
 _PATH = re.compile(r"request\.path == '([^']*)'")
 _BEFORE = re.compile(r"request\.time < (\d+)")
@@ -47,9 +48,9 @@ class Conditions:
     def install(cls, monkeypatch: pytest.MonkeyPatch) -> Conditions:
         """Have policies compile their conditions here."""
         conditions = cls()
-        module = types.ModuleType("doorward.policy.conditions")
+        module = types.ModuleType("doorward.policy.conditions.condition")
         module.compile_condition = conditions.compile  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "doorward.policy.conditions", module)
+        monkeypatch.setitem(sys.modules, "doorward.policy.conditions.condition", module)
         return conditions
 
     def compile(self, expression: str, title: str = "") -> StubCondition:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from doorward.errors import FetchError
-from doorward.keys.fetch import Answer
+from doorward.keys.fetch import FetchResponse
 from support.tokens import SigningKey, jwks
 
 
@@ -42,11 +42,11 @@ class KeyEndpoint:
     def up(self) -> None:
         self.error = None
 
-    def __call__(self, _url: str, headers: Mapping[str, str], /) -> Answer:
+    def __call__(self, _url: str, headers: Mapping[str, str], /) -> FetchResponse:
         self.requests.append(headers)
         self.asked.set()
         self.on_fetch()
         assert self.gate.wait(30), "the test left the endpoint hanging"
         if self.error is not None:
             raise self.error
-        return Answer(jwks(*self.keys) if self.body is None else self.body, dict(self.headers))
+        return FetchResponse(jwks(*self.keys) if self.body is None else self.body, dict(self.headers))

@@ -19,14 +19,14 @@ from doorward import Door, KeyCache, Principal, Verifier
 from doorward.door.door import Admission
 from doorward.door.refusal import Refusal
 from doorward.keys.events import KeyEvent
-from doorward.keys.fetch import SIZE_LIMIT, Answer, HttpxFetch
+from doorward.keys.fetch import SIZE_LIMIT, FetchResponse, HttpxFetch
 from doorward.keys.flight import Flight
 from doorward.keys.key import VerificationKey
 from support.clock import ManualClock
 from support.httpendpoint import HttpEndpoint, Peer, Script, answering, repeating, response
 from support.tokens import AUDIENCE, SigningKey, b64, jwks, token
 
-__all__ = ["APIS", "PATIENCE", "Api", "SimulatedEndpoint", "background", "landed", "waits"]
+__all__ = ["APIS", "PATIENCE", "Api", "SimulatedEndpoint", "background", "finished", "waits"]
 
 PATIENCE = 10.0
 """Seconds that anything here is waited for at most."""
@@ -69,7 +69,7 @@ class SimulatedEndpoint(HttpEndpoint):
         for gate in self._gates:
             gate.set()
         super().close()
-        landed()
+        finished()
 
     # What came in.
 
@@ -101,7 +101,7 @@ class SimulatedEndpoint(HttpEndpoint):
         self._behaviour = self._publish
 
     def hang(self) -> threading.Event:
-        """Answer no request that comes from now on before the event is set."""
+        """FetchResponse no request that comes from now on before the event is set."""
         gate = threading.Event()
         self._gates.append(gate)
 
@@ -142,7 +142,7 @@ class SimulatedEndpoint(HttpEndpoint):
         self._behaviour = answering(jwks(*self.keys) + b" " * SIZE_LIMIT)
 
     def page(self) -> None:
-        """Answer with a page, as a captive portal does."""
+        """FetchResponse with a page, as a captive portal does."""
         self._behaviour = answering(b"<!doctype html><title>Welcome</title>", "Content-Type: text/html")
 
     def mislabel(self) -> None:
@@ -191,7 +191,7 @@ class SimulatedEndpoint(HttpEndpoint):
 
     # Who asks it.
 
-    def fetch(self, url: str, headers: Mapping[str, str], /) -> Answer:
+    def fetch(self, url: str, headers: Mapping[str, str], /) -> FetchResponse:
         """Ask over httpx, as a cache does by default, with the deadline of the moment."""
         return HttpxFetch(deadline=self.deadline)(url, headers)
 
@@ -232,7 +232,7 @@ class SimulatedEndpoint(HttpEndpoint):
 
 
 class Api:
-    """One of the ways to call what comes in two spellings: from a thread, from asyncio or from trio."""
+    """One of the ways to call what comes in two iss_values: from a thread, from asyncio or from trio."""
 
     def __init__(self, name: str, run: Callable[[Callable[[], Awaitable[Any]]], Any] | None) -> None:
         self._name = name
@@ -308,7 +308,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return await_reader
 
 
-def landed() -> None:
+def finished() -> None:
     """Wait until no key cache fetches any more, its events told."""
     for thread in threading.enumerate():
         if thread.name == "doorward-keys":

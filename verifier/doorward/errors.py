@@ -1,27 +1,29 @@
-"""What can go wrong, as one tree.
+"""The errors that doorward raises, as one tree, and the reasons for refusals.
 
 ::
 
     DoorwardError
     ├── ConfigurationError (ValueError)     how it was built is wrong; raised by constructors
     │   └── PolicyError                     an IAM policy that cannot be understood
-    ├── RefusedError                        a request that is not let through; carries a Reason
+    ├── RefusedError                        a request that is refused; carries a Reason
     │   ├── CredentialError                 401 or 403: the headers hold no usable credential
     │   ├── TokenError                      401: this token is not good
-    │   │   ├── MalformedTokenError         it is not one strictly spelled JWS
+    │   │   ├── MalformedTokenError         it is not one compact JWS in its one accepted encoding
     │   │   ├── SignatureError              its algorithm, key or signature does not hold
     │   │   └── ClaimError                  a claim is missing, wrong or out of time
     │   ├── PermissionDeniedError           403: a good token whose principal may not invoke
-    │   └── KeysUnavailableError            503: nobody can say now; never a 401
+    │   └── KeysUnavailableError            503: it cannot be decided now; never a 401
     └── FetchError                          the key endpoint gave no usable answer
 
-"Bad token", "may not" and "cannot know now" never mix: each has a branch and a status of its own. The
-sentence in an error is for the operator's log. No error holds a token, nor more than 16 characters of one.
+"Bad token", "may not" and "cannot know now" never mix: each has a branch and a status of its own, which the
+`Reason` says. The sentence in an error is for the operator's log. No error holds a token, nor more than 16
+characters of one.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 __all__ = [
     "ClaimError",
@@ -45,36 +47,121 @@ _PLAIN_INTEGER = 10**15
 
 
 class Reason(StrEnum):
-    """Why a request was refused: stable codes for logs, metrics and tests."""
+    """Why a request was refused: a stable code for logs, metrics and tests.
 
-    # The headers.
-    NO_CREDENTIAL = "no_credential"
-    MULTIPLE_HEADERS = "multiple_headers"
-    MULTIPLE_CREDENTIALS = "multiple_credentials"
-    UNSUPPORTED_SCHEME = "unsupported_scheme"
-    EMPTY_CREDENTIAL = "empty_credential"
-    ACCESS_TOKEN = "access_token"  # noqa: S105 - a reason code, not a secret
-    # The shape of the token.
-    TOKEN_TOO_LARGE = "token_too_large"  # noqa: S105 - a reason code, not a secret
-    MALFORMED = "malformed"
-    HEADER_NOT_ALLOWED = "header_not_allowed"
-    KID_MISSING = "kid_missing"
-    SIGNATURE_REMOVED = "signature_removed"
+    Each member is the only place that says what its reason means for the answer and for the operator.
+
+    Attributes:
+        status: The HTTP status of the answer: 401, 403 or 503.
+        advice: What to do about it, as one sentence for the operator; the caller never sees it.
+    """
+
+    status: int
+    advice: str
+
+    def __new__(cls, code: str, status: int, advice: str) -> Self:
+        """Make a member of its code, its status and its advice."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.status = status
+        member.advice = advice
+        return member
+
+    # The headers. No credential is a 403, as Cloud Run answers it, and not the 401 of RFC 9110.
+    NO_CREDENTIAL = ("no_credential", 403, "Send the header 'Authorization: Bearer ID_TOKEN'.")
+    MULTIPLE_HEADERS = (
+        "multiple_headers",
+        401,
+        "Send one credential header. A proxy on the way may have added its own.",
+    )
+    MULTIPLE_CREDENTIALS = ("multiple_credentials", 401, "Send one token in the header.")
+    UNSUPPORTED_SCHEME = (
+        "unsupported_scheme",
+        401,
+        "Use the scheme Bearer. A credential of the application's own can stay in Authorization if the ID token "
+        "comes in X-Serverless-Authorization.",
+    )
+    EMPTY_CREDENTIAL = (
+        "empty_credential",
+        401,
+        "The variable that should hold the token is probably empty.",
+    )
+    ACCESS_TOKEN = (
+        "access_token",
+        401,
+        "Get an ID token: google.oauth2.id_token.fetch_id_token in Python, or gcloud auth print-identity-token.",
+    )
+    # The form of the token.
+    TOKEN_TOO_LARGE = (
+        "token_too_large",
+        401,
+        "Raise max_token_bytes if tokens of that size are intended.",
+    )
+    MALFORMED = (
+        "malformed",
+        401,
+        "Look at how the token got here: quotes, a line break, a cut-off end.",
+    )
+    HEADER_NOT_ALLOWED = (
+        "header_not_allowed",
+        401,
+        "This is not a token of Google's: its own never hold that parameter.",
+    )
+    KID_MISSING = (
+        "kid_missing",
+        401,
+        "This is not a token of Google's: its own always name their key.",
+    )
+    SIGNATURE_REMOVED = (
+        "signature_removed",
+        401,
+        "Cloud Run has checked this token already. Turn one of the two checks off, or take the token where it is "
+        "issued, and not from the log of a service.",
+    )
     # The signature.
-    ALGORITHM_NOT_ALLOWED = "algorithm_not_allowed"
-    UNKNOWN_KEY = "unknown_key"
-    BAD_SIGNATURE = "bad_signature"
+    ALGORITHM_NOT_ALLOWED = (
+        "algorithm_not_allowed",
+        401,
+        "Google signs with RS256. Perhaps the token is of another issuer, which must be configured.",
+    )
+    UNKNOWN_KEY = (
+        "unknown_key",
+        401,
+        "The token is old, or of another issuer; a restarted emulator has new keys.",
+    )
+    BAD_SIGNATURE = (
+        "bad_signature",
+        401,
+        "The token was changed on its way, or is a forgery.",
+    )
     # The claims.
-    CLAIM_MISSING = "claim_missing"
-    CLAIM_INVALID = "claim_invalid"
-    WRONG_ISSUER = "wrong_issuer"
-    WRONG_AUDIENCE = "wrong_audience"
-    EXPIRED = "expired"
-    NOT_YET_VALID = "not_yet_valid"
-    LIFETIME_TOO_LONG = "lifetime_too_long"
+    CLAIM_MISSING = ("claim_missing", 401, "Ask for a whole ID token: format=full, or includeEmail.")
+    CLAIM_INVALID = ("claim_invalid", 401, "The claim has not the form that its issuer gives it.")
+    WRONG_ISSUER = ("wrong_issuer", 401, "Configure that issuer, if it is meant to be accepted.")
+    WRONG_AUDIENCE = (
+        "wrong_audience",
+        401,
+        "Ask for a token with an accepted audience, or accept the one that was sent: the URL of the service, not "
+        "its custom domain.",
+    )
+    EXPIRED = ("expired", 401, "Get a new token: they live for one hour.")
+    NOT_YET_VALID = ("not_yet_valid", 401, "Compare the clocks of both machines.")
+    LIFETIME_TOO_LONG = (
+        "lifetime_too_long",
+        401,
+        "Google's tokens live for one hour; an issuer of your own has max_lifetime.",
+    )
     # The policy, and what could not be found out.
-    PERMISSION_DENIED = "permission_denied"
-    KEYS_UNAVAILABLE = "keys_unavailable"
+    PERMISSION_DENIED = (
+        "permission_denied",
+        403,
+        "Grant roles/run.invoker to the caller, and give doorward the new policy.",
+    )
+    KEYS_UNAVAILABLE = (
+        "keys_unavailable",
+        503,
+        "Look at the connection to the key endpoint. Whether the token is good is not known.",
+    )
 
     __str__ = str.__str__
 
@@ -84,7 +171,7 @@ def clip(text: object) -> str:
 
     Args:
         text: Anything. Text is quoted as ``repr`` does, so that control characters do no harm in a log; of
-            what is nested, or a number of any length, only the type is told.
+            what is nested, or a number of any length, only the type is named.
 
     Returns:
         At most 16 characters of it in quotes, with an ellipsis where some were left out.
@@ -101,15 +188,15 @@ class DoorwardError(Exception):
 
 
 class ConfigurationError(DoorwardError, ValueError):
-    """What was passed to a constructor cannot work; the sentence says how to mend it."""
+    """A setting that cannot work; the sentence says how to mend it. Raised by constructors."""
 
 
 class PolicyError(ConfigurationError):
-    """An IAM policy that cannot be understood, or not yet: it is refused whole, never half read."""
+    """An IAM policy that is not understood: it is refused whole, never read in part."""
 
 
 class RefusedError(DoorwardError):
-    """A request that is not let through.
+    """A request that is refused.
 
     Attributes:
         reason: The stable code.
@@ -144,7 +231,7 @@ class TokenError(RefusedError):
 
 
 class MalformedTokenError(TokenError):
-    """The token is not exactly one strictly spelled compact JWS (RFC 7515, section 7.1)."""
+    """The token is not exactly one compact JWS in its one accepted encoding (RFC 7515, section 7.1)."""
 
 
 class SignatureError(TokenError):
@@ -172,7 +259,7 @@ class PermissionDeniedError(RefusedError):
 
 
 class KeysUnavailableError(RefusedError):
-    """The keys that could decide are not to be had now: answered with 503, never with 401.
+    """The keys, or the groups, that decide cannot be fetched now: answered with 503, never with 401.
 
     Attributes:
         retry_after: Seconds after which asking again makes sense.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Final, TextIO
 
-from doorward import InvokerPolicy, KeysUnavailableError, PolicyAccount, Verifier
+from doorward import InvokerPolicy, KeysUnavailableError, Verifier
 from doorward.errors import Reason
-from doorward.tokens.account import ADVICE, Check, Outcome, TokenAccount, explain_token
+from doorward.explain.token import Check, Outcome, TokenExplanation, explain_token
+from doorward.policy.explanation import PolicyExplanation
 from doorward_integrations.cli.verify import policy_of, read_token, request_of
 
 __all__ = ["explain"]
@@ -40,7 +42,7 @@ def explain(chosen: Namespace, out: TextIO, stdin: TextIO = sys.stdin) -> int:
     token = explain_token(verifier, read_token(chosen.token, stdin))
     decided = None
     if token.principal is not None:
-        decided = policy.explain(token.principal, request_of(chosen), verifier.now())
+        decided = policy.explain(token.principal, request_of(chosen), time.time())
     if chosen.json:
         print(json.dumps(_plain(token, decided), default=list), file=out)
     else:
@@ -51,7 +53,7 @@ def explain(chosen: Namespace, out: TextIO, stdin: TextIO = sys.stdin) -> int:
     return _ADMITTED if decided is not None and decided.decision.granted else _REFUSED
 
 
-def _plain(token: TokenAccount, decided: PolicyAccount | None) -> dict[str, Any]:
+def _plain(token: TokenExplanation, decided: PolicyExplanation | None) -> dict[str, Any]:
     return {
         "checks": [asdict(check) for check in token.checks],
         "principal": None if token.principal is None else str(token.principal),
@@ -60,7 +62,9 @@ def _plain(token: TokenAccount, decided: PolicyAccount | None) -> dict[str, Any]
     }
 
 
-def _lines(token: TokenAccount, decided: PolicyAccount | None, policy: InvokerPolicy) -> Iterator[str]:
+def _lines(
+    token: TokenExplanation, decided: PolicyExplanation | None, policy: InvokerPolicy
+) -> Iterator[str]:
     for check in token.checks:
         yield from _check_lines(check)
     if decided is None:
@@ -70,7 +74,7 @@ def _lines(token: TokenAccount, decided: PolicyAccount | None, policy: InvokerPo
     yield ""
     yield from decided.lines()
     if not decided.decision.granted and decided.decision.unknown is None:
-        yield f"  what to do: {ADVICE[Reason.PERMISSION_DENIED]} ({policy!r})"
+        yield f"  what to do: {Reason.PERMISSION_DENIED.advice} ({policy!r})"
 
 
 def _check_lines(check: Check) -> Iterator[str]:

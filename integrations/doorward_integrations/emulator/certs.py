@@ -75,7 +75,7 @@ class CertsEndpoint:
         return self._fetches
 
     def take_down(self) -> None:
-        """Answer 503 to whoever asks for keys, until `bring_up`."""
+        """FetchResponse 503 to whoever asks for keys, until `bring_up`."""
         self._down = True
 
     def bring_up(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from doorward.tokens.issuers import EMULATOR_VARIABLE
+from doorward.issuers.google import EMULATOR_VARIABLE
 from doorward_integrations.emulator.accounts import DEFAULT_ACCOUNT, Accounts
 from doorward_integrations.emulator.app import create_app
 from doorward_integrations.emulator.certs import CertsEndpoint

@@ -12,7 +12,8 @@ import pytest
 from cryptography import x509
 
 from conftest import World
-from doorward import ClaimError, ConfigurationError, Reason, SignatureError, TokenError, Verifier
+from doorward import ConfigurationError, Reason, TokenError, Verifier
+from doorward.errors import ClaimError, SignatureError
 from doorward_integrations.emulator import (
     DEFAULT_ACCOUNT,
     GCLOUD_CLIENT_ID,

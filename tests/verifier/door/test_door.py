@@ -15,19 +15,19 @@ from conftest import World
 from doorward import (
     Admission,
     ConfigurationError,
-    Decision,
     Door,
     InvokerPolicy,
     Issuer,
     PlainRequest,
     Principal,
     Refusal,
-    RequestFacts,
     Verifier,
     find_iap_assertion,
     problem_details,
 )
 from doorward.errors import Reason
+from doorward.policy.decision import Decision
+from doorward.policy.request import RequestFacts
 from doorward.tokens.principal import ANONYMOUS
 from support.tokens import MEMBER, SigningKey, b64, claims, header, signed, token
 
@@ -331,7 +331,7 @@ def test_identity_headers_from_outside_never_get_through(
 
 
 def test_an_issuer_that_is_not_google_is_nobody_to_all_authenticated_users(ask: Ask, world: World) -> None:
-    own = Issuer(name="own", spellings=("https://issuer.example",), key_url="https://issuer.example/jwks")
+    own = Issuer(name="own", iss_values=("https://issuer.example",), key_url="https://issuer.example/jwks")
     door = Door(world.verifier(issuers=[own]), InvokerPolicy.all_authenticated_users())
 
     assert (403, Reason.PERMISSION_DENIED) == refused(
@@ -380,7 +380,7 @@ def test_a_policy_is_asked_once_for_a_remembered_token(ask: Ask, world: World, g
 
 def test_with_nothing_remembered_a_policy_is_asked_each_time(ask: Ask, world: World) -> None:
     policy = Counting()
-    door = Door(world.verifier(remember=0), policy)
+    door = Door(world.verifier(token_cache_size=0), policy)
 
     for _ in range(3):
         ask(door, [bearer(world.token())], "/")
@@ -566,12 +566,12 @@ def test_any_headers_are_an_admission_or_a_refusal(headers: Headers, path: str) 
             assert str(len(answer.body)).encode() == dict(answer.headers)[b"content-length"]
 
 
-# At a glance.
+# At a admit_cached.
 
 
 def glanced(door: Door, *headers: tuple[bytes, bytes], path: str = "/") -> Admission | None:
     """Glance at a request, which must come to nothing, or to what the whole way comes to."""
-    found = door.glance(headers, "GET", path)
+    found = door.admit_cached(headers, "GET", path)
     whole = door.admit(headers, PlainRequest(path))
     assert found in (None, whole)
     return found
@@ -581,9 +581,9 @@ def test_a_request_is_admitted_at_a_glance_once_its_token_and_the_answer_are_rem
     door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]))
     request = [(b"host", b"x"), bearer(world.token()), (b"accept", b"*/*")]
 
-    assert door.glance(request, "GET", "/") is None
+    assert door.admit_cached(request, "GET", "/") is None
     door.admit(request)
-    found = door.glance(request, "GET", "/")
+    found = door.admit_cached(request, "GET", "/")
 
     assert found is not None
     assert found == door.admit(request)
@@ -669,7 +669,7 @@ def test_a_token_in_another_place_or_with_nothing_remembered_is_not_seen_at_a_gl
     own = bearer(world.token())
     for door in (
         Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), credential=find_iap_assertion),
-        Door(world.verifier(remember=0), InvokerPolicy.from_members([MEMBER])),
+        Door(world.verifier(token_cache_size=0), InvokerPolicy.from_members([MEMBER])),
     ):
         door.admit([own])
         assert glanced(door, own) is None

@@ -7,16 +7,8 @@ from typing import Any
 import pytest
 
 from conftest import World
-from doorward import (
-    IAP,
-    Admission,
-    Door,
-    InvokerPolicy,
-    Reason,
-    Refusal,
-    find_iap_assertion,
-    iap_cloud_run_audience,
-)
+from doorward import IAP, Admission, Door, InvokerPolicy, Reason, Refusal, find_iap_assertion
+from doorward.audiences.iap import iap_cloud_run_audience
 from support.tokens import SigningKey, token
 
 AUDIENCE = iap_cloud_run_audience(1234567890, "europe-west1", "orders")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward import Refusal, cloud_run, problem_details
-from doorward.door.refusal import RefusalStyle, status_of
+from doorward import Refusal, problem_details
+from doorward.door.refusal import RefusalStyle, cloud_run, status_of
 from doorward.errors import (
     ClaimError,
     CredentialError,

@@ -21,7 +21,7 @@ from doorward import (
 )
 from doorward.door.stripped import StrippedPrincipal, UnsafeStrippedVerifier
 from doorward.errors import Reason
-from doorward.tokens.claims import GCLOUD_CLIENT_ID
+from doorward.issuers.google import GCLOUD_CLIENT_ID
 from support.tokens import AUDIENCE, CALLER, MEMBER, b64, claims, header, signed
 
 MARK = "SIGNATURE_REMOVED_BY_GOOGLE"

@@ -16,22 +16,14 @@ import pytest
 import trio
 
 from conftest import World
-from doorward import (
-    GOOGLE,
-    Issuer,
-    KeyCache,
-    KeyState,
-    KeysUnavailableError,
-    Principal,
-    Reason,
-    SignatureError,
-    Verifier,
-)
-from doorward.keys.fetch import Answer
+from doorward import GOOGLE, Issuer, KeyCache, KeysUnavailableError, Principal, Reason, Verifier
+from doorward.errors import SignatureError
+from doorward.keys.fetch import FetchResponse
 from doorward.keys.key import VerificationKey
+from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import PATIENCE, background, landed, waits
+from support.simulator import PATIENCE, background, finished, waits
 from support.tokens import AUDIENCE, CALLER, SigningKey, ec_key, token
 
 OTHER = SigningKey("key-2")
@@ -45,7 +37,7 @@ not_fresh = pytest.mark.parametrize("state", STATES, ids=str)
 def _no_stray_fetch(world: World) -> Iterator[None]:
     yield
     world.endpoint.gate.set()
-    landed()
+    finished()
 
 
 @pytest.fixture
@@ -135,7 +127,7 @@ def test_of_200_threads_that_read_while_the_refresh_hangs_none_waits(
     assert ["key-1"] * 200 == together(200, lambda _: cache.get("key-1").kid)
     assert (state, True, 2) == (cache.state, cache.refreshing, world.endpoint.fetches)
     world.endpoint.gate.set()
-    landed()
+    finished()
     assert (KeyState.FRESH, False, 2) == (cache.state, cache.refreshing, world.endpoint.fetches)
 
 
@@ -297,7 +289,7 @@ def test_whatever_many_threads_and_a_loop_do_there_is_one_fetch_at_a_time(
 ) -> None:
     asking = threading.Lock()
 
-    def fetch(url: str, headers: Mapping[str, str], /) -> Answer:
+    def fetch(url: str, headers: Mapping[str, str], /) -> FetchResponse:
         assert asking.acquire(blocking=False), "two fetches at once"
         try:
             return world.endpoint(url, headers)
@@ -325,7 +317,7 @@ def test_whatever_many_threads_and_a_loop_do_there_is_one_fetch_at_a_time(
     loops = [background(in_asyncio, read, 5), background(in_trio, read, 5)]
     assert [None] * 6 == results(threads)
     assert [[{"key-1"}] * 5] * 2 == results(loops)
-    landed()
+    finished()
     assert 0 == cache.health()["failures"]
     assert [] == uncaught()
 
@@ -363,7 +355,7 @@ class Interrupted:
 def expect_unharmed(world: World, cache: KeyCache, verifier: Verifier, key: SigningKey) -> None:
     """Expect that the fetch came home, and that the next caller gets what it is entitled to, at once."""
     world.endpoint.gate.set()
-    landed()
+    finished()
     before = world.endpoint.fetches
     assert CALLER == verifier.verify(token(key, world.clock.now)).email
     assert before == world.endpoint.fetches
@@ -493,7 +485,7 @@ def test_a_task_cancelled_in_the_turn_in_which_its_fetch_lands_harms_nothing(
         task = asyncio.create_task(verifier.averify(world.token()))
         await asyncio.to_thread(world.endpoint.asked.wait, PATIENCE)
         world.endpoint.gate.set()
-        landed()
+        finished()
         task.cancel()
         return (await asyncio.gather(task, return_exceptions=True))[0]
 
@@ -581,7 +573,9 @@ def test_two_issuers_are_fetched_at_once_and_one_that_hangs_does_not_hold_up_the
     world: World,
 ) -> None:
     elsewhere = KeyEndpoint(OTHER)
-    other = Issuer(name="other", spellings=("https://issuer.example",), key_url="https://issuer.example/keys")
+    other = Issuer(
+        name="other", iss_values=("https://issuer.example",), key_url="https://issuer.example/keys"
+    )
     endpoints = {GOOGLE.key_url: world.endpoint, other.key_url: elsewhere}
     verifier = world.verifier(
         audience=AUDIENCE,

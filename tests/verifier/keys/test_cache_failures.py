@@ -12,13 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward import Door, InvokerPolicy, KeyCache, KeyState, KeysUnavailableError, SignatureError
+from doorward import Door, InvokerPolicy, KeyCache, KeysUnavailableError
 from doorward.door.refusal import Refusal
+from doorward.errors import SignatureError
 from doorward.keys.events import FetchFinished, FetchStarted, KeyEvent, SetRefused
-from doorward.keys.fetch import Answer
+from doorward.keys.fetch import FetchResponse
+from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, landed, waits
+from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, finished, waits
 from support.tokens import CALLER, SigningKey
 
 KEY = SigningKey("key-1")
@@ -238,7 +240,7 @@ def test_there_is_never_more_than_one_fetch_at_a_time(
     gate.set()
     for reader in readers:
         reader.result(PATIENCE)
-    landed()
+    finished()
     turns = [type(event) for event in endpoint.events if isinstance(event, FetchStarted | FetchFinished)]
     assert [FetchStarted, FetchFinished] * (len(turns) // 2) == turns
     assert 3 <= len(turns) // 2 <= 5
@@ -380,7 +382,7 @@ STRANGE: Mapping[str, BaseException] = {
 
 @pytest.mark.parametrize("error", STRANGE.values(), ids=STRANGE)
 def test_a_fetch_may_raise_anything(api: Api, caplog: pytest.LogCaptureFixture, error: BaseException) -> None:
-    def fetch(_url: str, _headers: Mapping[str, str], /) -> Answer:
+    def fetch(_url: str, _headers: Mapping[str, str], /) -> FetchResponse:
         raise error
 
     events: list[KeyEvent] = []
@@ -397,9 +399,9 @@ def test_a_fetch_may_raise_anything(api: Api, caplog: pytest.LogCaptureFixture, 
     "answer",
     [
         None,
-        Answer(b"{}", None),  # type: ignore[arg-type]  # what a fetch of one's own may get wrong
-        Answer("{}"),  # type: ignore[arg-type]  # as above
-        Answer(b'{"keys": []}', {"cache-control": 7}),  # type: ignore[dict-item]  # as above
+        FetchResponse(b"{}", None),  # type: ignore[arg-type]  # what a fetch of one's own may get wrong
+        FetchResponse("{}"),  # type: ignore[arg-type]  # as above
+        FetchResponse(b'{"keys": []}', {"cache-control": 7}),  # type: ignore[dict-item]  # as above
     ],
     ids=["none", "headers", "text", "header"],
 )
@@ -415,9 +417,9 @@ def test_a_fetch_may_answer_anything(api: Api, answer: Any) -> None:
 def test_headers_that_cannot_be_read_cost_one_fetch_and_not_one_after_another(api: Api) -> None:
     _, remote, clock = without_network()
 
-    def fetch(url: str, headers: Mapping[str, str], /) -> Answer:
+    def fetch(url: str, headers: Mapping[str, str], /) -> FetchResponse:
         answer = remote(url, headers)
-        return Answer(answer.body, None)  # type: ignore[arg-type]  # what a fetch of one's own may get wrong
+        return FetchResponse(answer.body, None)  # type: ignore[arg-type]  # what a fetch of one's own may get wrong
 
     cache = KeyCache("https://keys.example/certs", fetch=fetch, clock=clock, monotonic=clock)
     with pytest.raises(KeysUnavailableError):
@@ -426,7 +428,7 @@ def test_headers_that_cannot_be_read_cost_one_fetch_and_not_one_after_another(ap
 
 
 def test_a_304_without_a_condition_is_a_failure(api: Api) -> None:
-    cache, _, _ = without_network(fetch=lambda _url, _headers: Answer(None))
+    cache, _, _ = without_network(fetch=lambda _url, _headers: FetchResponse(None))
     with pytest.raises(KeysUnavailableError):
         api.get(cache, "key-1")
     assert KeyState.EMPTY is cache.state
@@ -444,7 +446,7 @@ def test_a_listener_that_raises_is_logged_and_harms_nothing(
         api.get(cache, "key-9")
     endpoint.pass_time(3_600)
     assert "key-1" == api.get(cache, "key-1").kid
-    landed()
+    finished()
     assert KeyState.FRESH is cache.state
     assert {"the listener failed on FetchStarted", "the listener failed on StaleUsed"} <= {
         record.getMessage() for record in caplog.records
@@ -515,6 +517,6 @@ def test_what_a_fetch_that_was_given_up_brings_in_the_end_is_ignored(
     endpoint.heal()
     assert "key-2" == api.get(cache, "key-2").kid
     gate.set()
-    landed()
+    finished()
     assert (2, ["key-2"], False) == (cache.generation, cache.health()["kids"], cache.cooling_down)
     assert ["changed", "failed", "changed"] == [event.outcome for event in endpoint.told(FetchFinished)]

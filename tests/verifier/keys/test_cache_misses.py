@@ -10,22 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward import (
-    Door,
-    InvokerPolicy,
-    KeyCache,
-    KeyState,
-    KeysUnavailableError,
-    Reason,
-    SignatureError,
-    TokenError,
-    Verifier,
-)
+from doorward import Door, InvokerPolicy, KeyCache, KeysUnavailableError, Reason, TokenError, Verifier
 from doorward.door.refusal import Refusal
+from doorward.errors import SignatureError
 from doorward.keys.events import FetchStarted, UnknownKid
+from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, landed, waits
+from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, finished, waits
 from support.tokens import CALLER, SigningKey, claims, header, signed, token
 
 KEY = SigningKey("key-1")
@@ -356,7 +348,7 @@ def test_a_flood_does_not_keep_the_refresh_from_its_time() -> None:
     flood(cache, 10, lambda _: None)
     clock.move(3_599)
     cache.get("key-1")
-    landed()
+    finished()
     assert (4, KeyState.FRESH, 0.0) == (remote.fetches, cache.state, cache.age)
 
 

@@ -20,12 +20,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from doorward import KeyCache, KeyState, KeysUnavailableError, Reason, SignatureError
-from doorward.errors import FetchError
+from doorward import KeyCache, KeysUnavailableError, Reason
+from doorward.errors import FetchError, SignatureError
 from doorward.keys.events import FetchStarted, KeyEvent
-from doorward.keys.fetch import Answer
+from doorward.keys.fetch import FetchResponse
 from doorward.keys.flight import Flight
 from doorward.keys.key import VerificationKey
+from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
 from support.tokens import SigningKey, b64, ec_key, jwks
@@ -97,23 +98,23 @@ class Endpoint(KeyEndpoint):
         super().__init__()
         self.etags = True
 
-    def __call__(self, url: str, headers: Mapping[str, str], /) -> Answer:
+    def __call__(self, url: str, headers: Mapping[str, str], /) -> FetchResponse:
         answer = super().__call__(url, headers)
         if not self.etags:
             return answer
         etag = f'"{b64(answer.body or b"")}"'
         body = None if headers.get("if-none-match") == etag else answer.body
-        return Answer(body, {**answer.headers, "etag": etag})
+        return FetchResponse(body, {**answer.headers, "etag": etag})
 
 
 @dataclass(frozen=True)
 class Said:
     """What the endpoint said to one fetch, and what of it counts; `published` is None for a failure."""
 
-    answer: Answer | Exception
+    answer: FetchResponse | Exception
     published: Published | None
-    soft: float = 0.0
-    hard: float = 0.0
+    stale_after: float = 0.0
+    dead_after: float = 0.0
     retry_after: float | None = None
 
 
@@ -138,15 +139,17 @@ class Held:
     published: Published
     arrived: float
     arrived_wall: float
-    soft: float
-    hard: float
+    stale_after: float
+    dead_after: float
     seen: dict[str, VerificationKey] = field(default_factory=dict)
 
     @property
     def ahead(self) -> tuple[float, float]:
         """Between which ages the refresh ahead begins; the jitter decides."""
-        margin = min(self.soft / 10, 300.0)
-        return max(0.0, self.soft - 1.1 * margin) - 1e-6, max(0.0, self.soft - 0.9 * margin) + 1e-6
+        margin = min(self.stale_after / 10, 300.0)
+        return max(0.0, self.stale_after - 1.1 * margin) - 1e-6, max(
+            0.0, self.stale_after - 0.9 * margin
+        ) + 1e-6
 
 
 @dataclass
@@ -185,7 +188,7 @@ class History(RuleBasedStateMachine):
         self.kid = KIDS[0]
         # The model.
         self.begun = 0
-        self.landed = 0
+        self.finished = 0
         self.failed = False
         self.failures = 0
         self.quiet = (float("-inf"), float("-inf"))
@@ -199,7 +202,7 @@ class History(RuleBasedStateMachine):
         self.asking: Call | None = None
         self.before = self.quiet[0]
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(Flight, "depart", self._departing(Flight.depart))
+        self.patch.setattr(Flight, "start", self._departing(Flight.start))
         self.patch.setattr(Flight, "wait", lambda flight, timeout: self._wait(flight))
         self.patch.setattr(Flight, "wait_async", self._wait_async)
         self.patch.setattr("doorward.keys.misses._ABSENT_KIDS", ABSENT)
@@ -232,7 +235,7 @@ class History(RuleBasedStateMachine):
             self.started.append(event)
 
     def _departing(
-        self, depart: Callable[[Flight, Callable[[Flight], None]], bool]
+        self, start: Callable[[Flight, Callable[[Flight], None]], bool]
     ) -> Callable[[Flight, Callable[[Flight], None]], bool]:
         def departing(flight: Flight, work: Callable[[Flight], None]) -> bool:
             def refuse(thread: threading.Thread) -> None:
@@ -241,11 +244,11 @@ class History(RuleBasedStateMachine):
             with self.patch.context() as patch:
                 if self.starved:
                     patch.setattr(threading.Thread, "start", refuse)
-                return depart(flight, work)
+                return start(flight, work)
 
         return departing
 
-    def _fetch(self, url: str, headers: Mapping[str, str], /) -> Answer:
+    def _fetch(self, url: str, headers: Mapping[str, str], /) -> FetchResponse:
         ticket = Ticket(threading.current_thread(), headers, self.started[-1].trigger)
         self.arrivals.put(ticket)
         assert ticket.go.wait(PATIENCE), "the history left a fetch hanging"
@@ -270,8 +273,8 @@ class History(RuleBasedStateMachine):
         sound = answer.body is None or answer.body == self.published.document()
         if not sound or not self.published.pairs:
             return Said(answer, None)
-        soft, stale = CACHE_CONTROL[self.endpoint.headers.get("cache-control")]
-        return Said(answer, self.published, soft, soft + stale)
+        stale_after, stale = CACHE_CONTROL[self.endpoint.headers.get("cache-control")]
+        return Said(answer, self.published, stale_after, stale_after + stale)
 
     def _release(self, ticket: Ticket, said: Said) -> None:
         ticket.said = said
@@ -289,7 +292,9 @@ class History(RuleBasedStateMachine):
     @property
     def usable(self) -> Mapping[str, str] | None:
         """The key pairs that may be used now."""
-        return self.held.published.pairs if self.held is not None and self.age < self.held.hard else None
+        return (
+            self.held.published.pairs if self.held is not None and self.age < self.held.dead_after else None
+        )
 
     @property
     def on_its_way(self) -> bool:
@@ -331,7 +336,7 @@ class History(RuleBasedStateMachine):
             self.begun += 1
             self.current = None
             if self.starved:
-                self.landed = self.begun
+                self.finished = self.begun
                 self._fail(None)
                 continue
             ticket = self.arrivals.get(timeout=PATIENCE)
@@ -350,7 +355,7 @@ class History(RuleBasedStateMachine):
         assert now >= quiet, f"{ticket.trigger}: asked before its backoff was over"
         if ticket.trigger == "refresh":
             assert self.held is not None
-            assert self.age >= self.held.ahead[0], "refreshed before its time"
+            assert self.age >= self.held.refresh_after[0], "refreshed before its time"
         elif ticket.trigger == "cold":
             assert self.usable is None, "a cold fetch while there are keys"
         else:
@@ -365,11 +370,11 @@ class History(RuleBasedStateMachine):
             call, outcome, gave_up
         )
         if isinstance(outcome, Flight):
-            assert self.landed <= call.since, "kept waiting although its answer is there"
+            assert self.finished <= call.since, "kept waiting although its answer is there"
             assert self.on_its_way, "waits for what has been given up"
         if isinstance(outcome, KeysUnavailableError):
             assert 0.0 < outcome.retry_after <= 300.0
-            if not gave_up and self.landed <= call.since:
+            if not gave_up and self.finished <= call.since:
                 assert not self.on_its_way, "sent away although a fetch was on its way"
                 time = self.mono.now >= self.quiet[1] or call.kind == "refresh"
                 spent = call.kind == "read" and self.usable is not None and self.budget < 1.0
@@ -385,7 +390,7 @@ class History(RuleBasedStateMachine):
         if isinstance(outcome, SignatureError):
             assert Reason.UNKNOWN_KEY == outcome.reason
             assert usable is not None, "called unknown while nobody can say"
-            answered = self.landed > call.since
+            answered = self.finished > call.since
             if answered and not self.failed:
                 self.absent.pop(kid, None)
                 self.absent[kid] = (self.mono.now, self.generation)
@@ -404,7 +409,7 @@ class History(RuleBasedStateMachine):
         assert self.held.seen.setdefault(key.kid, key) is key, "the same key became another object"
 
     def _judge_refresh(self, call: Call, outcome: object, gave_up: bool) -> None:  # noqa: FBT001 - as above
-        answered = self.landed > call.since
+        answered = self.finished > call.since
         if outcome is None:
             assert answered, "refreshed without asking"
             assert not self.failed
@@ -418,7 +423,7 @@ class History(RuleBasedStateMachine):
 
     def _judge_refresh_begun(self) -> None:
         """After a look at the keys, a fetch is on its way if it was time for one."""
-        if self.held is None or self.age < self.held.ahead[1] or self.mono.now < self.quiet[1]:
+        if self.held is None or self.age < self.held.refresh_after[1] or self.mono.now < self.quiet[1]:
             return
         assert self.on_its_way or self.starved, "nothing refreshes keys that need it"
 
@@ -434,22 +439,22 @@ class History(RuleBasedStateMachine):
     async def _wait_async(flight: Flight, timeout: float) -> bool:  # noqa: ASYNC109 - as its original
         return await Pause(flight)
 
-    def _land(self, ticket: Ticket, said: Said) -> None:
+    def _finish(self, ticket: Ticket, said: Said) -> None:
         """Let one fetch come back, and work out what that changes."""
         self.air.remove(ticket)
         self._release(ticket, said)
         if ticket is not self.current:
             return
-        self.current, self.landed = None, ticket.number
+        self.current, self.finished = None, ticket.number
         if said.published is None:
             self._fail(said.retry_after)
             return
         self.failed, self.failures = False, 0
         self.quiet = (float("-inf"), float("-inf"))
-        self._hold(said.published, said.soft, said.hard)
+        self._hold(said.published, said.stale_after, said.dead_after)
 
-    def _hold(self, published: Published, soft: float, hard: float) -> None:
-        before, self.held = self.held, Held(published, self.mono.now, self.wall.now, soft, hard)
+    def _hold(self, published: Published, stale_after: float, dead_after: float) -> None:
+        before, self.held = self.held, Held(published, self.mono.now, self.wall.now, stale_after, dead_after)
         if before is None or before.published != published:
             self.generation += 1
         if before is not None:
@@ -568,10 +573,10 @@ class History(RuleBasedStateMachine):
     def _expected_states(self) -> set[KeyState]:
         if self.held is None:
             return {KeyState.EMPTY}
-        earliest, latest = self.held.ahead
-        if self.age >= self.held.hard:
+        earliest, latest = self.held.refresh_after
+        if self.age >= self.held.dead_after:
             return {KeyState.DEAD}
-        if self.age >= self.held.soft:
+        if self.age >= self.held.stale_after:
             return {KeyState.STALE}
         states = {KeyState.FRESH} if self.age < latest else set()
         return states | ({KeyState.AGEING} if self.age >= earliest else set())
@@ -633,14 +638,14 @@ class LandsAtOnce(History):
         if self.hanging:
             self.gave_up = True
             return False
-        self._land(self.current, self._answer(self.current.headers))
+        self._finish(self.current, self._answer(self.current.headers))
         self.before = self.quiet[0]
-        assert flight.landed
+        assert flight.finished
         return True
 
     def _land_all(self) -> None:
         if self.current is not None and not self.hanging:
-            self._land(self.current, self._answer(self.current.headers))
+            self._finish(self.current, self._answer(self.current.headers))
 
     @rule()
     def look(self) -> None:
@@ -659,20 +664,20 @@ class LandsWhenTold(History):
         }[kind]()
         self._step(Call(kind, kid, self.begun, waiting), None)
 
-    def _step(self, call: Call, landed: bool | None) -> None:  # noqa: FBT001 - what its wait came to
+    def _step(self, call: Call, finished: bool | None) -> None:  # noqa: FBT001 - what its wait came to
         assert call.waiting is not None
         self.asking = call
         self.before = self.quiet[0]
         outcome: object
         try:
-            outcome = call.waiting.send(landed)
+            outcome = call.waiting.send(finished)
         except StopIteration as end:
             outcome = end.value
         except (SignatureError, KeysUnavailableError) as error:
             outcome = error
         self._settle()
-        self._judge(call, outcome, gave_up=landed is False)
-        if call.kind == "read" and landed is not False:
+        self._judge(call, outcome, gave_up=finished is False)
+        if call.kind == "read" and finished is not False:
             self._judge_refresh_begun()
         if isinstance(outcome, Flight):
             call.flight = outcome
@@ -684,19 +689,19 @@ class LandsWhenTold(History):
         """Let a fetch come back, with what was published when it began or with what is now."""
         ticket = data.draw(st.sampled_from(self.air))
         assert ticket.early is not None
-        self._land(ticket, ticket.early if early else self._answer(ticket.headers))
+        self._finish(ticket, ticket.early if early else self._answer(ticket.headers))
         ready, self.calls = (
-            [call for call in self.calls if call.flight is not None and call.flight.landed is landed]
-            for landed in (True, False)
+            [call for call in self.calls if call.flight is not None and call.flight.finished is finished]
+            for finished in (True, False)
         )
         for call in reversed(ready) if backwards else ready:
-            self._step(call, landed=True)
+            self._step(call, finished=True)
 
     @precondition(lambda self: self.calls)
     @rule(data=st.data())
     def lose_patience(self, data: st.DataObject) -> None:
         call = self.calls.pop(data.draw(st.integers(0, len(self.calls) - 1)))
-        self._step(call, landed=False)
+        self._step(call, finished=False)
 
     @precondition(lambda self: self.calls)
     @rule(data=st.data())

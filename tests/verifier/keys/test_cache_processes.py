@@ -25,11 +25,13 @@ from typing import Any
 import pytest
 import trio
 
-from doorward import Door, InvokerPolicy, KeyCache, KeyState, KeysUnavailableError, SignatureError, Verifier
+from doorward import Door, InvokerPolicy, KeyCache, KeysUnavailableError, Verifier
+from doorward.errors import SignatureError
 from doorward.keys.events import KeyEvent
+from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import PATIENCE, background, landed
+from support.simulator import PATIENCE, background, finished
 from support.tokens import AUDIENCE, CALLER, MEMBER, SigningKey, jwks, token
 
 TESTS = Path(__file__).resolve().parents[2]
@@ -140,7 +142,7 @@ def fork_of_a_warm_cache() -> None:
         kept = [local.cache.get("key-1") is parents, str(local.cache.state), local.endpoint.fetches]
         local.clock.move(3_599)
         local.cache.get("key-1")
-        landed()
+        finished()
         return [*kept, str(local.cache.state), local.endpoint.fetches]
 
     tell(child=forked(child), fetches=local.endpoint.fetches)
@@ -160,20 +162,20 @@ def fork_during_a_fetch() -> None:
     local.endpoint.asked.clear()
     local.cache.keys(local.clock.now)
     assert local.endpoint.asked.wait(PATIENCE)
-    holding, let_go = threading.Event(), threading.Event()
+    held, let_go = threading.Event(), threading.Event()
 
     def hold() -> None:
         with local.cache._updater.lock:
-            holding.set()
+            held.set()
             let_go.wait(PATIENCE)
 
     holder = background(hold)
-    assert holding.wait(PATIENCE)
+    assert held.wait(PATIENCE)
 
     def child() -> object:
         local.endpoint.gate.set()
         before = [local.cache.refreshing, local.endpoint.fetches, local.cache.get("key-1").kid]
-        landed()
+        finished()
         return [*before, local.unknown("key-2"), local.endpoint.fetches, str(local.cache.state)]
 
     found = forked(child)
@@ -181,7 +183,7 @@ def fork_during_a_fetch() -> None:
     holder.result(PATIENCE)
     still = local.cache.refreshing
     local.endpoint.gate.set()
-    landed()
+    finished()
     tell(child=found, still=still, state=str(local.cache.state), fetches=local.endpoint.fetches)
 
 
@@ -267,7 +269,7 @@ def test_forked_workers_do_not_pause_in_step_when_the_endpoint_fails() -> None:
 def fork_workers_of_a_warm_cache() -> None:
     local = Local(KEY)
     local.cache.warm()
-    tell(ahead=[forked(lambda: local.cache._updater.holding.ahead) for _ in range(4)])
+    tell(refresh_after=[forked(lambda: local.cache._updater.held.refresh_after) for _ in range(4)])
 
 
 @forking

@@ -13,16 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward import Door, InvokerPolicy, KeyCache, KeyState, KeysUnavailableError, Reason, SignatureError
+from doorward import Door, InvokerPolicy, KeyCache, KeysUnavailableError, Reason
 from doorward.door.refusal import Refusal
+from doorward.errors import SignatureError
 from doorward.keys.events import FetchFinished, FetchStarted, KeyEvent, StaleUsed, StateChanged
 from doorward.keys.flight import Flight
 from doorward.keys.freshness import Freshness, Validators
 from doorward.keys.keyset import parse_key_set
-from doorward.keys.state import NOTHING, hold
+from doorward.keys.state import NO_KEYS, KeyState, hold
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, landed, waits
+from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, finished, waits
 from support.tokens import SigningKey, jwks
 
 KEY = SigningKey("key-1")
@@ -100,24 +101,26 @@ def test_the_state_follows_from_the_age(endpoint: SimulatedEndpoint, age: float,
 
 @settings(deadline=None, max_examples=200)
 @given(
-    soft=st.floats(60, 86_400),
+    stale_after=st.floats(60, 86_400),
     max_stale=st.floats(0, 1e6),
     jitter=st.floats(0, 1),
     passed=st.floats(0, 2e6),
     frozen=st.floats(-1e6, 2e6),
 )
 def test_the_larger_of_both_ages_decides_and_states_only_come_in_their_order(
-    soft: float, max_stale: float, jitter: float, passed: float, frozen: float
+    stale_after: float, max_stale: float, jitter: float, passed: float, frozen: float
 ) -> None:
     key_set = parse_key_set(jwks(KEY), ("RS256",), 0.0)
-    holding = hold(NOTHING, key_set, Freshness(soft, soft + max_stale), Validators(), 0.0, 0.0, jitter)
+    held = hold(
+        NO_KEYS, key_set, Freshness(stale_after, stale_after + max_stale), Validators(), 0.0, 0.0, jitter
+    )
     age = max(passed, passed + frozen)
     order = [KeyState.FRESH, KeyState.AGEING, KeyState.STALE, KeyState.DEAD]
-    expected = order[(age >= holding.ahead) + (age >= holding.soft) + (age >= holding.hard)]
-    assert expected is holding.state(passed, passed + frozen)
-    assert age == holding.age(passed, passed + frozen)
-    margin = min(0.1 * soft, 300.0)
-    assert soft - 1.1 * margin - 1e-6 <= holding.ahead <= soft - 0.9 * margin + 1e-6
+    expected = order[(age >= held.refresh_after) + (age >= held.stale_after) + (age >= held.dead_after)]
+    assert expected is held.state(passed, passed + frozen)
+    assert age == held.age(passed, passed + frozen)
+    margin = min(0.1 * stale_after, 300.0)
+    assert stale_after - 1.1 * margin - 1e-6 <= held.refresh_after <= stale_after - 0.9 * margin + 1e-6
 
 
 # EMPTY.
@@ -186,7 +189,7 @@ def test_giving_up_waiting_does_not_end_the_fetch(endpoint: SimulatedEndpoint, a
     with pytest.raises(KeysUnavailableError):
         api.get(cache, "key-1")
     gate.set()
-    landed()
+    finished()
     assert "key-1" == api.get(cache, "key-1").kid
     assert 1 == endpoint.fetches
 
@@ -271,7 +274,7 @@ def test_an_ageing_key_is_given_at_once_and_one_fetch_begins(endpoint: Simulated
     endpoint.await_fetch()
     assert (1, True, KeyState.AGEING) == (endpoint.fetches, cache.refreshing, cache.state)
     gate.set()
-    landed()
+    finished()
     assert (1, False, KeyState.FRESH, 0.0) == (endpoint.fetches, cache.refreshing, cache.state, cache.age)
 
 
@@ -288,7 +291,7 @@ def test_many_threads_that_read_at_once_begin_one_fetch(endpoint: SimulatedEndpo
     readers = [background(read) for _ in range(20)]
     assert ["key-1"] * 20 == [reader.result(PATIENCE) for reader in readers]
     gate.set()
-    landed()
+    finished()
     assert 1 == endpoint.fetches
 
 
@@ -301,7 +304,7 @@ class _Overtaken:
 
     def __enter__(self) -> None:
         with self._lock:
-            self._cache._updater.depart("refresh", self._cache._monotonic())
+            self._cache._updater.start("refresh", self._cache._monotonic())
         self._lock.acquire()
 
     def __exit__(self, *_: object) -> None:
@@ -322,7 +325,7 @@ def test_a_reader_that_was_overtaken_on_its_way_to_the_lock_begins_no_second_fet
 def test_the_refresh_ahead_asks_whether_anything_changed(endpoint: SimulatedEndpoint) -> None:
     cache = reach(endpoint, KeyState.AGEING)
     cache.get("key-1")
-    landed()
+    finished()
     (request,) = endpoint.requests
     assert "if-none-match" in request.headers
     assert "cache-control" not in request.headers
@@ -384,15 +387,15 @@ def test_a_stale_cache_asks_again_only_when_its_backoff_is_over(
     endpoint.pass_time(SOFT)
     endpoint.throttle(90)
     api.get(cache, "key-1")
-    landed()
+    finished()
     endpoint.pass_time(89.9)
     api.get(cache, "key-1")
-    landed()
+    finished()
     assert (2, True) == (endpoint.fetches, cache.cooling_down)
     endpoint.pass_time(0.2)
     assert not cache.cooling_down
     api.get(cache, "key-1")
-    landed()
+    finished()
     assert 3 == endpoint.fetches
 
 
@@ -494,7 +497,7 @@ def test_a_read_is_enough_to_lead_back_to_fresh(
 ) -> None:
     cache = reach(endpoint, state)
     assert "key-1" == api.get(cache, "key-1").kid
-    landed()
+    finished()
     assert (KeyState.FRESH, 0.0, 1) == (cache.state, cache.age, endpoint.fetches)
 
 
@@ -510,7 +513,7 @@ def test_another_key_set_is_another_generation(endpoint: SimulatedEndpoint, stat
 def test_a_304_renews_the_age_and_keeps_the_very_keys(endpoint: SimulatedEndpoint, api: Api) -> None:
     cache = reach(endpoint, KeyState.STALE)
     key = api.get(cache, "key-1")
-    landed()
+    finished()
     assert KeyState.FRESH is cache.state
     assert api.get(cache, "key-1") is key
     assert {"changed": 1, "unchanged": 0, "not_modified": 1, "failed": 0} == cache.health()["fetches"]
@@ -525,7 +528,7 @@ def test_the_listener_hears_of_each_state_once(endpoint: SimulatedEndpoint) -> N
         endpoint.pass_time(5_000.0 + age - endpoint.monotonic.now)
         for _ in range(2):
             cache.keys(endpoint.wall.now)
-            landed()
+            finished()
     endpoint.heal()
     cache.refresh()
     empty, fresh, ageing, stale, dead = KeyState
@@ -559,7 +562,7 @@ def test_an_instance_that_was_frozen_asks_anew_on_its_first_request(
     endpoint.freeze(SOFT)
     endpoint.rotate(OTHER)
     assert "key-1" == api.get(cache, "key-1").kid  # stale, since waiting would help nobody
-    landed()
+    finished()
     assert (KeyState.FRESH, 2) == (cache.state, endpoint.fetches)
     assert "key-2" == api.get(cache, "key-2").kid
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from doorward import FetchError, KeyCache, KeyState, KeysUnavailableError, SignatureError
+from doorward import FetchError, KeyCache, KeysUnavailableError
+from doorward.errors import SignatureError
 from doorward.keys.events import (
     FetchFinished,
     FetchStarted,
@@ -19,8 +20,9 @@ from doorward.keys.events import (
     UnknownKid,
     log_event,
 )
+from doorward.keys.state import KeyState
 from support.clock import ManualClock
-from support.simulator import SimulatedEndpoint, background, landed
+from support.simulator import SimulatedEndpoint, background, finished
 from support.tokens import SigningKey, jwks
 
 KEY = SigningKey("key-1")
@@ -48,7 +50,7 @@ def cache(endpoint: SimulatedEndpoint) -> KeyCache:
 def warm(endpoint: SimulatedEndpoint, cache: KeyCache) -> KeyCache:
     """A cache that holds keys; what it told until then is forgotten."""
     cache.warm()
-    landed()
+    finished()
     endpoint.events.clear()
     return cache
 
@@ -67,7 +69,7 @@ def miss(cache: KeyCache, kid: str = "unknown") -> None:
 def failing(cache: KeyCache) -> None:
     with pytest.raises(KeysUnavailableError):
         cache.refresh()
-    landed()
+    finished()
 
 
 class TestFetches:
@@ -75,7 +77,7 @@ class TestFetches:
         self, endpoint: SimulatedEndpoint, cache: KeyCache
     ) -> None:
         cache.get(KEY.kid)
-        landed()
+        finished()
 
         assert [
             FetchStarted(cache.url, "cold"),
@@ -101,7 +103,7 @@ class TestFetches:
     ) -> None:
         endpoint.pass_time(SOFT - 1)
         warm.get(KEY.kid)
-        landed()
+        finished()
 
         assert [
             StateChanged(warm.url, FRESH, AGEING),
@@ -116,7 +118,7 @@ class TestFetches:
         cache.warm()
         endpoint.rotate(OTHER, KEY)
         cache.refresh()
-        landed()
+        finished()
 
         assert good(cache.url, "asked", "unchanged", "key-1", "key-2") == endpoint.events[-1]
 
@@ -125,7 +127,7 @@ class TestFetches:
     ) -> None:
         endpoint.rotate(OTHER, SigningKey("key-3"))
         warm.refresh()
-        landed()
+        finished()
 
         assert [
             FetchStarted(warm.url, "asked"),
@@ -137,7 +139,7 @@ class TestFetches:
     ) -> None:
         endpoint.rotate(KEY, OTHER)
         warm.get(OTHER.kid)
-        landed()
+        finished()
 
         assert [
             FetchStarted(warm.url, "unknown_kid"),
@@ -177,7 +179,7 @@ class TestFetches:
         endpoint.fail()
         with pytest.raises(KeysUnavailableError):
             cache.get(KEY.kid)
-        landed()
+        finished()
 
         assert [FetchStarted, FetchFinished] == [type(event) for event in endpoint.events]
         assert () == endpoint.told(FetchFinished)[0].kids
@@ -205,7 +207,7 @@ class TestFetches:
         endpoint.pass_time(30)
         warm.refresh()
         gate.set()
-        landed()
+        finished()
         first.result(10)
         fetches = warm.health()["fetches"]
 
@@ -250,11 +252,11 @@ class TestStates:
         for passed in (1.0, SOFT - 2, 0.5, 0.5, 86_000.0, 400.0, 10.0):
             endpoint.pass_time(passed)
             warm.keys(endpoint.wall.now)
-            landed()
+            finished()
         endpoint.heal()
         endpoint.pass_time(600)
         warm.get(KEY.kid)
-        landed()
+        finished()
 
         assert [(FRESH, AGEING), (AGEING, STALE), (STALE, DEAD), (DEAD, FRESH)] == [
             (event.before, event.after) for event in endpoint.told(StateChanged)
@@ -265,7 +267,7 @@ class TestStates:
         endpoint.fail()
         endpoint.pass_time(HARD)
         warm.keys(endpoint.wall.now)
-        landed()
+        finished()
 
         assert [StateChanged(warm.url, FRESH, DEAD)] == endpoint.told(StateChanged)
 
@@ -288,7 +290,7 @@ class TestStates:
         cache.seed(jwks(KEY))
         assert [] == endpoint.events
         cache.get(KEY.kid)
-        landed()
+        finished()
 
         assert [StateChanged(cache.url, EMPTY, STALE)] == endpoint.told(StateChanged)
 
@@ -301,7 +303,7 @@ class TestStaleUses:
         for passed in (SOFT, 100.0, 0.0):
             endpoint.pass_time(passed)
             warm.get(KEY.kid)
-            landed()
+            finished()
 
         assert [
             StaleUsed(warm.url, SOFT),
@@ -317,7 +319,7 @@ class TestStaleUses:
         endpoint.fail()
         endpoint.pass_time(age)
         warm.keys(endpoint.wall.now)
-        landed()
+        finished()
 
         assert [] == endpoint.told(StaleUsed)
 
@@ -327,7 +329,7 @@ class TestUnknownKids:
         self, endpoint: SimulatedEndpoint, warm: KeyCache
     ) -> None:
         miss(warm)
-        landed()
+        finished()
 
         assert [
             FetchStarted(warm.url, "unknown_kid"),
@@ -375,7 +377,7 @@ class TestUnknownKids:
         for index in range(5):
             miss(warm, f"{index}{ATTACK}")
         miss(warm, f"0{ATTACK}")
-        landed()
+        finished()
         for event in endpoint.events:
             log_event(event)
 
@@ -397,12 +399,12 @@ class TestListeners:
 
         cache = endpoint.cache(listener=listener)
         assert KEY.kid == cache.get(KEY.kid).kid
-        landed()
+        finished()
         miss(cache)
         endpoint.fail()
         endpoint.pass_time(SOFT)
         assert KEY.kid == cache.get(KEY.kid).kid
-        landed()
+        finished()
         expected = [f"the listener failed on {name}" for name in told]
 
         assert {"FetchStarted", "FetchFinished", "StateChanged", "UnknownKid", "StaleUsed"} == set(told)
@@ -432,7 +434,7 @@ class TestListeners:
         caches.append(endpoint.cache(listener=listener))
         caches[0].warm()
         miss(caches[0])
-        landed()
+        finished()
 
         assert [EMPTY, FRESH, FRESH, FRESH, FRESH, FRESH] == seen
 
@@ -448,7 +450,7 @@ class TestListeners:
         clock = ManualClock()
         cache = KeyCache(endpoint.url, clock=clock, monotonic=clock)
         cache.warm()
-        landed()
+        finished()
 
         assert [f"keys of {cache.url}: 'key-1'", f"the keys of {cache.url} are fresh"] == [
             record.getMessage() for record in caplog.records
@@ -522,7 +524,7 @@ class TestLog:
         caplog.set_level(logging.DEBUG, "doorward")
         endpoint.rotate(KEY.jwk(kid="a\nERROR all is lost"), OTHER.jwk(kid="b\r\n", use="enc"))
         endpoint.cache(listener=log_event).warm()
-        landed()
+        finished()
 
         assert "all is lost" in caplog.text
         assert [] == [record for record in caplog.records if set("\r\n") & set(record.getMessage())]

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from doorward.errors import ConfigurationError, FetchError
-from doorward.keys.fetch import DEADLINE, SIZE_LIMIT, Answer, HttpxFetch, check_key_url, is_loopback
+from doorward.keys.fetch import DEADLINE, SIZE_LIMIT, FetchResponse, HttpxFetch, check_key_url, is_loopback
 from support.clock import ManualClock
 from support.httpendpoint import HttpEndpoint, Peer, Script, answering, repeating, response, sending
 from support.tokens import ec_key
@@ -216,7 +216,7 @@ def test_a_304_to_a_conditional_request_says_that_nothing_changed(
 
     answer = HttpxFetch()(endpoint.url, validator)
 
-    assert Answer(None, answer.headers) == answer
+    assert FetchResponse(None, answer.headers) == answer
     assert "max-age=60" == answer.headers["cache-control"]
     assert validator.items() <= endpoint.requests[0].headers.items()
 
@@ -267,11 +267,11 @@ def test_the_seconds_of_retry_after_are_read_and_garbage_is_not(
 
 @pytest.mark.parametrize(("ahead", "seconds"), [(90, 90.0), (-90, 0.0)], ids=["future", "past"])
 def test_the_date_of_retry_after_is_read_and_the_past_is_now(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, ahead: int, seconds: float
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, refresh_after: int, seconds: float
 ) -> None:
     clock = ManualClock()
     monkeypatch.setattr("doorward.keys.fetch.time", SimpleNamespace(time=clock))
-    date = formatdate(clock.now + ahead, usegmt=True)
+    date = formatdate(clock.now + refresh_after, usegmt=True)
     endpoint = serve(answering(f"Retry-After: {date}", status="503 Busy"))
 
     assert seconds == failure(endpoint.url).retry_after

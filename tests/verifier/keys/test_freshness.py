@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.keys.freshness import (
-    DEFAULT_SOFT,
-    LONGEST_SOFT,
-    SHORTEST_SOFT,
+    DEFAULT_FRESH,
+    LONGEST_FRESH,
+    SHORTEST_FRESH,
     Freshness,
     Validators,
     freshness_of,
@@ -30,16 +30,16 @@ def at(seconds: float) -> str:
     return formatdate(NOW + seconds, usegmt=True)
 
 
-def soft(cache_control: str | None = None, **headers: str) -> float:
-    """Give the soft age of an answer with those headers."""
+def stale_after(cache_control: str | None = None, **headers: str) -> float:
+    """Give the stale_after age of an answer with those headers."""
     given_ = headers if cache_control is None else {"cache-control": cache_control, **headers}
-    return freshness_of(given_, NOW, DAY).soft
+    return freshness_of(given_, NOW, DAY).stale_after
 
 
 def stale(cache_control: str, max_stale: float = DAY) -> float:
     """Give for how long an answer may serve past its freshness."""
     found = freshness_of({"cache-control": cache_control}, NOW, max_stale)
-    return found.hard - found.soft
+    return found.dead_after - found.stale_after
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_the_bounds_are_a_minute_and_a_day_and_an_hour_without_a_word() -> None:
-    assert (60.0, 86_400.0, 3_600.0) == (SHORTEST_SOFT, LONGEST_SOFT, DEFAULT_SOFT)
+    assert (60.0, 86_400.0, 3_600.0) == (SHORTEST_FRESH, LONGEST_FRESH, DEFAULT_FRESH)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_the_bounds_are_a_minute_and_a_day_and_an_hour_without_a_word() -> None:
     ],
 )
 def test_max_age_is_the_time_it_is_fresh_however_it_is_written(cache_control: str) -> None:
-    assert 1800.0 == soft(cache_control)
+    assert 1800.0 == stale_after(cache_control)
 
 
 @pytest.mark.parametrize(
@@ -116,11 +116,11 @@ def test_max_age_is_the_time_it_is_fresh_however_it_is_written(cache_control: st
     ids=repr,
 )
 def test_garbage_in_cache_control_counts_as_silence(cache_control: str) -> None:
-    assert DEFAULT_SOFT == soft(cache_control)
+    assert DEFAULT_FRESH == stale_after(cache_control)
 
 
 def test_silence_means_an_hour() -> None:
-    assert DEFAULT_SOFT == soft()
+    assert DEFAULT_FRESH == stale_after()
 
 
 @pytest.mark.parametrize(
@@ -136,17 +136,17 @@ def test_silence_means_an_hour() -> None:
     ],
 )
 def test_nothing_is_used_for_less_than_a_minute(cache_control: str) -> None:
-    assert SHORTEST_SOFT == soft(cache_control)
+    assert SHORTEST_FRESH == stale_after(cache_control)
 
 
 @pytest.mark.parametrize("seconds", ["86401", "31536000", "2147483649", "9" * 30, "9" * 400])
 def test_nothing_is_used_for_more_than_a_day(seconds: str) -> None:
     """A number too large to count is still a number (RFC 9111, section 1.2.2)."""
-    assert LONGEST_SOFT == soft(f"max-age={seconds}")
+    assert LONGEST_FRESH == stale_after(f"max-age={seconds}")
 
 
 def test_numbers_too_large_to_count_still_cancel_out() -> None:
-    assert SHORTEST_SOFT == soft(f"max-age={'9' * 400}", age="9" * 400)
+    assert SHORTEST_FRESH == stale_after(f"max-age={'9' * 400}", age="9" * 400)
 
 
 # How old it was on arrival.
@@ -157,8 +157,8 @@ def test_numbers_too_large_to_count_still_cancel_out() -> None:
     [
         ({"age": "600"}, 3000.0),
         ({"age": "0"}, 3600.0),
-        ({"age": "3600"}, SHORTEST_SOFT),
-        ({"age": "9" * 30}, SHORTEST_SOFT),
+        ({"age": "3600"}, SHORTEST_FRESH),
+        ({"age": "9" * 30}, SHORTEST_FRESH),
         ({"age": "-600"}, 3600.0),
         ({"age": "600, 700"}, 3600.0),
         ({"age": "soon"}, 3600.0),
@@ -167,7 +167,7 @@ def test_numbers_too_large_to_count_still_cancel_out() -> None:
         ({"date": at(0)}, 3600.0),
         ({"date": at(600)}, 3600.0),
         ({"date": "soon"}, 3600.0),
-        ({"date": at(-DAY)}, SHORTEST_SOFT),
+        ({"date": at(-DAY)}, SHORTEST_FRESH),
         ({"date": at(-DAY - 1)}, 3600.0),
         ({"date": at(-600), "age": "900"}, 2700.0),
         ({"date": at(-900), "age": "600"}, 2700.0),
@@ -175,7 +175,7 @@ def test_numbers_too_large_to_count_still_cancel_out() -> None:
     ids=repr,
 )
 def test_what_caches_and_dates_say_of_its_age_is_taken_off(headers: dict[str, str], expected: float) -> None:
-    assert expected == soft("max-age=3600", **headers)
+    assert expected == stale_after("max-age=3600", **headers)
 
 
 # Expires.
@@ -188,15 +188,15 @@ def test_what_caches_and_dates_say_of_its_age_is_taken_off(headers: dict[str, st
         ({"expires": at(1800), "date": at(0)}, 1800.0),
         ({"expires": at(1800), "date": at(-600)}, 1800.0),
         ({"expires": at(9000), "date": at(7200)}, 1800.0),
-        ({"expires": at(-1800)}, SHORTEST_SOFT),
-        ({"expires": "0"}, SHORTEST_SOFT),
-        ({"expires": at(10 * DAY)}, LONGEST_SOFT),
-        ({"expires": "soon"}, DEFAULT_SOFT),
-        ({"expires": ""}, DEFAULT_SOFT),
+        ({"expires": at(-1800)}, SHORTEST_FRESH),
+        ({"expires": "0"}, SHORTEST_FRESH),
+        ({"expires": at(10 * DAY)}, LONGEST_FRESH),
+        ({"expires": "soon"}, DEFAULT_FRESH),
+        ({"expires": ""}, DEFAULT_FRESH),
         ({"expires": at(1800), "cache-control": "public"}, 1800.0),
         ({"expires": at(1800), "cache-control": "max-age=x"}, 1800.0),
         ({"expires": at(1800), "cache-control": "max-age=7200"}, 7200.0),
-        ({"expires": at(7200), "cache-control": "no-store"}, SHORTEST_SOFT),
+        ({"expires": at(7200), "cache-control": "no-store"}, SHORTEST_FRESH),
     ],
     ids=[
         "alone",
@@ -215,7 +215,7 @@ def test_what_caches_and_dates_say_of_its_age_is_taken_off(headers: dict[str, st
     ],
 )
 def test_expires_counts_where_max_age_is_silent(headers: dict[str, str], expected: float) -> None:
-    assert expected == soft(**headers)
+    assert expected == stale_after(**headers)
 
 
 # Dates.
@@ -291,7 +291,7 @@ def test_the_endpoint_can_only_shorten_how_long_stale_keys_serve(cache_control: 
 def test_must_revalidate_forbids_stale_keys_to_who_obeys_it(cache_control: str) -> None:
     found = freshness_of({"cache-control": cache_control}, NOW, DAY, obey_must_revalidate=True)
 
-    assert found.soft == found.hard
+    assert found.stale_after == found.dead_after
 
 
 def test_who_forbids_stale_keys_gets_none() -> None:
@@ -352,8 +352,8 @@ def test_whatever_the_headers_are_the_ages_are_within_their_bounds(
 ) -> None:
     found = freshness_of(headers, now, max_stale)
 
-    assert SHORTEST_SOFT <= found.soft <= LONGEST_SOFT
-    assert found.soft <= found.hard <= found.soft + max_stale
+    assert SHORTEST_FRESH <= found.stale_after <= LONGEST_FRESH
+    assert found.stale_after <= found.dead_after <= found.stale_after + max_stale
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_whatever_the_headers_are_the_ages_are_within_their_bounds(
 def test_a_header_of_any_length_is_read_in_no_time(header: str) -> None:
     began = time.monotonic()
 
-    assert DEFAULT_SOFT == soft(header)
+    assert DEFAULT_FRESH == stale_after(header)
     assert time.monotonic() - began < 1.0
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 import trio
 
-from doorward import GOOGLE, KeyCache, KeyState, KeysUnavailableError, Verifier
+from doorward import GOOGLE, KeyCache, KeysUnavailableError, Verifier
+from doorward.keys.state import KeyState
 from support.servers import Keys, key_server
 from support.tokens import AUDIENCE, MEMBER, SigningKey, jwks, token
 

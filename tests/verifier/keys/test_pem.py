@@ -25,8 +25,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import World
-from doorward import GOOGLE, Issuer, KeysUnavailableError, Reason, SignatureError, Verifier
-from doorward.errors import FetchError
+from doorward import GOOGLE, Issuer, KeysUnavailableError, Reason, Verifier
+from doorward.errors import FetchError, SignatureError
 from doorward.keys.key import VerificationKey
 from doorward.keys.keyset import KeySet, RefusedKey, parse_key_set
 from doorward.keys.pem import read_pem

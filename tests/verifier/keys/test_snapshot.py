@@ -23,23 +23,16 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from doorward import (
-    ConfigurationError,
-    Door,
-    InvokerPolicy,
-    KeyCache,
-    KeyState,
-    KeysUnavailableError,
-    Reason,
-    SignatureError,
-)
+from doorward import ConfigurationError, Door, InvokerPolicy, KeyCache, KeysUnavailableError, Reason
+from doorward.errors import SignatureError
 from doorward.keys.events import FetchFinished, KeyEvent, SetRefused
-from doorward.keys.freshness import LONGEST_SOFT, Freshness, Validators
+from doorward.keys.freshness import LONGEST_FRESH, Freshness, Validators
 from doorward.keys.snapshot import Snapshot, SnapshotFile
+from doorward.keys.state import KeyState
 from doorward_integrations.asgi import InvokerMiddleware
 from support.clock import ManualClock
 from support.servers import asgi_server
-from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, landed
+from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, finished
 from support.tokens import CALLER, MEMBER, SigningKey, b64, jwks
 
 KEY = SigningKey("key-1")
@@ -91,8 +84,8 @@ def sealed(**changed: Any) -> bytes:
         "url": URL,
         "body": base64.b64encode(jwks(KEY)).decode(),
         "arrived": NOW,
-        "soft": SOFT,
-        "hard": SOFT + DAY,
+        "stale_after": SOFT,
+        "dead_after": SOFT + DAY,
         "etag": '"v1"',
         "last_modified": None,
         **changed,
@@ -133,7 +126,7 @@ class TestWriting:
         kept = SnapshotFile(path).load(URL, NOW + 1_000 * 365 * DAY)
 
         assert kept is not None
-        assert 10_000 * 365 * DAY < kept.fresh.hard
+        assert 10_000 * 365 * DAY < kept.fresh.dead_after
 
     @needs_posix
     @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077], ids=oct)
@@ -347,7 +340,7 @@ class TestReading:
     ) -> None:
         assert why == refusal(put(path, content), caplog)
 
-    @pytest.mark.parametrize("name", ["arrived", "soft", "hard"])
+    @pytest.mark.parametrize("name", ["arrived", "stale_after", "dead_after"])
     @pytest.mark.parametrize(
         "value",
         [..., None, "60", "nan", True, 10**400, -(10**400), 1e300],
@@ -362,8 +355,12 @@ class TestReading:
 
     @pytest.mark.parametrize(
         "bounds",
-        [{"soft": -1}, {"soft": SOFT, "hard": SOFT - 1}, {"soft": LONGEST_SOFT + 1, "hard": 10 * DAY}],
-        ids=["negative", "hard-before-soft", "fresh-for-over-a-day"],
+        [
+            {"stale_after": -1},
+            {"stale_after": SOFT, "dead_after": SOFT - 1},
+            {"stale_after": LONGEST_FRESH + 1, "dead_after": 10 * DAY},
+        ],
+        ids=["negative", "dead_after-before-stale_after", "fresh-for-over-a-day"],
     )
     def test_bounds_that_no_answer_could_have_set_are_refused(
         self, bounds: dict[str, float], path: Path, caplog: pytest.LogCaptureFixture
@@ -400,7 +397,7 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-members = ["url", "body", "arrived", "soft", "hard", "etag", "last_modified"]
+members = ["url", "body", "arrived", "stale_after", "dead_after", "etag", "last_modified"]
 
 
 @pytest.fixture(scope="module")
@@ -426,8 +423,8 @@ class TestHostileFiles:
         kept = SnapshotFile(file).load(URL, NOW)
 
         assert kept is None or (
-            0 <= kept.fresh.soft <= min(kept.fresh.hard, LONGEST_SOFT)
-            and NOW - kept.fresh.hard < kept.arrived_wall <= NOW + 300
+            0 <= kept.fresh.stale_after <= min(kept.fresh.dead_after, LONGEST_FRESH)
+            and NOW - kept.fresh.dead_after < kept.arrived_wall <= NOW + 300
             and all(value.isprintable() for value in kept.validators.headers().values())
         )
 
@@ -445,7 +442,7 @@ class Process:
 
     def restart(self, after: float, **settings: Any) -> KeyCache:
         """Start again so many seconds later; fetches count from there."""
-        landed()
+        finished()
         self.endpoint.pass_time(after)
         self.endpoint.requests.clear()
         return self.start(**settings)
@@ -462,7 +459,7 @@ def process(endpoint: SimulatedEndpoint, path: Path) -> Process:
 class TestStarting:
     def test_a_good_answer_is_kept(self, process: Process) -> None:
         process.start().warm()
-        landed()
+        finished()
         kept = process.kept()
 
         assert kept is not None
@@ -475,7 +472,7 @@ class TestStarting:
         cache.warm()
         process.endpoint.pass_time(1_000)
         cache.refresh()
-        landed()
+        finished()
         kept = process.kept()
 
         assert {"changed": 1, "unchanged": 0, "not_modified": 1, "failed": 0} == cache.health()["fetches"]
@@ -485,12 +482,12 @@ class TestStarting:
     def test_a_failed_fetch_leaves_the_file_as_it_is(self, process: Process) -> None:
         cache = process.start()
         cache.warm()
-        landed()
+        finished()
         before = process.path.read_bytes()
         process.endpoint.fail()
         with pytest.raises(KeysUnavailableError):
             cache.refresh()
-        landed()
+        finished()
 
         assert before == process.path.read_bytes()
 
@@ -498,7 +495,7 @@ class TestStarting:
         process.endpoint.private()
         with pytest.raises(KeysUnavailableError):
             process.start().warm()
-        landed()
+        finished()
 
         assert not process.path.exists()
 
@@ -518,7 +515,7 @@ class TestStarting:
 
         caches = [process.start(listener=listener)]
         caches[0].warm()
-        landed()
+        finished()
         kept = process.kept()
 
         assert [(KEY.kid,), (OTHER.kid,)] == [event.kids for event in told]
@@ -526,7 +523,7 @@ class TestStarting:
         assert (jwks(OTHER), NOW + 60) == (kept.body, kept.arrived_wall)
         confirmed = process.restart(SOFT + 1)
         confirmed.get(OTHER.kid)
-        landed()
+        finished()
         assert kept.validators.etag == process.endpoint.requests[0].headers["if-none-match"]
         assert {"changed": 0, "unchanged": 0, "not_modified": 1, "failed": 0} == confirmed.health()["fetches"]
 
@@ -574,7 +571,7 @@ class TestStarting:
         assert KEY.kid == api.get(cache, KEY.kid).kid
         assert cache.refreshing
         gate.set()
-        landed()
+        finished()
         assert (KeyState.FRESH, 1) == (cache.state, process.endpoint.fetches)
 
     def test_the_first_question_of_the_next_process_is_conditional(self, process: Process) -> None:
@@ -582,7 +579,7 @@ class TestStarting:
         cache = process.restart(SOFT + 1)
         etag = process.kept()
         cache.get(KEY.kid)
-        landed()
+        finished()
 
         assert etag is not None
         assert etag.validators.etag == process.endpoint.requests[0].headers["if-none-match"]
@@ -595,7 +592,7 @@ class TestStarting:
         cache = process.restart(SOFT + 1)
 
         assert KEY.kid == cache.get(KEY.kid).kid
-        landed()
+        finished()
         with pytest.raises(SignatureError) as caught:
             cache.get(KEY.kid)
         assert Reason.UNKNOWN_KEY is caught.value.reason
@@ -648,7 +645,7 @@ class TestStarting:
         self, process: Process, caplog: pytest.LogCaptureFixture, length: int
     ) -> None:
         process.start().warm()
-        landed()
+        finished()
         put(process.path, process.path.read_bytes()[:length])
         caplog.clear()
         cache = process.restart(1)
@@ -656,7 +653,7 @@ class TestStarting:
         assert (KeyState.EMPTY, None, 0) == (cache.state, cache.age, cache.generation)
         assert [logging.WARNING] == [record.levelno for record in caplog.records]
         assert KEY.kid == cache.get(KEY.kid).kid
-        landed()
+        finished()
         kept = process.kept()
         assert kept is not None
         assert jwks(KEY) == kept.body
@@ -672,14 +669,14 @@ class TestStarting:
         cache = endpoint.cache(snapshot=tmp_path / "missing" / "keys.json")
 
         assert KEY.kid == cache.get(KEY.kid).kid
-        landed()
+        finished()
         assert [logging.WARNING] == [record.levelno for record in caplog.records]
 
     def test_two_endpoints_do_not_read_each_others_file(
         self, process: Process, caplog: pytest.LogCaptureFixture
     ) -> None:
         process.start().warm()
-        landed()
+        finished()
         with SimulatedEndpoint(OTHER) as other:
             cache = other.cache(snapshot=process.path)
         assert KeyState.EMPTY is cache.state
@@ -689,7 +686,7 @@ class TestStarting:
         verifier = process.endpoint.verifier(process.start())
         one = process.endpoint.token(KEY)
         assert MEMBER == verifier.verify(one).member
-        landed()
+        finished()
         text = process.path.read_text("ascii")
         kept = process.kept()
 
@@ -712,14 +709,14 @@ class TestSeeding:
         assert KEY.kid == api.get(cache, KEY.kid).kid
         assert cache.refreshing
         gate.set()
-        landed()
+        finished()
         assert KeyState.FRESH is cache.state
 
     def test_seeded_keys_are_replaced_by_the_first_good_answer(self, endpoint: SimulatedEndpoint) -> None:
         cache = endpoint.cache()
         cache.seed(jwks(OTHER))
         assert OTHER.kid == cache.get(OTHER.kid).kid
-        landed()
+        finished()
 
         assert (KeyState.FRESH, [KEY.kid]) == (cache.state, cache.health()["kids"])
         assert "if-none-match" not in endpoint.requests[0].headers
@@ -732,7 +729,7 @@ class TestSeeding:
         cache.seed(jwks(KEY))
         endpoint.pass_time(999)
         assert KEY.kid == cache.get(KEY.kid).kid
-        landed()
+        finished()
         endpoint.pass_time(1)
 
         assert KeyState.DEAD is cache.state

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward import GOOGLE, Decision, PlainRequest, Principal
-from doorward.policy.deny import DenyPolicy
+from doorward import GOOGLE, PlainRequest, Principal
+from doorward.policy.bindings import Binding
+from doorward.policy.decision import Decision
+from doorward.policy.deny.policy import DenyPolicy
 from doorward.policy.groups import Unresolved
-from doorward.policy.iam import Binding, InvokerPolicy
+from doorward.policy.iam import InvokerPolicy
 from doorward.policy.request import ANYWHERE
 from doorward.tokens.principal import ANONYMOUS
 from support.conditions import Conditions, StubCondition

@@ -11,9 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from doorward import GOOGLE, ConfigurationError, Decision, Issuer, PolicyError, Principal
+from doorward import GOOGLE, ConfigurationError, Issuer, PolicyError, Principal
 from doorward.keys.flight import Flight
-from doorward.policy.cloudidentity import CloudIdentityGroups
+from doorward.policy.cloud_identity import CloudIdentityGroups
+from doorward.policy.decision import Decision
 from doorward.policy.groups import Unresolved, resolver
 from doorward.policy.iam import InvokerPolicy
 from doorward.tokens.principal import ANONYMOUS
@@ -33,7 +34,7 @@ def principal(issuer: Issuer = GOOGLE, **changed: Any) -> Principal:
 
 JANE = principal(email="Jane@Example.com", sub="1")
 NAMELESS = principal(email=None, email_verified=None)
-OWN = Issuer(name="own", spellings=("https://issuer.example",), key_url="https://issuer.example/jwks")
+OWN = Issuer(name="own", iss_values=("https://issuer.example",), key_url="https://issuer.example/jwks")
 
 
 def policy(groups: Any, *members: str, **settings: Any) -> InvokerPolicy:
@@ -261,7 +262,7 @@ def make(endpoint: HttpEndpoint, clock: ManualClock) -> Make:
 
 
 def settled(groups: CloudIdentityGroups, group: str = TEAM, address: str = CALLER) -> bool | Unresolved:
-    """Give the answer once the look-up that is under way has landed."""
+    """Give the answer once the look-up that is under way has finished."""
     answer = groups.look_up(group, address)
     if isinstance(answer, Unresolved) and answer.pending is not None:
         assert answer.pending.wait(10)
@@ -279,7 +280,7 @@ def test_a_decision_does_not_wait_for_the_look_up_and_is_made_when_it_has_landed
     assert (False, False) == (first.granted, first.lasting)
     assert "being looked up" in str(first.unknown)
     assert first.pending is not None
-    assert not first.pending.landed
+    assert not first.pending.finished
     directory.hold.set()
     assert first.pending.wait(10)
 
@@ -497,7 +498,7 @@ def test_a_child_process_begins_look_ups_of_its_own(
 
 
 def test_where_no_thread_is_to_be_had_nobody_can_say(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Flight, "depart", lambda *_: False)
+    monkeypatch.setattr(Flight, "start", lambda *_: False)
 
     assert Unresolved("no look-up of group members can begin now", None) == make().look_up(TEAM, CALLER)
 

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward import GOOGLE, ConfigurationError, Decision, Issuer, PlainRequest, PolicyError, Principal
-from doorward.policy.deny import DenyPolicy
-from doorward.policy.iam import Binding, InvokerPolicy
+from doorward import GOOGLE, ConfigurationError, Issuer, PlainRequest, PolicyError, Principal
+from doorward.policy.bindings import Binding
+from doorward.policy.decision import Decision
+from doorward.policy.deny.policy import DenyPolicy
+from doorward.policy.iam import InvokerPolicy
 from doorward.policy.roles import INVOKER_ROLES
 from doorward.tokens.principal import ANONYMOUS
 from support.conditions import Conditions, StubCondition
@@ -94,7 +96,7 @@ def test_the_bindings_of_a_policy_are_united() -> None:
 
 
 def test_addresses_are_compared_without_regard_to_case() -> None:
-    policy = InvokerPolicy.from_members([MEMBER.replace("caller", "Caller")])
+    policy = InvokerPolicy.from_members([MEMBER.replace("caller", "PrincipalMatcher")])
 
     assert policy.decide(principal(email=CALLER.upper())).granted
 
@@ -125,7 +127,7 @@ def test_an_address_that_is_not_verified_grants_nothing() -> None:
 
 def test_all_authenticated_users_are_google_accounts_only() -> None:
     policy = InvokerPolicy.all_authenticated_users()
-    own = Issuer(name="own", spellings=("https://issuer.example",), key_url="https://issuer.example/jwks")
+    own = Issuer(name="own", iss_values=("https://issuer.example",), key_url="https://issuer.example/jwks")
 
     assert policy.decide(principal()).granted
     assert policy.decide(principal(email=None)).granted
@@ -135,7 +137,7 @@ def test_all_authenticated_users_are_google_accounts_only() -> None:
 
 
 def test_another_issuer_cannot_name_a_member() -> None:
-    own = Issuer(name="own", spellings=("https://issuer.example",), key_url="https://issuer.example/jwks")
+    own = Issuer(name="own", iss_values=("https://issuer.example",), key_url="https://issuer.example/jwks")
 
     assert (
         not InvokerPolicy.from_members([MEMBER, "domain:example.com"])

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward import GOOGLE, Issuer, PolicyError, Principal
-from doorward.policy.members import Known, Member, canonical, identities, read_member
+from doorward.policy.members import KnownAccounts, Member, canonical, identities, read_member
 from doorward.tokens.principal import ANONYMOUS
 from support.tokens import CALLER, MEMBER, claims
 
-OWN = Issuer(name="own", spellings=("https://issuer.example",), key_url="https://issuer.example/jwks")
+OWN = Issuer(name="own", iss_values=("https://issuer.example",), key_url="https://issuer.example/jwks")
 
 
 def principal(issuer: Issuer = GOOGLE, **changed: Any) -> Principal:
@@ -117,7 +117,7 @@ def test_the_accounts_of_a_project_are_a_member_where_its_number_is_known() -> N
     ],
 )
 def test_a_service_account_is_one_of_its_project_by_its_address(email: str, *, expected: bool) -> None:
-    known = Known(project_numbers={"proj": "123", "example.com:orders": "123"})
+    known = KnownAccounts(project_numbers={"proj": "123", "example.com:orders": "123"})
 
     assert expected == (PROJECT_SET in identities(principal(email=email), known))
 
@@ -126,7 +126,7 @@ UID = "112233445566778899001"
 
 
 def test_a_caller_without_an_e_mail_is_who_its_unique_id_says() -> None:
-    known = Known(unique_ids={MEMBER.upper().replace("SERVICEACCOUNT", "serviceAccount"): UID})
+    known = KnownAccounts(unique_ids={MEMBER.upper().replace("SERVICEACCOUNT", "serviceAccount"): UID})
     nameless = principal(email=None, email_verified=None)
 
     assert (MEMBER, "allAuthenticatedUsers", "allUsers") == identities(nameless, known)
@@ -136,8 +136,8 @@ def test_a_caller_without_an_e_mail_is_who_its_unique_id_says() -> None:
 
 
 def test_an_address_whose_account_is_known_to_be_another_one_is_not_that_member() -> None:
-    assert MEMBER not in identities(principal(), Known(unique_ids={MEMBER: "1"}))
-    assert MEMBER in identities(principal(), Known(unique_ids={MEMBER: UID}))
+    assert MEMBER not in identities(principal(), KnownAccounts(unique_ids={MEMBER: "1"}))
+    assert MEMBER in identities(principal(), KnownAccounts(unique_ids={MEMBER: UID}))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_an_address_whose_account_is_known_to_be_another_one_is_not_that_member(
 )
 def test_what_is_known_of_accounts_must_make_sense(settings: Any) -> None:
     with pytest.raises(PolicyError):
-        Known(**settings)
+        KnownAccounts(**settings)
 
 
 @pytest.mark.parametrize(

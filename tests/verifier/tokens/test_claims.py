@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward import GOOGLE, Issuer
+from doorward.audiences.audience import Audiences
 from doorward.errors import ClaimError, Reason
-from doorward.tokens.audiences import Audiences
-from doorward.tokens.claims import Expected, check_claims, plainly_good, refuse, refuse_unseen
+from doorward.issuers.claim_rule import refuse
+from doorward.tokens.claims import check_claims, plainly_good, refuse_unseen
+from doorward.tokens.expectations import Expected
 from support.tokens import AUDIENCE, claims
 
 NOW = 1_790_000_000.0
@@ -34,10 +36,10 @@ def check(
 
 
 def both(made: dict[str, Any], expected: Expected, now: float) -> float:
-    """Check claims as every token is checked: at a glance, and then rule by rule, which must agree."""
-    glance = plainly_good(made, expected, now)
-    until = check_claims(made, expected, now) if glance is None else reviewed(made, expected, now)
-    assert glance in (None, until)
+    """Check claims as every token is checked: at a admit_cached, and then rule by rule, which must agree."""
+    admit_cached = plainly_good(made, expected, now)
+    until = check_claims(made, expected, now) if admit_cached is None else reviewed(made, expected, now)
+    assert admit_cached in (None, until)
     return until
 
 
@@ -45,7 +47,7 @@ def reviewed(made: dict[str, Any], expected: Expected, now: float) -> float:
     try:
         return check_claims(made, expected, now)
     except ClaimError as error:
-        raise AssertionError(f"good at a glance, and yet: {error}") from error
+        raise AssertionError(f"good at a admit_cached, and yet: {error}") from error
 
 
 def refused(**wanted: Any) -> tuple[Reason, str | None]:
@@ -61,7 +63,7 @@ def test_good_claims_hold_until_their_expiry_and_the_leeway() -> None:
 # iss.
 
 
-@pytest.mark.parametrize("iss", GOOGLE.spellings)
+@pytest.mark.parametrize("iss", GOOGLE.iss_values)
 def test_every_spelling_of_the_issuer_is_accepted(iss: str) -> None:
     assert NOW < check(iss=iss)
 
@@ -93,9 +95,9 @@ def test_any_other_issuer_is_wrong(iss: object) -> None:
 @given(st.integers(0, 27), st.integers(0, 27))
 @settings(deadline=None, max_examples=100)
 def test_no_proper_part_of_the_issuer_is_the_issuer(start: int, end: int) -> None:
-    whole = GOOGLE.spellings[0]
+    whole = GOOGLE.iss_values[0]
     part = whole[start:end]
-    if part not in GOOGLE.spellings:
+    if part not in GOOGLE.iss_values:
         assert (Reason.WRONG_ISSUER, "iss") == refused(iss=part)
 
 
@@ -306,7 +308,7 @@ def test_no_claims_raise_anything_but_a_claim_error(changed: dict[str, Any], lis
         assert NOW < until <= NOW + 3600 + 3 * LEEWAY
 
 
-# At a glance.
+# At a admit_cached.
 
 
 def test_the_ordinary_token_is_good_at_a_glance() -> None:

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from conftest import World
 from doorward import GOOGLE, Issuer, Principal, PrincipalKind
-from doorward.tokens.accounts import ComputeEngine
+from doorward.tokens.compute_engine import ComputeEngine
 from doorward.tokens.principal import ANONYMOUS
 from support.tokens import CALLER, MEMBER, SUBJECT, claims
 
-OWN = Issuer(name="own", spellings=("https://issuer.example",), key_url="https://issuer.example/jwks")
+OWN = Issuer(name="own", iss_values=("https://issuer.example",), key_url="https://issuer.example/jwks")
 
 
 def principal(issuer: Issuer = GOOGLE, **changed: Any) -> Principal:
@@ -288,13 +288,13 @@ def test_principals_are_compared_by_who_they_are() -> None:
     assert principal() != principal(sub="1")
     assert principal() != principal(email_verified=False)
     assert principal() == principal(iss="accounts.google.com")
-    own = Issuer(name="own", spellings=("https://issuer.example",), key_url="https://issuer.example/jwks")
+    own = Issuer(name="own", iss_values=("https://issuer.example",), key_url="https://issuer.example/jwks")
     assert principal() != principal(own)
     assert principal() != MEMBER
 
 
 def test_an_address_makes_no_member_where_google_does_not_vouch_for_the_account() -> None:
-    own = Issuer(name="own", spellings=("https://issuer.example",), key_url="https://issuer.example/jwks")
+    own = Issuer(name="own", iss_values=("https://issuer.example",), key_url="https://issuer.example/jwks")
 
     caller = principal(own)
 

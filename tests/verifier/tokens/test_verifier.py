@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from conftest import World
 from doorward import (
     GOOGLE,
-    ClaimError,
     ConfigurationError,
     DoorwardError,
     Issuer,
@@ -24,12 +23,11 @@ from doorward import (
     KeysUnavailableError,
     Principal,
     RefusedError,
-    SignatureError,
     TokenError,
     Verifier,
 )
-from doorward.errors import Reason
-from doorward.tokens.claims import GCLOUD_CLIENT_ID
+from doorward.errors import ClaimError, Reason, SignatureError
+from doorward.issuers.google import GCLOUD_CLIENT_ID
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
 from support.tokens import AUDIENCE, CALLER, MEMBER, SigningKey, b64, claims, header, signed, token
@@ -38,7 +36,7 @@ Ask = Callable[[Verifier, "str | bytes"], Principal]
 
 OWN = Issuer(
     name="own",
-    spellings=("https://issuer.example",),
+    iss_values=("https://issuer.example",),
     key_url="https://issuer.example/jwks",
     algorithms=("ES256",),
     audience_lists=True,
@@ -349,7 +347,7 @@ def test_the_warm_path_never_awaits(world: World) -> None:
         (AUDIENCE, {"issuers": ()}, "at least one issuer"),
         (AUDIENCE, {"issuers": (GOOGLE, GOOGLE)}, "twice"),
         (AUDIENCE, {"issuers": (OWN, replace(OWN, name="again"))}, "twice"),
-        (AUDIENCE, {"issuers": (replace(OWN, spellings=("a", "a")),)}, "twice"),
+        (AUDIENCE, {"issuers": (replace(OWN, iss_values=("a", "a")),)}, "twice"),
         (AUDIENCE, {"issuers": GOOGLE}, "issuers"),
     ],
     ids=repr,
@@ -603,7 +601,7 @@ class _StrictPyJWT:
             self._key,
             algorithms=["RS256"],
             audience=AUDIENCE,
-            issuer=list(GOOGLE.spellings),
+            issuer=list(GOOGLE.iss_values),
             leeway=30,
             # Times by hand: PyJWT has no clock that could be given.
             options={
@@ -625,7 +623,7 @@ changes = st.fixed_dictionaries(
     {},
     optional={
         "iss": st.sampled_from(
-            [*GOOGLE.spellings, "https://accounts.google.com/", ["accounts.google.com"], None]
+            [*GOOGLE.iss_values, "https://accounts.google.com/", ["accounts.google.com"], None]
         ),
         "aud": st.sampled_from([AUDIENCE, AUDIENCE + "/", [AUDIENCE], [], "", None, 7]),
         "exp": st.integers(1_789_999_960, 1_790_003_700)

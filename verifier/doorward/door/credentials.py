@@ -1,9 +1,11 @@
-"""Which header of a request is the credential, and what it must look like.
+"""Which header of a request is the credential, what it must look like, and which headers have to be watched.
 
 Cloud Run reads ``X-Serverless-Authorization`` if it is there, and then looks at nothing else; else
 ``Authorization`` (https://cloud.google.com/run/docs/authenticating/service-to-service). Behind Identity-Aware
-Proxy it is the proxy's own header (https://cloud.google.com/iap/docs/signed-headers-howto). Everything is
-found in one pass over the headers.
+Proxy it is the proxy's own header (https://cloud.google.com/iap/docs/signed-headers-howto).
+
+A header that decides is one entry of `find_credential` or `find_iap_assertion`, or of another
+`CredentialHeaders`. What is forwarded, and which requests are simple enough for the cached way, follows from it.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ from doorward.errors import CredentialError, Reason
 __all__ = [
     "AUTHORIZATION",
     "IAP_ASSERTION",
+    "PLATFORM_ASSERTIONS",
     "SERVERLESS_AUTHORIZATION",
     "Credential",
+    "CredentialHeaders",
     "FindCredential",
     "RawHeaders",
+    "explain_no_token",
     "find_credential",
     "find_iap_assertion",
-    "why_no_token",
 ]
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -32,87 +36,86 @@ AUTHORIZATION: Final = b"authorization"
 SERVERLESS_AUTHORIZATION: Final = b"x-serverless-authorization"
 IAP_ASSERTION: Final = b"x-goog-iap-jwt-assertion"
 
+PLATFORM_ASSERTIONS: Final = frozenset({b"x-goog-authenticated-user-email", b"x-goog-authenticated-user-id"})
+"""What only Identity-Aware Proxy in front may say (https://cloud.google.com/iap/docs/identity-howto), without a
+signature. From any other sender it is an assertion that was never checked."""
+
 _SCHEME: Final = b"bearer"
 _ACCESS_TOKEN: Final = b"ya29."
 _BLANK: Final = b" \t"
-_EITHER: Final = frozenset({AUTHORIZATION, SERVERLESS_AUTHORIZATION})
 
 
 Credential = tuple[int, bytes]
-"""The one credential of a request: where in the headers it stands, and the token as sent."""
+"""The one credential of a request: its position in the headers, and the token as sent."""
 
 FindCredential = Callable[[RawHeaders], Credential | None]
-"""Finds the credential of a request: `find_credential`, or `find_iap_assertion`."""
+"""Finds the credential of a request: `find_credential`, `find_iap_assertion`, or one of your own."""
 
 
-def find_credential(headers: RawHeaders) -> Credential | None:
-    """Find the credential of a request.
+class CredentialHeaders:
+    """The headers in which a request may carry its credential, in their order of precedence; a `FindCredential`.
 
-    Args:
-        headers: All headers of the request.
-
-    Returns:
-        The credential; None if the request carries none.
-
-    Raises:
-        CredentialError: If the deciding header occurs twice, or is no bearer credential. What is visibly not
-            one ID token is for `why_no_token` to explain, once it was refused.
+    Attributes:
+        names: The names in lower case; the first one that a request has decides, and the others are then the
+            application's own.
+        scheme: Whether the value is ``Bearer TOKEN``; else it is the bare token.
     """
-    own = serverless = -1
-    repeated = False
-    for index, (name, _) in enumerate(headers):
-        if name not in _EITHER:
-            continue
-        if name == AUTHORIZATION:
-            repeated = repeated or (own >= 0 and serverless < 0)
-            own = index
-        else:
-            # From the first of these on, Authorization is the application's own affair.
-            repeated = serverless >= 0
-            serverless = index
-            if repeated:
-                break
-    index = serverless if serverless >= 0 else own
-    if index < 0:
-        return None
-    if repeated:
-        raise CredentialError(
-            Reason.MULTIPLE_HEADERS, f"the request has more than one {headers[index][0].decode()} header"
-        )
-    return index, _token(headers[index][1])
+
+    __slots__ = ("_ranks", "names", "scheme")
+
+    def __init__(self, *names: bytes, scheme: bool = True) -> None:
+        """Name the headers.
+
+        Args:
+            *names: Their names in lower case, the deciding one first.
+            scheme: Whether the value begins with ``Bearer``.
+        """
+        self.names: Final[tuple[bytes, ...]] = names
+        self.scheme: Final[bool] = scheme
+        self._ranks: Final = {name: rank for rank, name in enumerate(names)}
+
+    def __call__(self, headers: RawHeaders) -> Credential | None:
+        """Find the credential of a request, in one pass over its headers.
+
+        Args:
+            headers: All headers of the request.
+
+        Returns:
+            The credential; None if the request carries none.
+
+        Raises:
+            CredentialError: If the deciding header occurs twice, or its value has not the expected form. What is
+                visibly not one ID token is for `explain_no_token`, once it was refused.
+        """
+        ranks = self._ranks
+        index, best, repeated = -1, len(ranks), False
+        for position, (name, _) in enumerate(headers):
+            if name not in ranks:
+                continue
+            rank = ranks[name]
+            if rank < best:
+                index, best, repeated = position, rank, False
+            elif rank == best:
+                repeated = True
+        if index < 0:
+            return None
+        name, value = headers[index]
+        if repeated:
+            raise CredentialError(
+                Reason.MULTIPLE_HEADERS, f"the request has more than one {name.decode()} header"
+            )
+        return index, _after_scheme(value) if self.scheme else _bare(name, value)
 
 
-def find_iap_assertion(headers: RawHeaders) -> Credential | None:
-    """Find the assertion that Identity-Aware Proxy has added to a request; no other header is looked at.
+find_credential: Final = CredentialHeaders(SERVERLESS_AUTHORIZATION, AUTHORIZATION)
+"""Finds the credential as Cloud Run does; the default of a `Door`."""
 
-    Args:
-        headers: All headers of the request.
-
-    Returns:
-        The credential; None if the request did not come through the proxy.
-
-    Raises:
-        CredentialError: If the header occurs twice, is empty, or holds a scheme.
-    """
-    found = [index for index, (name, _) in enumerate(headers) if name == IAP_ASSERTION]
-    if not found:
-        return None
-    if len(found) > 1:
-        raise CredentialError(
-            Reason.MULTIPLE_HEADERS, f"the request has more than one {IAP_ASSERTION.decode()} header"
-        )
-    token = headers[found[0]][1].strip(_BLANK)
-    if not token:
-        raise _empty()
-    if token[: len(_SCHEME)].lower() == _SCHEME and token[len(_SCHEME) :][:1] in (b"", b" ", b"\t"):
-        raise CredentialError(
-            Reason.UNSUPPORTED_SCHEME, f"{IAP_ASSERTION.decode()} holds the bare token, without 'Bearer'"
-        )
-    return found[0], token
+find_iap_assertion: Final = CredentialHeaders(IAP_ASSERTION, scheme=False)
+"""Finds the assertion that Identity-Aware Proxy has added to a request; no other header is looked at."""
 
 
-def _token(value: bytes) -> bytes:
-    """Take the token out of a header value, the scheme in any case (RFC 9110, section 11.1)."""
+def _after_scheme(value: bytes) -> bytes:
+    """Read the token after the scheme, which is in any case (RFC 9110, section 11.1)."""
     if value[:7] != b"Bearer " and value[:7].lower() != b"bearer ":
         value = value.strip(_BLANK)
         scheme, _, _ = value.partition(b" ")
@@ -126,17 +129,28 @@ def _token(value: bytes) -> bytes:
     return token
 
 
+def _bare(name: bytes, value: bytes) -> bytes:
+    token = value.strip(_BLANK)
+    if not token:
+        raise _empty()
+    if token[: len(_SCHEME)].lower() == _SCHEME and token[len(_SCHEME) :][:1] in (b"", b" ", b"\t"):
+        raise CredentialError(
+            Reason.UNSUPPORTED_SCHEME, f"{name.decode()} holds the bare token, without 'Bearer'"
+        )
+    return token
+
+
 def _empty() -> CredentialError:
     return CredentialError(Reason.EMPTY_CREDENTIAL, "the header is there, and holds no token")
 
 
-def why_no_token(token: bytes) -> CredentialError | None:
+def explain_no_token(token: bytes) -> CredentialError | None:
     """Explain a refused token that is visibly not one token, or of another kind.
 
-    No verifier accepts such a one, so nobody has to look for it beforehand.
+    No verifier accepts such a one, so that it need not be looked for beforehand.
 
     Args:
-        token: What `find_credential` gave.
+        token: What a `FindCredential` returned.
 
     Returns:
         What is wrong; None if it looks like one ID token.

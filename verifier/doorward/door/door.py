@@ -6,16 +6,16 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from doorward.door.credentials import (
-    AUTHORIZATION,
+    CredentialHeaders,
     FindCredential,
     RawHeaders,
+    explain_no_token,
     find_credential,
-    why_no_token,
 )
-from doorward.door.forwarding import WATCHED, forward_admitted, forward_anonymous, without_signature
+from doorward.door.forwarding import Forwarding, without_signature
 from doorward.door.log import log_refusal
 from doorward.door.refusal import Refusal, RefusalStyle, cloud_run
 from doorward.errors import (
@@ -26,12 +26,14 @@ from doorward.errors import (
     Reason,
     RefusedError,
 )
+from doorward.keys.waiting import BLOCKING, IN_LOOP, Waits, run_blocking
 from doorward.policy.decision import Decision
 from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.policy.roles import INVOKE
-from doorward.tokens.memo import Verified
+from doorward.tokens.engine import NeedsKey
 from doorward.tokens.principal import ANONYMOUS, Principal
-from doorward.tokens.verifier import Verifier
+from doorward.tokens.token_cache import VerifiedToken
+from doorward.tokens.verifier import Verifier, engine_of
 
 __all__ = ["Admission", "Door", "Policy", "PolicySource"]
 
@@ -40,15 +42,15 @@ _PATIENCE: Final = 3.0  # seconds that a request waits at most for what its poli
 
 
 class Policy(Protocol):
-    """Whatever can say whether a principal may invoke; `InvokerPolicy` is the one that ships. Immutable."""
+    """Decides whether a principal may invoke; `InvokerPolicy` is the one that ships. Immutable."""
 
     @property
     def public(self) -> bool:
-        """Whether somebody without a credential may be admitted at all."""
+        """Whether a request without a credential may be admitted at all."""
         ...
 
     def decide(self, principal: Principal, request: RequestFacts, now: float, /) -> Decision:
-        """Say whether a principal may invoke.
+        """Decide whether a principal may invoke.
 
         Args:
             principal: The verified caller, or the anonymous one.
@@ -71,19 +73,12 @@ class PolicySource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Fixed:
-    """The source of a policy that is never replaced."""
-
-    current: Policy
-
-
 @dataclass(slots=True)  # made for each request: to seal it would take longer than to make it
 class Admission:
-    """A request that is let through.
+    """A request that is admitted.
 
     Attributes:
-        principal: Who is calling; anonymous where the policy admits everybody and nobody said who they are.
+        principal: The caller; anonymous where the policy admits everyone and no caller was verified.
         headers: The headers for the application, in the order they came.
         decision: What the policy granted it by.
     """
@@ -93,12 +88,92 @@ class Admission:
     decision: Decision
 
 
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """The source of a policy that is never replaced."""
+
+    current: Policy
+
+
+class _Paused(NamedTuple):
+    """A decision that has to wait: for a key, or for what the policy must look up."""
+
+    position: int
+    token: bytes
+    found: VerifiedToken | NeedsKey
+
+
 class Door:
     """Decides on requests: it admits, or it refuses.
 
-    One door serves any number of threads and event loops. Every adapter asks it, and decides nothing by
-    itself.
+    One door serves any number of threads and event loops. Every adapter asks it, and decides nothing itself.
     """
+
+    def admit(self, headers: RawHeaders, request: RequestFacts = ANYWHERE) -> Admission | Refusal:
+        """Decide on a request.
+
+        Args:
+            headers: All its headers, names in lower case.
+            request: What else is known of it.
+
+        Returns:
+            An admission, or a refusal with the answer to give. Hostile input never raises.
+        """
+        decided = self._start(headers, request)
+        if isinstance(decided, _Paused):
+            return run_blocking(self._resume(decided, headers, request, BLOCKING))
+        return decided
+
+    async def aadmit(self, headers: RawHeaders, request: RequestFacts = ANYWHERE) -> Admission | Refusal:
+        """Decide on a request, waiting for a fetch without blocking the event loop.
+
+        Args:
+            headers: All its headers, names in lower case.
+            request: What else is known of it.
+
+        Returns:
+            As `admit`.
+        """
+        decided = self._start(headers, request)
+        if isinstance(decided, _Paused):
+            return await self._resume(decided, headers, request, IN_LOOP)
+        return decided
+
+    def admit_cached(self, headers: RawHeaders, method: str, path: str) -> Admission | None:
+        """Admit a request at once, if all that decides on it is cached.
+
+        The result is what `admit` would return, in the shortest way: one ordinary credential, whose token was
+        verified before, and a policy that has granted it whatever the request.
+
+        Args:
+            headers: All its headers, names in lower case.
+            method: Its method.
+            path: Its decoded path.
+
+        Returns:
+            The admission; None if undecided: ask `admit` or `aadmit`.
+        """
+        position = -1
+        watched = self._watched
+        for index, (name, _) in enumerate(headers):
+            if name in watched:
+                if position >= 0 or name not in self._with_scheme:
+                    return None
+                position = index
+        if position < 0 or (self._exempt and (method, path) in self._exempt):
+            return None
+        value = headers[position][1]
+        if value[:7] != b"Bearer " or (verified := self._engine.find_cached(value[7:])) is None:
+            return None
+        kept: _Kept | None = verified.decision
+        if kept is None or kept[0] is not self._source.current or not kept[1].granted:
+            return None
+        return Admission(verified.principal, without_signature(headers, position), kept[1])
+
+    @property
+    def verifier(self) -> Verifier:
+        """The verifier behind the door."""
+        return self._verifier
 
     def __init__(
         self,
@@ -112,11 +187,11 @@ class Door:
         """Put a policy behind a verifier.
 
         Args:
-            verifier: Says who is calling.
-            policy: Says whether they may; or a source of it, such as a watched file.
+            verifier: Verifies the token of a request.
+            policy: Decides whether its principal may invoke; or a source of policies, such as a watched file.
             credential: Where a request carries its credential: as Cloud Run looks for it, or
                 `find_iap_assertion`.
-            exempt: Pairs of method and path that are let through unread, such as ``("GET", "/healthz")`` or a
+            exempt: Pairs of method and path that are admitted unread, such as ``("GET", "/healthz")`` or a
                 preflight's ``("OPTIONS", "/orders")``. Compared exactly, the path decoded. Cloud Run exempts
                 nothing.
             style: How refusals are answered: `cloud_run`, `problem_details`, or one of your own.
@@ -137,120 +212,65 @@ class Door:
                 "InvokerPolicy.all_authenticated_users() if any Google account in the world may invoke"
             )
         self._verifier: Final = verifier
+        self._engine: Final = engine_of(verifier)
         self._source: Final[PolicySource] = source
         self._find: Final = credential
+        self._forwarding: Final = Forwarding(credential)
+        self._watched: Final = self._forwarding.watched
+        self._with_scheme: Final[tuple[bytes, ...]] = (
+            credential.names if isinstance(credential, CredentialHeaders) and credential.scheme else ()
+        )
         self._exempt: Final = _exemptions(exempt)
         self._style: Final = style
 
-    @property
-    def verifier(self) -> Verifier:
-        """The verifier behind the door."""
-        return self._verifier
-
-    def glance(self, headers: RawHeaders, method: str, path: str) -> Admission | None:
-        """Admit a request at once, if all that decides on it is remembered.
-
-        It comes to what `admit` would come to, by the shortest way: one ordinary credential, whose token was
-        verified before, and a policy that has granted it whatever the request.
-
-        Args:
-            headers: All its headers, names in lower case.
-            method: Its method.
-            path: Its decoded path.
-
-        Returns:
-            The admission; None says nothing: ask `admit` or `aadmit`.
-        """
-        position = -1
-        for index, (name, _) in enumerate(headers):
-            if name in WATCHED:
-                if position >= 0 or name != AUTHORIZATION:
-                    return None
-                position = index
-        if position < 0 or self._find is not find_credential:
-            return None
-        if self._exempt and (method, path) in self._exempt:
-            return None
-        value = headers[position][1]
-        if value[:7] != b"Bearer " or (entry := self._verifier.recall(value[7:])) is None:
-            return None
-        note: _Note | None = entry.note
-        if note is None or note[0] is not self._source.current or not note[1].granted:
-            return None
-        return Admission(entry.principal, without_signature(headers, position), note[1])
-
-    def admit(self, headers: RawHeaders, request: RequestFacts = ANYWHERE) -> Admission | Refusal:
-        """Decide on a request.
-
-        Args:
-            headers: All its headers, names in lower case.
-            request: What else is known of it.
-
-        Returns:
-            An admission, or a refusal with the answer to give. Hostile input never raises.
-        """
+    def _start(self, headers: RawHeaders, request: RequestFacts) -> Admission | Refusal | _Paused:
+        """Decide as far as that goes without waiting."""
         if self._exempt and (request.method, request.path) in self._exempt:
-            return _unread(headers)
+            # Nothing of an exempt request is parsed, and it has no principal.
+            return Admission(ANONYMOUS, self._forwarding.anonymous(headers), Decision(granted=True))
         token = b""
         try:
             credential = self._find(headers)
             if credential is None:
                 raise _no_credential()
             position, token = credential
-            verified = self._verifier.look(token)
-            if not isinstance(verified, Verified):
-                verified = self._verifier.ask(verified)
+            found = self._engine.start(token)
         except RefusedError as error:
-            return self._unverified(why_no_token(token) or error, headers, request)
-        decision = self._ask(verified, request)
+            return self._not_verified(explain_no_token(token) or error, headers, request)
+        if isinstance(found, NeedsKey):
+            return _Paused(position, token, found)
+        decision = self._decide(found, request)
         if decision.pending is not None:
-            until = time.monotonic() + _PATIENCE
-            while decision.pending is not None and (left := until - time.monotonic()) > 0:
-                decision.pending.wait(left)
-                decision = self._ask(verified, request)
-        return self._conclude(decision, headers, position, verified, request)
+            return _Paused(position, token, found)
+        return self._conclude(decision, headers, position, found, request)
 
-    async def aadmit(self, headers: RawHeaders, request: RequestFacts = ANYWHERE) -> Admission | Refusal:
-        """Do as `admit` does, waiting for a fetch without blocking the event loop.
+    async def _resume(
+        self, paused: _Paused, headers: RawHeaders, request: RequestFacts, waits: Waits
+    ) -> Admission | Refusal:
+        """Go on with a decision that has to wait, in one of the two ways of waiting."""
+        position, token, found = paused
+        if isinstance(found, NeedsKey):
+            try:
+                found = await self._engine.finishing(found, waits)
+            except RefusedError as error:
+                return self._not_verified(explain_no_token(token) or error, headers, request)
+        decision = self._decide(found, request)
+        until = time.monotonic() + _PATIENCE
+        while decision.pending is not None and (left := until - time.monotonic()) > 0:
+            await waits.flight(decision.pending, left)
+            decision = self._decide(found, request)
+        return self._conclude(decision, headers, position, found, request)
 
-        Args:
-            headers: All its headers, names in lower case.
-            request: What else is known of it.
-
-        Returns:
-            As `admit`.
-        """
-        if self._exempt and (request.method, request.path) in self._exempt:
-            return _unread(headers)
-        token = b""
-        try:
-            credential = self._find(headers)
-            if credential is None:
-                raise _no_credential()
-            position, token = credential
-            verified = self._verifier.look(token)
-            if not isinstance(verified, Verified):
-                verified = await self._verifier.aask(verified)
-        except RefusedError as error:
-            return self._unverified(why_no_token(token) or error, headers, request)
-        decision = self._ask(verified, request)
-        if decision.pending is not None:
-            until = time.monotonic() + _PATIENCE
-            while decision.pending is not None and (left := until - time.monotonic()) > 0:
-                await decision.pending.wait_async(left)
-                decision = self._ask(verified, request)
-        return self._conclude(decision, headers, position, verified, request)
-
-    def _ask(self, verified: Verified, request: RequestFacts) -> Decision:
-        """Ask the policy, or remember what it said of this token."""
+    def _decide(self, verified: VerifiedToken, request: RequestFacts) -> Decision:
+        """Ask the policy, or reuse what it has decided for this token."""
         policy = self._source.current
-        note: _Note | None = verified.note
-        # The policy stands for its door: what one policy has said of a token, no other has.
-        if note is not None and note[0] is policy:
-            return note[1]
-        decision = policy.decide(verified.principal, request, self._verifier.now())
+        kept: _Kept | None = verified.decision
+        # The policy stands for its door: a decision of another one is not reused.
+        if kept is not None and kept[0] is policy:
+            return kept[1]
+        decision = policy.decide(verified.principal, request, self._engine.clock())
         if decision.lasting:
-            verified.note = (policy, decision)
+            verified.decision = (policy, decision)
         return decision
 
     def _conclude(
@@ -258,29 +278,29 @@ class Door:
         decision: Decision,
         headers: RawHeaders,
         position: int,
-        verified: Verified,
+        verified: VerifiedToken,
         request: RequestFacts,
     ) -> Admission | Refusal:
-        """Let a verified caller through, or not: nobody who was recognised passes as somebody unknown."""
+        """Admit or refuse a verified caller, who never passes as an anonymous one."""
         principal = verified.principal
         if decision.granted:
-            return Admission(principal, forward_admitted(headers, position), decision)
+            return Admission(principal, self._forwarding.admitted(headers, position), decision)
         if decision.unknown is not None:
             return self._refuse(KeysUnavailableError(decision.unknown), request)
         denied = f" (denied by {decision.denied_by})" if decision.denied_by is not None else ""
         permission = getattr(self._source.current, "permission", INVOKE)
         return self._refuse(PermissionDeniedError(f"{principal} does not hold {permission}{denied}"), request)
 
-    def _unverified(
+    def _not_verified(
         self, error: RefusedError, headers: RawHeaders, request: RequestFacts
     ) -> Admission | Refusal:
-        """Let whoever did not prove who they are through as nobody, where anybody may come."""
+        """Admit a request without a verified caller as anonymous, where the policy admits everyone."""
         policy = self._source.current
         if policy.public and error.reason is not Reason.SIGNATURE_REMOVED:
-            decision = policy.decide(ANONYMOUS, request, self._verifier.now())
+            decision = policy.decide(ANONYMOUS, request, self._engine.clock())
             if decision.granted:
                 _log.info("admitted as anonymous: %s", error)
-                return Admission(ANONYMOUS, forward_anonymous(headers), decision)
+                return Admission(ANONYMOUS, self._forwarding.anonymous(headers), decision)
         return self._refuse(error, request)
 
     def _refuse(self, error: RefusedError, request: RequestFacts) -> Refusal:
@@ -289,7 +309,7 @@ class Door:
         return refusal
 
 
-_Note = tuple[Policy, Decision]
+_Kept = tuple[Policy, Decision]
 
 
 def _no_credential() -> CredentialError:
@@ -318,8 +338,3 @@ def _is_exemption(pair: object) -> bool:
             return isinstance(pair, tuple) and method == method.upper() and path.startswith("/")
         case _:
             return False
-
-
-def _unread(headers: RawHeaders) -> Admission:
-    """Let an exempt request through: nothing of it is parsed, and nobody is behind it."""
-    return Admission(ANONYMOUS, forward_anonymous(headers), Decision(granted=True))

@@ -1,55 +1,113 @@
-"""What the application behind the door gets to see.
+"""What the application behind the door receives.
 
-As behind Cloud Run, the checked token arrives with its signature replaced: its claims can be read, and it can
-be presented nowhere else. The other credential header, if there is one, is passed untouched.
+As behind Cloud Run, the verified token arrives with its signature replaced: its claims can be read, and it cannot
+be presented anywhere else. The application's own credential headers are passed on, except where a value looks as
+if its check had been made, or a name could be folded into one that this door guards.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from typing import Final
 
-from doorward.door.credentials import AUTHORIZATION, IAP_ASSERTION, SERVERLESS_AUTHORIZATION, RawHeaders
+from doorward.door.credentials import (
+    AUTHORIZATION,
+    IAP_ASSERTION,
+    PLATFORM_ASSERTIONS,
+    SERVERLESS_AUTHORIZATION,
+    CredentialHeaders,
+    FindCredential,
+    RawHeaders,
+)
 from doorward.tokens.jws import REMOVED_SIGNATURE
 
-__all__ = ["WATCHED", "forward_admitted", "forward_anonymous", "without_signature"]
+__all__ = ["Forwarding", "without_signature"]
 
 _DOT: Final = b"."
-
-# Said by Identity-Aware Proxy in front of a service (https://cloud.google.com/iap/docs/identity-howto),
-# without a signature. From anybody else they are an assertion that nobody has checked.
-_UNVERIFIED: Final = frozenset({b"x-goog-authenticated-user-email", b"x-goog-authenticated-user-id"})
+_CREDENTIALS: Final = frozenset({AUTHORIZATION, SERVERLESS_AUTHORIZATION, IAP_ASSERTION})
 
 
-WATCHED: Final = frozenset({AUTHORIZATION, SERVERLESS_AUTHORIZATION, *_UNVERIFIED})
-"""The headers that decide, or must not pass: a request with one of them only, its credential, is easy."""
+class Forwarding:
+    """The headers that an admitted request hands on, for one way of finding the credential.
 
-# Where an application would look for what a platform in front has checked.
-_CHECKED: Final = frozenset({AUTHORIZATION, IAP_ASSERTION})
-
-
-def forward_admitted(headers: RawHeaders, index: int) -> list[tuple[bytes, bytes]]:
-    """Give the headers for the application, after a credential was checked.
-
-    Args:
-        headers: The headers of the request.
-        index: Where the checked credential stands.
-
-    Returns:
-        A new list.
+    Attributes:
+        watched: The names of all headers that decide, or must not pass unseen, in every spelling: a request that
+            has only one of them, its credential, is forwarded by `without_signature`.
     """
-    forwarded = without_signature(headers, index)
-    for name, _ in headers:
-        if name in _UNVERIFIED:
-            return [pair for pair in forwarded if pair[0] not in _UNVERIFIED]
-    return forwarded
+
+    __slots__ = ("_credentials", "_twins", "watched")
+
+    def __init__(self, find: FindCredential) -> None:
+        """Derive the headers to look at from those that decide.
+
+        Args:
+            find: Finds the credential of a request.
+        """
+        own = find.names if isinstance(find, CredentialHeaders) else ()
+        self._credentials: Final = _CREDENTIALS.union(own)
+        guarded = self._credentials | PLATFORM_ASSERTIONS
+        # WSGI servers and bridges read '_' as '-': the twin of a guarded name becomes that name behind them.
+        self._twins: Final = frozenset(_spellings(guarded)) - guarded
+        self.watched: Final = guarded | self._twins
+
+    def admitted(self, headers: RawHeaders, index: int) -> list[tuple[bytes, bytes]]:
+        """Return the headers for the application, after a credential was checked.
+
+        Args:
+            headers: The headers of the request.
+            index: The position of the checked credential.
+
+        Returns:
+            A new list.
+        """
+        forwarded = without_signature(headers, index)
+        if any(name in self.watched for position, (name, _) in enumerate(headers) if position != index):
+            return [
+                pair for position, pair in enumerate(forwarded) if position == index or self._may_pass(*pair)
+            ]
+        return forwarded
+
+    def anonymous(self, headers: RawHeaders) -> list[tuple[bytes, bytes]]:
+        """Return the headers for the application, where a request is admitted and nothing was verified.
+
+        ``Authorization`` stays, since public services check tokens of their own in it, unless it looks as if the
+        check had been made. What only a platform in front may say is removed: an ``X-Serverless-Authorization``
+        that was not checked would look exactly like one that was.
+
+        Args:
+            headers: The headers of the request.
+
+        Returns:
+            A new list.
+        """
+        return [
+            (name, value)
+            for name, value in headers
+            if name not in self.watched or (name != SERVERLESS_AUTHORIZATION and self._may_pass(name, value))
+        ]
+
+    def _may_pass(self, name: bytes, value: bytes) -> bool:
+        """Return whether a header that was not checked may reach the application."""
+        if name in PLATFORM_ASSERTIONS or name in self._twins:
+            return False
+        return name not in self._credentials or REMOVED_SIGNATURE not in value
+
+
+def _spellings(names: Iterable[bytes]) -> Iterable[bytes]:
+    """Give each name with every choice of '-' and '_' between its words."""
+    for name in names:
+        words = name.split(b"-")
+        for marks in itertools.product((b"-", b"_"), repeat=len(words) - 1):
+            yield b"".join(itertools.chain.from_iterable(zip(words, (*marks, b""), strict=True)))
 
 
 def without_signature(headers: RawHeaders, index: int) -> list[tuple[bytes, bytes]]:
-    """Do as `forward_admitted` does, for headers that hold nothing else that must not pass.
+    """Return the headers with the signature of the checked credential replaced, and all others as they are.
 
     Args:
-        headers: The headers of the request.
-        index: Where the checked credential stands.
+        headers: The headers of the request; no other one is in `Forwarding.watched`.
+        index: The position of the checked credential.
 
     Returns:
         A new list.
@@ -58,25 +116,3 @@ def without_signature(headers: RawHeaders, index: int) -> list[tuple[bytes, byte
     forwarded = list(headers)
     forwarded[index] = (name, value[: value.rindex(_DOT) + 1] + REMOVED_SIGNATURE)
     return forwarded
-
-
-def forward_anonymous(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
-    """Give the headers for the application, where everybody is admitted and nothing was verified.
-
-    ``Authorization`` stays, since public services check tokens of their own in it, unless it looks as if the
-    check had been made. What only a platform in front may say goes: an ``X-Serverless-Authorization`` that
-    nobody checked would look exactly like one that somebody did.
-
-    Args:
-        headers: The headers of the request.
-
-    Returns:
-        A new list.
-    """
-    return [
-        (name, value)
-        for name, value in headers
-        if name not in _UNVERIFIED
-        and name != SERVERLESS_AUTHORIZATION
-        and not (name in _CHECKED and REMOVED_SIGNATURE in value)
-    ]

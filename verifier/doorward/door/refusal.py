@@ -1,7 +1,7 @@
 """How a refusal is answered: as the Cloud Run front end does it, or as problem details (RFC 9457).
 
-Only the status, the headers and the body go to the caller. Why exactly, is for the operator's log: an answer
-that tells an expired token from a forged one helps the wrong people.
+Only the status, the headers and the body go to the caller. The exact reason is for the operator's log: an answer
+that distinguishes an expired token from a forged one helps attackers.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from doorward.errors import KeysUnavailableError, PermissionDeniedError, Reason, RefusedError
+from doorward.errors import KeysUnavailableError, Reason, RefusedError
 
-__all__ = ["Refusal", "RefusalStyle", "cloud_run", "problem_details", "status_of"]
+__all__ = ["Refusal", "RefusalStyle", "cloud_run", "problem_details"]
 
 _CHALLENGE: Final = b'Bearer error="invalid_token" error_description="The access token could not be verified"'
 """Without a realm and without the comma of RFC 6750, section 3, since that is what Cloud Run sends."""
@@ -42,14 +42,14 @@ _SENTENCES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The answer to a request that is not let through.
+    """The answer to a request that is refused.
 
     Attributes:
         status: 401, 403 or 503.
         headers: The answer's headers, names in lower case.
         body: The answer's body.
         reason: The stable code; not for the caller.
-        error: The whole story; not for the caller.
+        error: The error with its sentence; not for the caller.
     """
 
     status: int
@@ -61,23 +61,6 @@ class Refusal:
 
 RefusalStyle = Callable[[RefusedError, str], Refusal]
 """Turns an error and the path of the request, as sent, into an answer."""
-
-
-def status_of(error: RefusedError) -> int:
-    """Give the HTTP status of a refusal.
-
-    Args:
-        error: Why.
-
-    Returns:
-        403 where no credential came (as Cloud Run, not the 401 of RFC 9110) or the principal may not; 503
-        where that could not be found out; 401 for every other credential.
-    """
-    if isinstance(error, KeysUnavailableError):
-        return 503
-    if isinstance(error, PermissionDeniedError) or error.reason is Reason.NO_CREDENTIAL:
-        return 403
-    return 401
 
 
 def _headers(
@@ -92,7 +75,7 @@ def _headers(
 
 
 def cloud_run(error: RefusedError, path: str) -> Refusal:
-    """Answer as the Cloud Run front end, byte for byte as far as that is known.
+    """FetchResponse as the Cloud Run front end, byte for byte as far as that is known.
 
     The 503 is doorward's own, in the same frame.
 
@@ -103,8 +86,8 @@ def cloud_run(error: RefusedError, path: str) -> Refusal:
     Returns:
         The answer.
     """
-    status = status_of(error)
-    # Whoever is refused comes again, to the same path as a rule. No stranger fills the memory with long ones.
+    status = error.reason.status
+    # A refused caller comes again, usually to the same path. Long paths are not kept: they could fill the memory.
     body = _page(status, path) if len(path) <= _SHORT_PATH else _page.__wrapped__(status, path)
     return Refusal(
         status, _headers(status, b"text/html; charset=UTF-8", body, error), body, error.reason, error
@@ -120,7 +103,7 @@ def _page(status: int, path: str) -> bytes:
 
 
 def problem_details(error: RefusedError, path: str) -> Refusal:
-    """Answer with problem details (RFC 9457), for clients that read JSON.
+    """FetchResponse with problem details (RFC 9457), for clients that read JSON.
 
     Args:
         error: Why.
@@ -129,7 +112,7 @@ def problem_details(error: RefusedError, path: str) -> Refusal:
     Returns:
         The answer; its ``title`` is the status's own phrase, and it says no more than the HTML does.
     """
-    status = status_of(error)
+    status = error.reason.status
     document = {"type": "about:blank", "title": _PHRASES[status], "status": status, "instance": path}
     body = json.dumps(document).encode()
     return Refusal(

@@ -1,6 +1,6 @@
 """The key cache: keeps the keys of one endpoint at hand, and asks that endpoint as rarely as it can.
 
-Readers take no lock: they read one reference to an immutable `Holding`. A lock guards only the decision
+Readers take no lock: they read one reference to an immutable `HeldKeys`. A lock guards only the decision
 whether to ask the endpoint, never the asking itself, which happens in a `Flight` of its own. A fetch that
 fails changes nothing but when the next may begin; keys go only by a good answer that no longer holds them, or
 by age.
@@ -22,11 +22,11 @@ from doorward.keys.events import Listener, StaleUsed, UnknownKid, log_event
 from doorward.keys.fetch import Fetch, HttpxFetch, check_key_url
 from doorward.keys.flight import Flight
 from doorward.keys.freshness import Freshness, Validators
-from doorward.keys.key import ALGORITHMS, VerificationKey
+from doorward.keys.key import VerificationKey, check_algorithms
 from doorward.keys.keyset import parse_key_set
 from doorward.keys.misses import UNKNOWN, Misses
 from doorward.keys.snapshot import SnapshotFile
-from doorward.keys.state import NOTHING, Holding, KeyState
+from doorward.keys.state import NO_KEYS, HeldKeys, KeyState
 from doorward.keys.updater import Updater
 
 __all__ = ["KeyCache"]
@@ -76,10 +76,7 @@ class KeyCache:
         Raises:
             ConfigurationError: If the URL or an algorithm is not acceptable, or a bound is out of range.
         """
-        if isinstance(algorithms, str) or not algorithms or not set(algorithms) <= ALGORITHMS.keys():
-            raise ConfigurationError(
-                f"algorithms must be a tuple out of {', '.join(ALGORITHMS)}; got {algorithms!r}"
-            )
+        check_algorithms(algorithms)
         if max_stale < 0 or miss_burst < 1 or min(miss_interval, patience, miss_patience) <= 0:
             raise ConfigurationError(
                 "max_stale must be at least 0, miss_burst at least 1, and miss_interval, patience and "
@@ -114,18 +111,18 @@ class KeyCache:
     @property
     def state(self) -> KeyState:
         """What the cache can do now."""
-        return self._updater.holding.state(self._monotonic(), self._clock())
+        return self._updater.held.state(self._monotonic(), self._clock())
 
     @property
     def age(self) -> float | None:
         """Seconds since the endpoint last confirmed the keys; None if it never did."""
-        holding = self._updater.holding
-        return None if holding is NOTHING else holding.age(self._monotonic(), self._clock())
+        held = self._updater.held
+        return None if held is NO_KEYS else held.age(self._monotonic(), self._clock())
 
     @property
     def generation(self) -> int:
         """Counts the key sets seen; moves only when what is published changes."""
-        return self._updater.holding.generation
+        return self._updater.held.generation
 
     @property
     def ready(self) -> bool:
@@ -150,21 +147,21 @@ class KeyCache:
             nothing is held), ``generation``, ``kids``, ``refreshing``, ``retry_in`` (seconds), ``failures``
             (in a row), ``last_error``, ``stale_uses`` and ``fetches`` (counts by outcome).
         """
-        holding, now, wall = self._updater.holding, self._monotonic(), self._clock()
-        age = None if holding is NOTHING else holding.age(now, wall)
+        held, now, wall = self._updater.held, self._monotonic(), self._clock()
+        age = None if held is NO_KEYS else held.age(now, wall)
         return {
             "url": self.url,
-            "state": str(holding.state(now, wall)),
+            "state": str(held.state(now, wall)),
             "ready": self.ready,
             "age": age,
-            "fresh_for": None if age is None else max(0.0, holding.soft - age),
-            "usable_for": None if age is None else max(0.0, holding.hard - age),
-            "generation": holding.generation,
-            "kids": sorted(holding.keys),
+            "fresh_for": None if age is None else max(0.0, held.stale_after - age),
+            "usable_for": None if age is None else max(0.0, held.dead_after - age),
+            "generation": held.generation,
+            "kids": sorted(held.keys),
             "refreshing": self.refreshing,
             "retry_in": self._updater.backoff.left(now),
             "failures": self._updater.backoff.failures,
-            "last_error": None if self._updater.landed_error is None else str(self._updater.landed_error),
+            "last_error": None if self._updater.last_error is None else str(self._updater.last_error),
             "stale_uses": self._stale_used,
             "fetches": dict(self._updater.fetches),
         }
@@ -184,15 +181,15 @@ class KeyCache:
         Returns:
             The usable keys by key id; None if there are none that may be used.
         """
-        holding = self._updater.holding
-        if wall < holding.calm_wall and self._monotonic() < holding.calm:
-            return holding.keys
-        return self._attend(holding, wall)
+        held = self._updater.held
+        if wall < held.fresh_until_wall and self._monotonic() < held.fresh_until:
+            return held.keys
+        return self._attend(held, wall)
 
-    def _attend(self, holding: Holding, wall: float) -> Mapping[str, VerificationKey] | None:
-        """Refresh ahead, on use: timers do not run between the requests of a throttled instance."""
+    def _attend(self, held: HeldKeys, wall: float) -> Mapping[str, VerificationKey] | None:
+        """Refresh refresh_after, on use: timers do not run between the requests of a throttled instance."""
         now = self._monotonic()
-        state = holding.state(now, wall)
+        state = held.state(now, wall)
         self._updater.notice(state)
         if state is KeyState.EMPTY:
             return None
@@ -204,11 +201,11 @@ class KeyCache:
             # No thread to be had is one more failed fetch: it must not reach a reader whose key is at hand.
             with contextlib.suppress(KeysUnavailableError), self._updater.lock:
                 if not self._updater.flight(now) and not self._updater.backoff.left(now):
-                    self._updater.depart("refresh", now)
+                    self._updater.start("refresh", now)
         if state is KeyState.STALE:
             self._stale_used = next(self._stale_uses)
-            self._updater.tell(StaleUsed(self.url, holding.age(now, wall)))
-        return None if state is KeyState.DEAD else holding.keys
+            self._updater.tell(StaleUsed(self.url, held.age(now, wall)))
+        return None if state is KeyState.DEAD else held.keys
 
     # Looking for one key. This may wait for a fetch.
 
@@ -272,12 +269,12 @@ class KeyCache:
         if keys is not None and kid in keys:
             return keys[kid]
         with self._updater.lock:
-            now, holding = self._monotonic(), self._updater.holding
-            # Once more: a flight may have landed between the look and the lock.
-            if holding.state(now, self._clock()) in (KeyState.EMPTY, KeyState.DEAD):
-                return self._updater.join(since, now) or self._updater.depart("cold", now)
-            if kid in holding.keys:
-                return holding.keys[kid]
+            now, held = self._monotonic(), self._updater.held
+            # Once more: a flight may have finished between the look and the lock.
+            if held.state(now, self._clock()) in (KeyState.EMPTY, KeyState.DEAD):
+                return self._updater.share(since, now) or self._updater.start("cold", now)
+            if kid in held.keys:
+                return held.keys[kid]
             outcome = self._misses.decide(kid, since, now)
         if isinstance(outcome, Flight):
             return outcome
@@ -335,9 +332,9 @@ class KeyCache:
         updater = self._updater
         with updater.lock:
             now, asked = self._monotonic(), trigger == "asked"
-            if (updater.asked_since(since) and updater.landed_error is None) if asked else self.ready:
+            if (updater.asked_since(since) and updater.last_error is None) if asked else self.ready:
                 return None
-            return updater.join(since, now, patient=not asked) or updater.depart(trigger, now)
+            return updater.share(since, now, patient=not asked) or updater.start(trigger, now)
 
     def seed(self, body: bytes) -> None:
         """Take keys that were shipped with the application, for a start while the endpoint is away.
@@ -361,7 +358,7 @@ class KeyCache:
         except FetchError as error:
             raise ConfigurationError(f"the seed is not a usable key set: {error.message}") from error
         with self._updater.lock:
-            if self._updater.holding is NOTHING:
+            if self._updater.held is NO_KEYS:
                 fresh = Freshness(0.0, self._max_stale)
                 self._updater.replace(key_set, fresh, Validators(), self._monotonic(), self._clock())
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-__all__ = ["Answer", "Fetch", "HttpxFetch", "check_key_url"]
+__all__ = ["Fetch", "FetchResponse", "HttpxFetch", "check_key_url"]
 
 SIZE_LIMIT: Final = 256 * 1024
 DEADLINE: Final = 10.0
@@ -32,7 +32,7 @@ _NOT_MODIFIED: Final = 304
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FetchResponse:
     """A usable answer of a key endpoint.
 
     Attributes:
@@ -47,7 +47,7 @@ class Answer:
 class Fetch(Protocol):
     """Whatever can ask a key endpoint; called from a thread of the cache's own, one call at a time."""
 
-    def __call__(self, url: str, headers: Mapping[str, str], /) -> Answer:
+    def __call__(self, url: str, headers: Mapping[str, str], /) -> FetchResponse:
         """Ask once.
 
         Args:
@@ -200,7 +200,7 @@ class HttpxFetch:
         self._transport = transport
         self._context: ssl.SSLContext | None = None
 
-    def __call__(self, url: str, headers: Mapping[str, str], /) -> Answer:
+    def __call__(self, url: str, headers: Mapping[str, str], /) -> FetchResponse:
         """Ask once; see `Fetch`."""
         import httpx  # noqa: PLC0415 - as slow to import as all of doorward; nobody pays before the first fetch
 
@@ -237,10 +237,10 @@ class HttpxFetch:
             raise FetchError("deadline", f"no whole answer in {self._deadline:g} s, at {watch.stage}")
         return answer
 
-    def _read(self, response: httpx.Response, *, conditional: bool) -> Answer:
+    def _read(self, response: httpx.Response, *, conditional: bool) -> FetchResponse:
         headers = dict(response.headers.items())
         if response.status_code == _NOT_MODIFIED and conditional:
-            return Answer(None, headers)
+            return FetchResponse(None, headers)
         if response.status_code != _OK:
             raise FetchError(
                 "status", f"answered with {response.status_code}, not 200", _retry_after(headers)
@@ -254,7 +254,7 @@ class HttpxFetch:
             body += decode(chunk, self._limit + 1 - len(body))
             if received > self._limit or len(body) > self._limit:
                 raise FetchError("size", f"the answer is over {self._limit} bytes")
-        return Answer(bytes(body), headers)
+        return FetchResponse(bytes(body), headers)
 
 
 def _decoder(encoding: str, limit: int) -> Callable[[bytes, int], bytes]:

@@ -28,7 +28,7 @@ class Flight:
     __slots__ = ("_done", "began", "number", "trigger")
 
     def __init__(self, number: int, began: float, trigger: str) -> None:
-        """Make a flight that has not left yet; see `depart`.
+        """Make a flight that has not left yet; see `start`.
 
         Args:
             number: One more than that of the flight before it.
@@ -42,7 +42,7 @@ class Flight:
         # From here on no waiter's cancellation can reach the future: it runs, whoever waits.
         self._done.set_running_or_notify_cancel()
 
-    def depart(self, work: Callable[[Flight], None]) -> bool:
+    def start(self, work: Callable[[Flight], None]) -> bool:
         """Run the work in a thread of its own, and wake every waiter when it ends, however it ends.
 
         Args:
@@ -68,7 +68,7 @@ class Flight:
         return True
 
     @property
-    def landed(self) -> bool:
+    def finished(self) -> bool:
         """Whether it is over."""
         return self._done.done()
 
@@ -98,11 +98,11 @@ class Flight:
         """
         import anyio  # noqa: PLC0415 - comes with starlette; only who has to wait for a fetch needs it
 
-        landed = anyio.Event()
-        wake = _waker(landed.set)
+        finished = anyio.Event()
+        wake = _waker(finished.set)
         self._done.add_done_callback(lambda _: wake())
         with anyio.move_on_after(timeout):
-            await landed.wait()
+            await finished.wait()
         return self._done.done()
 
 

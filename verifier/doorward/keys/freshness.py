@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 __all__ = [
-    "DEFAULT_SOFT",
-    "LONGEST_SOFT",
-    "SHORTEST_SOFT",
+    "DEFAULT_FRESH",
+    "LONGEST_FRESH",
+    "SHORTEST_FRESH",
     "Freshness",
     "Validators",
     "freshness_of",
@@ -23,11 +23,11 @@ __all__ = [
     "validators_of",
 ]
 
-SHORTEST_SOFT: Final = 60.0
+SHORTEST_FRESH: Final = 60.0
 """Seconds that any answer is used for, even with ``no-store``: a key set not kept at all is of no use."""
-LONGEST_SOFT: Final = 86_400.0
+LONGEST_FRESH: Final = 86_400.0
 """Seconds after which any answer is asked for again, whatever it says of itself."""
-DEFAULT_SOFT: Final = 3_600.0
+DEFAULT_FRESH: Final = 3_600.0
 """Seconds for an answer that says nothing of its freshness."""
 
 # In two steps, each linear in the length of the header: the elements between commas, then what one says.
@@ -42,12 +42,12 @@ class Freshness:
     """Until which age an answer is fresh, and until which it may serve.
 
     Attributes:
-        soft: Age in seconds from which the answer is stale and is asked for again.
-        hard: Age in seconds from which it is not used at all.
+        stale_after: Age in seconds from which the answer is stale and is asked for again.
+        dead_after: Age in seconds from which it is not used at all.
     """
 
-    soft: float
-    hard: float
+    stale_after: float
+    dead_after: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def _age(headers: Mapping[str, str], now: float) -> float:
     counted = _seconds(headers.get("age")) or 0.0
     date = http_date(headers.get("date"))
     # A Date further off than a day is a wrong clock, not an old answer: it is garbage like any other.
-    apparent = now - date if date is not None and 0 < now - date <= LONGEST_SOFT else 0.0
+    apparent = now - date if date is not None and 0 < now - date <= LONGEST_FRESH else 0.0
     return max(counted, apparent)
 
 
@@ -151,19 +151,19 @@ def freshness_of(
         obey_must_revalidate: Whether ``must-revalidate`` (RFC 9111, section 5.2.2.2) shortens it to nothing.
 
     Returns:
-        Both ages, with ``soft`` between `SHORTEST_SOFT` and `LONGEST_SOFT`.
+        Both ages, with ``stale_after`` between `SHORTEST_FRESH` and `LONGEST_FRESH`.
     """
     directives = _directives(headers.get("cache-control", ""))
     lifetime = _lifetime(headers, directives, now)
-    soft = DEFAULT_SOFT if lifetime is None else lifetime - _age(headers, now)
-    soft = min(max(soft, SHORTEST_SOFT), LONGEST_SOFT)
+    stale_after = DEFAULT_FRESH if lifetime is None else lifetime - _age(headers, now)
+    stale_after = min(max(stale_after, SHORTEST_FRESH), LONGEST_FRESH)
     stale = max_stale
     if obey_must_revalidate and "must-revalidate" in directives:
         stale = 0.0
     elif (on_error := _seconds(directives.get("stale-if-error"))) is not None:
         # Both allow the use of a stale answer while a new one is being asked for; the longer one counts.
         stale = min(stale, max(on_error, _seconds(directives.get("stale-while-revalidate")) or 0.0))
-    return Freshness(soft, soft + stale)
+    return Freshness(stale_after, stale_after + stale)
 
 
 def validators_of(headers: Mapping[str, str]) -> Validators:

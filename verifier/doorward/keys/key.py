@@ -11,9 +11,17 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from doorward.errors import clip
+from doorward.errors import ConfigurationError, clip
 
-__all__ = ["ALGORITHMS", "NO_KEY_ID", "PublicKey", "VerificationKey", "is_key_id", "why_unfit"]
+__all__ = [
+    "ALGORITHMS",
+    "NO_KEY_ID",
+    "PublicKey",
+    "VerificationKey",
+    "check_algorithms",
+    "is_key_id",
+    "why_unfit",
+]
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
@@ -34,6 +42,26 @@ _SHA256: Final = Prehashed(SHA256())
 _ECDSA_SHA256: Final = ec.ECDSA(_SHA256)
 
 Check = Callable[[bytes, bytes], bool]
+
+
+def check_algorithms(algorithms: tuple[str, ...], whose: str = "") -> tuple[str, ...]:
+    """Refuse a setting that names no algorithm, or one that does not exist here.
+
+    Args:
+        algorithms: What an issuer signs with.
+        whose: Whose setting it is, for the error; empty where that is clear.
+
+    Returns:
+        The same tuple.
+
+    Raises:
+        ConfigurationError: If it is not a tuple out of `ALGORITHMS`, or is empty.
+    """
+    if isinstance(algorithms, str) or not algorithms or not set(algorithms) <= ALGORITHMS.keys():
+        raise ConfigurationError(
+            f"{whose}algorithms must be a tuple out of {', '.join(ALGORITHMS)}; got {algorithms!r}"
+        )
+    return algorithms
 
 
 def _rs256(key: rsa.RSAPublicKey) -> Check:

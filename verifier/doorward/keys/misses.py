@@ -62,22 +62,22 @@ class Misses:
             KeysUnavailableError: If it cannot be found out now.
         """
         updater = self._updater
-        if self._generation != updater.holding.generation:
+        if self._generation != updater.held.generation:
             self._absent.clear()  # something else is published now: what was absent may be there
-            self._generation = updater.holding.generation
-        if updater.asked_since(since) and updater.landed_error is None:
+            self._generation = updater.held.generation
+        if updater.asked_since(since) and updater.last_error is None:
             self._absent.add(kid, now)
             return "absent"
         if self._absent.holds(kid, now):
             return "remembered"
-        if (flight := updater.join(since, now)) is not None:
+        if (flight := updater.share(since, now)) is not None:
             return flight
         if self._budget.take(now):
             try:
-                return updater.depart("unknown_kid", now)
+                return updater.start("unknown_kid", now)
             except KeysUnavailableError:
                 self._budget.give_back()  # nothing was asked
                 raise
-        if updater.landed_error is not None:
+        if updater.last_error is not None:
             raise updater.unavailable(now)  # the budget went into fetches that failed: nobody knows
         return "no_budget"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from doorward.errors import ConfigurationError
-from doorward.keys.freshness import LONGEST_SOFT, Freshness, Validators
+from doorward.keys.freshness import LONGEST_FRESH, Freshness, Validators
 from doorward.strictjson import StrictJSONError, read_object
 
 __all__ = ["Snapshot", "SnapshotFile"]
@@ -29,7 +29,7 @@ _log: Final = logging.getLogger("doorward.keys")
 _FORMAT: Final = 1
 _LIMIT: Final = 512 * 1024  # of the file: a body of at most 256 KiB in base64, and a little
 _AHEAD: Final = 300.0  # seconds by which the clock that wrote it may have been ahead of ours
-_LONGEST_HARD: Final = 1e12  # seconds: a bound of infinity is right in a setting, and is not JSON
+_LONGEST_DEAD_AFTER: Final = 1e12  # seconds: a bound of infinity is right in a setting, and is not JSON
 _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -121,16 +121,18 @@ class SnapshotFile:
             raise _Unusable("its digest does not fit: it is damaged")
         if kept.get("url") != url:
             raise _Unusable("it is of another key endpoint")
-        arrived, soft, hard = (_number(kept, name) for name in ("arrived", "soft", "hard"))
+        arrived, stale_after, dead_after = (
+            _number(kept, name) for name in ("arrived", "stale_after", "dead_after")
+        )
         validators = Validators(_header(kept, "etag"), _header(kept, "last_modified"))
         if arrived > wall + _AHEAD:
             raise _Unusable("it is from the future: compare the clocks")
         # No answer of the network would be fresh for longer either.
-        if not 0 <= soft <= min(hard, LONGEST_SOFT):
+        if not 0 <= stale_after <= min(dead_after, LONGEST_FRESH):
             raise _Unusable("its bounds are out of range")
-        if wall - arrived >= hard:
+        if wall - arrived >= dead_after:
             raise _Unusable(f"it is {wall - arrived:.0f} s old, too old to be used")
-        return Snapshot(url, _body(kept), arrived, Freshness(soft, hard), validators)
+        return Snapshot(url, _body(kept), arrived, Freshness(stale_after, dead_after), validators)
 
     def store(self, snapshot: Snapshot) -> None:
         """Write it whole or not at all; a failure is a warning, since keys on disk are a convenience.
@@ -142,8 +144,8 @@ class SnapshotFile:
             "url": snapshot.url,
             "body": base64.b64encode(snapshot.body).decode(),
             "arrived": snapshot.arrived_wall,
-            "soft": snapshot.fresh.soft,
-            "hard": min(snapshot.fresh.hard, _LONGEST_HARD),
+            "stale_after": snapshot.fresh.stale_after,
+            "dead_after": min(snapshot.fresh.dead_after, _LONGEST_DEAD_AFTER),
             "etag": snapshot.validators.etag,
             "last_modified": snapshot.validators.last_modified,
         }
@@ -188,7 +190,7 @@ def _digest(kept: Mapping[str, object]) -> str:
 def _number(kept: Mapping[str, object], name: str) -> float:
     """Read seconds; a digest fits what a faulty writer wrote, too."""
     value = kept.get(name)
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LONGEST_HARD:
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LONGEST_DEAD_AFTER:
         return float(value)
     raise _Unusable(f"its {name!r} is not a number of seconds")
 

@@ -3,7 +3,7 @@
 ::
 
     EMPTY ──► FRESH ──► AGEING ──► STALE ──► DEAD        a good answer leads back to FRESH from anywhere
-              now < ahead   ≤ soft      ≤ hard
+              now < ahead   ≤ stale_after      ≤ dead_after
 
 Ages count in seconds since the answer arrived, on whichever of both clocks says more: monotonic time stands
 still while an instance is frozen, wall-clock time can be set back.
@@ -22,7 +22,7 @@ from doorward.keys.freshness import Freshness, Validators
 from doorward.keys.key import VerificationKey
 from doorward.keys.keyset import KeySet
 
-__all__ = ["NOTHING", "Holding", "KeyState", "ahead_of", "hold"]
+__all__ = ["NO_KEYS", "HeldKeys", "KeyState", "hold", "refresh_age"]
 
 _LONGEST_AHEAD: Final = 300.0
 
@@ -43,7 +43,7 @@ class KeyState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class HeldKeys:
     """The keys of one good answer, and until when they are what; immutable.
 
     Attributes:
@@ -51,9 +51,9 @@ class Holding:
         generation: Counts the key sets; the same while the same keys are published.
         arrived: When the endpoint last confirmed them, on the monotonic clock.
         arrived_wall: The same on the wall clock.
-        ahead: Age from which they are fetched anew.
-        soft: Age from which they are stale.
-        hard: Age from which they are not used.
+        refresh_after: Age from which they are fetched anew.
+        stale_after: Age from which they are stale.
+        dead_after: Age from which they are not used.
         validators: For the next conditional request.
     """
 
@@ -61,21 +61,21 @@ class Holding:
     generation: int
     arrived: float
     arrived_wall: float
-    ahead: float
-    soft: float
-    hard: float
+    refresh_after: float
+    stale_after: float
+    dead_after: float
     validators: Validators
     # What every read looks at: the keys without a detour, and the times before which there is nothing to
     # consider.
     keys: Mapping[str, VerificationKey] = field(init=False)
-    calm: float = field(init=False)
-    calm_wall: float = field(init=False)
+    fresh_until: float = field(init=False)
+    fresh_until_wall: float = field(init=False)
 
     def __post_init__(self) -> None:
         """Work out what every read looks at."""
         object.__setattr__(self, "keys", self.key_set.keys)
-        object.__setattr__(self, "calm", self.arrived + self.ahead)
-        object.__setattr__(self, "calm_wall", self.arrived_wall + self.ahead)
+        object.__setattr__(self, "fresh_until", self.arrived + self.refresh_after)
+        object.__setattr__(self, "fresh_until_wall", self.arrived_wall + self.refresh_after)
 
     def age(self, now: float, wall: float) -> float:
         """Give the age in seconds.
@@ -93,43 +93,43 @@ class Holding:
             now: The monotonic clock.
             wall: The wall clock.
         """
-        if self is NOTHING:
+        if self is NO_KEYS:
             return KeyState.EMPTY
         age = self.age(now, wall)
-        if age < self.ahead:
+        if age < self.refresh_after:
             return KeyState.FRESH
-        if age < self.soft:
+        if age < self.stale_after:
             return KeyState.AGEING
-        return KeyState.STALE if age < self.hard else KeyState.DEAD
+        return KeyState.STALE if age < self.dead_after else KeyState.DEAD
 
 
-NOTHING: Final = Holding(KeySet(MappingProxyType({})), 0, -math.inf, -math.inf, 0.0, 0.0, 0.0, Validators())
+NO_KEYS: Final = HeldKeys(KeySet(MappingProxyType({})), 0, -math.inf, -math.inf, 0.0, 0.0, 0.0, Validators())
 """What a cache holds before the first good answer."""
 
 
-def ahead_of(soft: float, jitter: float) -> float:
+def refresh_age(stale_after: float, jitter: float) -> float:
     """Give the age from which keys are fetched anew: the last tenth of their time, 5 minutes at most.
 
     Args:
-        soft: Age from which they are stale.
+        stale_after: Age from which they are stale.
         jitter: From 0.0 to 1.0, so that a fleet that started together does not come back together.
     """
-    return max(0.0, soft - min(0.1 * soft, _LONGEST_AHEAD) * (0.9 + 0.2 * jitter))
+    return max(0.0, stale_after - min(0.1 * stale_after, _LONGEST_AHEAD) * (0.9 + 0.2 * jitter))
 
 
 def hold(  # noqa: PLR0917 - one value for each field of what is made
-    before: Holding,
+    before: HeldKeys,
     key_set: KeySet,
     fresh: Freshness,
     validators: Validators,
     arrived: float,
     arrived_wall: float,
     jitter: float,
-) -> Holding:
-    """Make the holding that replaces another.
+) -> HeldKeys:
+    """Make the held that replaces another.
 
     Args:
-        before: The holding to be replaced; key objects live on where the same key is published.
+        before: The held to be replaced; key objects live on where the same key is published.
         key_set: The keys.
         fresh: For how long.
         validators: For the next conditional request.
@@ -138,17 +138,17 @@ def hold(  # noqa: PLR0917 - one value for each field of what is made
         jitter: From 0.0 to 1.0, so that a fleet that started together does not come back together.
 
     Returns:
-        The new holding; its generation is the old one's if nothing else is published.
+        The new held; its generation is the old one's if nothing else is published.
     """
     kept = key_set.keeping(before.key_set)
     generation = before.generation + (kept is not before.key_set)
-    return Holding(
+    return HeldKeys(
         kept,
         generation,
         arrived,
         arrived_wall,
-        ahead_of(fresh.soft, jitter),
-        fresh.soft,
-        fresh.hard,
+        refresh_age(fresh.stale_after, jitter),
+        fresh.stale_after,
+        fresh.dead_after,
         validators,
     )

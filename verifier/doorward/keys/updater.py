@@ -21,7 +21,7 @@ from doorward.keys.flight import Flight
 from doorward.keys.freshness import Freshness, Validators, freshness_of, validators_of
 from doorward.keys.keyset import KeySet, parse_key_set
 from doorward.keys.snapshot import Snapshot, SnapshotFile
-from doorward.keys.state import NOTHING, Holding, KeyState, ahead_of, hold
+from doorward.keys.state import NO_KEYS, HeldKeys, KeyState, hold, refresh_age
 
 __all__ = ["Updater"]
 
@@ -45,11 +45,11 @@ class Updater:
     """Holds the keys of one endpoint, and replaces them.
 
     Attributes:
-        holding: What is held now; replaced whole, by one reference store.
+        held: What is held now; replaced whole, by one reference store.
         lock: Held while deciding whether to ask, never while asking.
         begun: Counts the fetches that have begun.
         backoff: When to ask again after failures.
-        landed_error: Why the last fetch failed; None if it did not.
+        last_error: Why the last fetch failed; None if it did not.
         fetches: Counts of fetches by outcome.
     """
 
@@ -78,17 +78,17 @@ class Updater:
         self._clock: Final = clock
         self._monotonic: Final = monotonic
         self._random: Final = rng
-        self.holding = NOTHING
+        self.held = NO_KEYS
         self.lock = threading.Lock()
         self.begun = 0
         self.backoff: Final = Backoff(_SHORTEST_BACKOFF, _LONGEST_BACKOFF, rng)
-        self.landed_error: FetchError | None = None
+        self.last_error: FetchError | None = None
         self.fetches: Final = {"changed": 0, "unchanged": 0, "not_modified": 0, "failed": 0}
         self._body = b""
         self._untold: list[KeyEvent] = []
         self._storing = threading.Lock()
         self._flight: Flight | None = None
-        self._landed = 0
+        self._finished_count = 0
         self._seen = KeyState.EMPTY
         if file is not None and (kept := file.load(url, clock())) is not None:
             self._take_over(kept)
@@ -133,10 +133,10 @@ class Updater:
         Args:
             since: What `begun` was then. A count, since a clock may show one time before and after.
         """
-        return self._landed > since
+        return self._finished_count > since
 
-    def join(self, since: int, now: float, *, patient: bool = True) -> Flight | None:
-        """Give the fetch to wait for; None if it is time for one to depart.
+    def share(self, since: int, now: float, *, patient: bool = True) -> Flight | None:
+        """Give the fetch to wait for; None if it is time for one to start.
 
         Args:
             since: What `begun` was when the request came.
@@ -159,13 +159,13 @@ class Updater:
         Args:
             now: The monotonic clock.
         """
-        cause = f": {self.landed_error}" if self.landed_error else ""
+        cause = f": {self.last_error}" if self.last_error else ""
         left = self.backoff.left(now)
         return KeysUnavailableError(
             f"the keys of {self._url} are not to be had{cause}", left or _SHORTEST_BACKOFF
         )
 
-    def depart(self, trigger: str, now: float) -> Flight:
+    def start(self, trigger: str, now: float) -> Flight:
         """Start the one fetch.
 
         Args:
@@ -182,19 +182,19 @@ class Updater:
             error = FetchError("deadline", f"given up after {_GIVE_UP:g} s without an answer")
             self._failed(now, error)
             # The next flight tells it: no listener is called while the lock is held.
-            self._untold.append(self._finished(self._flight, "failed", self.holding, now, error))
+            self._untold.append(self._finished(self._flight, "failed", self.held, now, error))
         self.begun += 1
         flight = Flight(self.begun, now, trigger)
         self._flight = flight
-        if not flight.depart(self._run):
-            self._flight, self._landed = None, flight.number
+        if not flight.start(self._run):
+            self._flight, self._finished_count = None, flight.number
             self._failed(now, FetchError("thread", "no thread could be started"))
             raise self.unavailable(now)
         return flight
 
     def _failed(self, now: float, error: FetchError) -> None:
         """Count a failure; it touches nothing that is held."""
-        self.landed_error = error
+        self.last_error = error
         self.backoff.failed(now, error.retry_after)
         self.fetches["failed"] += 1
 
@@ -205,36 +205,36 @@ class Updater:
         self.tell(FetchStarted(self._url, flight.trigger))
         came: _Brought | FetchError
         try:
-            came = self._ask(self.holding, flight.trigger)
+            came = self._ask(self.held, flight.trigger)
         except FetchError as failure:
             came = failure
         except BaseException as failure:  # noqa: BLE001 - a Fetch of the user's own may raise, or answer, anything
             _log.exception("the fetch of %s raised what is not a FetchError", self._url)
             came = FetchError("read", f"the fetch raised {type(failure).__name__}")
-        landed = self._land(flight, came)
-        if landed is None:
+        finished = self._finish(flight, came)
+        if finished is None:
             return  # given up, or forked away meanwhile: what it brings may be older than what is held
-        outcome, holding, body = landed
+        outcome, held, body = finished
         now, error = self._monotonic(), came if isinstance(came, FetchError) else None
-        self.tell(self._finished(flight, outcome, holding, now, error))
+        self.tell(self._finished(flight, outcome, held, now, error))
         if error is not None and error.stage in ("content", "size"):
             self.tell(SetRefused(self._url, error))
-        self.notice(holding.state(now, self._clock()))
+        self.notice(held.state(now, self._clock()))
         if error is None and self._file is not None:
-            fresh = Freshness(holding.soft, holding.hard)
-            kept = Snapshot(self._url, body, holding.arrived_wall, fresh, holding.validators)
+            fresh = Freshness(held.stale_after, held.dead_after)
+            kept = Snapshot(self._url, body, held.arrived_wall, fresh, held.validators)
             with self._storing:
-                if self.holding is holding:  # else a later flight was quicker to get here
+                if self.held is held:  # else a later flight was quicker to get here
                     self._file.store(kept)
 
     def _finished(
-        self, flight: Flight, outcome: str, holding: Holding, now: float, error: FetchError | None
+        self, flight: Flight, outcome: str, held: HeldKeys, now: float, error: FetchError | None
     ) -> FetchFinished:
-        refused = tuple(f"{clip(key.kid)}: {key.why}" for key in holding.key_set.refused)
-        kids = tuple(sorted(holding.keys))
+        refused = tuple(f"{clip(key.kid)}: {key.why}" for key in held.key_set.refused)
+        kids = tuple(sorted(held.keys))
         return FetchFinished(self._url, flight.trigger, outcome, now - flight.began, kids, refused, error)
 
-    def _ask(self, before: Holding, trigger: str) -> _Brought:
+    def _ask(self, before: HeldKeys, trigger: str) -> _Brought:
         """Ask once, and read all of the answer before any of it counts."""
         headers = before.validators.headers()
         if trigger != "refresh":
@@ -252,7 +252,7 @@ class Updater:
         )
         return _Brought(key_set, fresh, validators_of(answer.headers), answer.body)
 
-    def _land(self, flight: Flight, came: _Brought | FetchError) -> tuple[str, Holding, bytes] | None:
+    def _finish(self, flight: Flight, came: _Brought | FetchError) -> tuple[str, HeldKeys, bytes] | None:
         """Record the outcome of a flight; None if the flight does not count any more.
 
         Returns:
@@ -261,19 +261,19 @@ class Updater:
         with self.lock:
             if self._flight is not flight:
                 return None
-            self._flight, self._landed = None, flight.number
-            now, wall, before = self._monotonic(), self._clock(), self.holding
+            self._flight, self._finished_count = None, flight.number
+            now, wall, before = self._monotonic(), self._clock(), self.held
             if isinstance(came, FetchError):
                 self._failed(now, came)
                 return "failed", before, self._body
-            self.landed_error = None
+            self.last_error = None
             self.backoff.succeeded()
             self.replace(came.key_set, came.fresh, came.validators, now, wall)
             self._body = self._body if came.body is None else came.body
-            changed = self.holding.generation != before.generation
+            changed = self.held.generation != before.generation
             outcome = "changed" if changed else "not_modified" if came.body is None else "unchanged"
             self.fetches[outcome] += 1
-            return outcome, self.holding, self._body
+            return outcome, self.held, self._body
 
     def replace(
         self, key_set: KeySet, fresh: Freshness, validators: Validators, now: float, wall: float
@@ -287,10 +287,10 @@ class Updater:
             now: The monotonic clock when they arrived.
             wall: The wall clock then.
         """
-        before = self.holding
+        before = self.held
         if key_set is before.key_set:  # a 304: what it does not repeat stays (RFC 9111, section 4.3.4)
             validators = validators.over(before.validators)
-        self.holding = hold(before, key_set, fresh, validators, now, wall, self._random.random())
+        self.held = hold(before, key_set, fresh, validators, now, wall, self._random.random())
 
     def _take_over(self, kept: Snapshot) -> None:
         """Start from what an earlier process has kept."""
@@ -302,7 +302,9 @@ class Updater:
         wall = self._clock()
         arrived = self._monotonic() - max(0.0, wall - kept.arrived_wall)
         # The bound that is configured now counts, not the one of the process that wrote it.
-        fresh = Freshness(kept.fresh.soft, min(kept.fresh.hard, kept.fresh.soft + self._max_stale))
+        fresh = Freshness(
+            kept.fresh.stale_after, min(kept.fresh.dead_after, kept.fresh.stale_after + self._max_stale)
+        )
         self.replace(key_set, fresh, kept.validators, arrived, min(kept.arrived_wall, wall))
         self._body = kept.body
 
@@ -314,5 +316,5 @@ class Updater:
         self._untold.clear()  # the parent tells it
         # Children of one parent would draw the same numbers, and come back in step for ever.
         self._random.seed()
-        if (held := self.holding) is not NOTHING:
-            self.holding = replace(held, ahead=ahead_of(held.soft, self._random.random()))
+        if (held := self.held) is not NO_KEYS:
+            self.held = replace(held, refresh_after=refresh_age(held.stale_after, self._random.random()))

@@ -7,9 +7,9 @@ from typing import NamedTuple, TypedDict
 
 from doorward.errors import PolicyError
 from doorward.policy.decision import BindingCondition
-from doorward.policy.evaluation import Rule
+from doorward.policy.evaluation import PermissionBinding
 from doorward.policy.groups import Groups, resolver
-from doorward.policy.members import Known, Member, read_member
+from doorward.policy.members import KnownAccounts, Member, read_member
 from doorward.policy.roles import INVOKE, check_permission, role_holds
 
 __all__ = ["Binding", "BindingReader", "PolicySettings", "written"]
@@ -67,7 +67,7 @@ class BindingReader:
         """
         self.permission = check_permission(settings.get("permission", INVOKE))
         self.groups = resolver(settings.get("groups"))
-        self.known = Known(settings.get("unique_ids") or {}, settings.get("project_numbers") or {})
+        self.known = KnownAccounts(settings.get("unique_ids") or {}, settings.get("project_numbers") or {})
         self._roles = settings.get("custom_roles") or {}
 
     def holds(self, role: object) -> bool:
@@ -84,7 +84,7 @@ class BindingReader:
         """
         return role_holds(role, self.permission, self._roles)
 
-    def binding(self, binding: object, where: str, source: str) -> Rule | None:
+    def binding(self, binding: object, where: str, source: str) -> PermissionBinding | None:
         """Read one binding whole: what is not understood must not be skipped, it might have been the point.
 
         Args:
@@ -116,7 +116,7 @@ class BindingReader:
 
     def rule(
         self, name: str, role: str, members: Iterable[object], condition: BindingCondition | None
-    ) -> Rule:
+    ) -> PermissionBinding:
         """Read the members of a binding.
 
         Args:
@@ -131,7 +131,7 @@ class BindingReader:
         Raises:
             PolicyError: If a member is not understood, or a group without a way to tell who is in it.
         """
-        return Rule(name, role, tuple(map(self._member, members)), condition, self.groups)
+        return PermissionBinding(name, role, tuple(map(self._member, members)), condition, self.groups)
 
     def _member(self, text: object) -> Member:
         member = read_member(text, self.known.project_numbers)
@@ -154,7 +154,7 @@ def _condition(condition: object) -> BindingCondition | None:
     if not isinstance(title, str):
         raise PolicyError("the title of the condition must be a string")
     # Most policies have no condition, and need not load what evaluates one.
-    from doorward.policy.conditions import compile_condition  # noqa: PLC0415
+    from doorward.policy.conditions.condition import compile_condition  # noqa: PLC0415
 
     try:
         compiled: BindingCondition = compile_condition(expression, title)

@@ -20,7 +20,7 @@ class Decision(NamedTuple):
         lasting: Whether it is the same for every request at any time, so that it may be remembered.
         denied_by: The rule of a deny policy that forbids it; None where none does.
         unknown: Why nobody can say now, where something that could not be found out might have decided
-            otherwise: such a principal is not granted, and not refused for good either. Answer with 503.
+            otherwise: such a principal is not granted, and not refused for good either. FetchResponse with 503.
         pending: What to wait for before asking again, where waiting makes sense.
     """
 
@@ -34,7 +34,7 @@ class Decision(NamedTuple):
 
 
 class BindingCondition(Protocol):
-    """The condition of a binding; files give `doorward.policy.conditions.Condition`."""
+    """The condition of a binding; files give `doorward.policy.conditions.condition.Condition`."""
 
     @property
     def expression(self) -> str:

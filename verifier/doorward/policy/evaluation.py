@@ -1,6 +1,6 @@
 """One decision of a policy: who the caller is to it, what denies it, what grants it, and why.
 
-`Table` is a policy made ready for decisions: bindings that grant whoever they name are found by one look in a
+`PolicyIndex` is a policy made ready for decisions: bindings that grant whoever they name are found by one look in a
 dictionary, however many members there are. `Evaluation` is one decision. Decisions and accounts of them are
 made by the same steps of the same object, so that they cannot disagree.
 """
@@ -11,24 +11,24 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from doorward.policy.caller import Caller
 from doorward.policy.decision import BindingCondition, Decision
+from doorward.policy.deny.matching import Denial, DenyMatcher
 from doorward.policy.groups import Resolver, Unresolved
-from doorward.policy.members import ALL_USERS, Known, Member, identities
+from doorward.policy.matching import PrincipalMatcher
+from doorward.policy.members import ALL_USERS, KnownAccounts, Member, identities
 from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.tokens.principal import Principal
 
 if TYPE_CHECKING:
-    from doorward.policy.account import BindingAccount, DenyAccount
-    from doorward.policy.deny import Denial
+    from doorward.policy.explanation import BindingExplanation, DenyExplanation
 
-__all__ = ["Evaluation", "Rule", "Table"]
+__all__ = ["Evaluation", "PermissionBinding", "PolicyIndex"]
 
 _NOT_GRANTED: Final = Decision(granted=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rule:
+class PermissionBinding:
     """A binding whose role holds the permission, understood.
 
     Attributes:
@@ -55,12 +55,14 @@ class Rule:
         return self.condition.holds(ANYWHERE, 0.0)
 
 
-class Table:
+class PolicyIndex:
     """The bindings and deny rules of a policy, indexed; immutable."""
 
     __slots__ = ("conditional", "denials", "groups", "known", "plain", "public", "rules", "size")
 
-    def __init__(self, rules: Iterable[Rule], denials: Iterable[Denial], known: Known) -> None:
+    def __init__(
+        self, rules: Iterable[PermissionBinding], denials: Iterable[Denial], known: KnownAccounts
+    ) -> None:
         """Index bindings.
 
         Args:
@@ -71,9 +73,9 @@ class Table:
         self.rules: Final = tuple(rules)
         self.denials: Final = tuple(denials)
         self.known: Final = known
-        plain: dict[str, Rule] = {}
-        conditional: dict[str, list[Rule]] = {}
-        groups: list[tuple[str, Rule, bool]] = []
+        plain: dict[str, PermissionBinding] = {}
+        conditional: dict[str, list[PermissionBinding]] = {}
+        groups: list[tuple[str, PermissionBinding, bool]] = []
         for rule in self.rules:
             always = rule.always
             if always is False:
@@ -129,7 +131,7 @@ class Table:
 class Evaluation:
     """One decision. What was found out once in it is not asked for again."""
 
-    def __init__(self, table: Table, principal: Principal, request: RequestFacts, now: float) -> None:
+    def __init__(self, table: PolicyIndex, principal: Principal, request: RequestFacts, now: float) -> None:
         """Begin.
 
         Args:
@@ -139,15 +141,16 @@ class Evaluation:
             now: Seconds since the epoch.
         """
         self._table = table
-        self._caller = Caller(principal, table.known)
+        self._caller = PrincipalMatcher(principal, table.known)
+        self._denied = DenyMatcher(self._caller)
         self._request = request
         self._now = now
-        self._conditions: dict[Rule, bool] = {}
+        self._conditions: dict[PermissionBinding, bool] = {}
         self._lasting = True
 
     # What both the decision and its account are made of.
 
-    def _holds(self, rule: Rule) -> bool:
+    def _holds(self, rule: PermissionBinding) -> bool:
         """Tell whether the condition of a binding holds, if it has one."""
         if rule not in self._conditions:
             condition = rule.condition
@@ -158,10 +161,10 @@ class Evaluation:
 
     def _denies(self, denial: Denial) -> tuple[bool | Unresolved, str]:
         """Tell whether a rule applies to the caller, and why."""
-        denied, why = self._caller.any_of(denial.rule.denied, denial, cautious=True)
+        denied, why = self._denied.any_of(denial.rule.denied, denial, cautious=True)
         if denied is False:
             return False, why
-        excepted, but = self._caller.any_of(denial.rule.excepted, denial, cautious=False)
+        excepted, but = self._denied.any_of(denial.rule.excepted, denial, cautious=False)
         if excepted is True:
             return False, f"excepts {but}"
         if isinstance(denied, Unresolved):
@@ -235,29 +238,29 @@ class Evaluation:
 
     # The account.
 
-    def denials(self) -> Iterator[DenyAccount]:
+    def denials(self) -> Iterator[DenyExplanation]:
         """Account for every deny rule."""
-        from doorward.policy.account import DenyAccount  # noqa: PLC0415 - nothing is accounted for at a start
+        from doorward.policy.explanation import DenyExplanation  # noqa: PLC0415 - nothing is accounted for at a start
 
         for denial in self._table.denials:
             found, reason = self._denies(denial)
             applies = None if isinstance(found, Unresolved) else found
-            yield DenyAccount(denial.rule.name, applies, reason)
+            yield DenyExplanation(denial.rule.name, applies, reason)
 
-    def bindings(self) -> Iterator[BindingAccount]:
+    def bindings(self) -> Iterator[BindingExplanation]:
         """Account for every binding."""
-        from doorward.policy.account import BindingAccount, MemberAccount  # noqa: PLC0415 - as above
+        from doorward.policy.explanation import BindingExplanation, MemberExplanation  # noqa: PLC0415 - as above
 
         for rule in self._table.rules:
             members = [(member, *self._caller.member(member, rule.groups)) for member in rule.members]
             holds, condition = self._holds(rule), rule.condition
             matched = next((member.text for member, found, _ in members if found is True), None)
             unknown = any(isinstance(found, Unresolved) for _, found, _ in members)
-            yield BindingAccount(
+            yield BindingExplanation(
                 binding=rule.name,
                 role=rule.role,
                 members=tuple(
-                    MemberAccount(member.text, None if isinstance(found, Unresolved) else found, reason)
+                    MemberExplanation(member.text, None if isinstance(found, Unresolved) else found, reason)
                     for member, found, reason in members
                 ),
                 matched=matched,

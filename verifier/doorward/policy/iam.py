@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 from doorward.errors import PolicyError
 from doorward.policy.bindings import Binding, BindingReader, PolicySettings, written
 from doorward.policy.decision import Decision
-from doorward.policy.evaluation import Evaluation, Table
+from doorward.policy.deny.matching import denials_of
+from doorward.policy.evaluation import Evaluation, PolicyIndex
+from doorward.policy.files import read_file, read_json, read_yaml, thaw
 from doorward.policy.groups import Resolver, resolver
-from doorward.policy.members import ALL_AUTHENTICATED_USERS, ALL_USERS, Known
-from doorward.policy.reading import read_file, read_json, read_yaml, thaw
+from doorward.policy.members import ALL_AUTHENTICATED_USERS, ALL_USERS, KnownAccounts
 from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.policy.roles import INVOKE, check_permission, narrowest_role, role_holds
 from doorward.tokens.principal import Principal
 
 if TYPE_CHECKING:
-    from doorward.policy.account import PolicyAccount
-    from doorward.policy.deny import DenyPolicy
+    from doorward.policy.deny.policy import DenyPolicy
+    from doorward.policy.explanation import PolicyExplanation
 
 __all__ = ["Binding", "Decision", "InvokerPolicy", "PolicySettings"]
 
@@ -65,11 +66,11 @@ class InvokerPolicy:
             condition = {} if one.condition is None else {"condition": written(one.condition)}
             raw.append({"role": one.role, "members": members, **condition})
         document = {"bindings": raw, "version": 3 if any("condition" in one for one in raw) else 1}
-        self._set(Table(rules, (), read.known), document, read.permission, read.groups)
+        self._set(PolicyIndex(rules, (), read.known), document, read.permission, read.groups)
 
     def _set(
         self,
-        table: Table,
+        table: PolicyIndex,
         document: Mapping[str, Any],
         permission: str,
         groups: Resolver,
@@ -96,7 +97,7 @@ class InvokerPolicy:
     @classmethod
     def _of(
         cls,
-        table: Table,
+        table: PolicyIndex,
         document: Mapping[str, Any],
         permission: str,
         groups: Resolver,
@@ -156,7 +157,7 @@ class InvokerPolicy:
         Returns:
             The policy.
         """
-        table = Table((), (), Known())
+        table = PolicyIndex((), (), KnownAccounts())
         return cls._of(
             table, MappingProxyType({}), check_permission(permission), resolver(None), disabled=True
         )
@@ -276,7 +277,7 @@ class InvokerPolicy:
             raise PolicyError("'bindings' must be a list")
         read = BindingReader(settings)
         found = (read.binding(one, f"bindings[{number}]", source) for number, one in enumerate(bindings))
-        table = Table(filter(None, found), (), read.known)
+        table = PolicyIndex(filter(None, found), (), read.known)
         return cls._of(table, _copy(document), read.permission, read.groups)
 
     @classmethod
@@ -298,7 +299,7 @@ class InvokerPolicy:
         first = policies[0]
         if any(policy.permission != first.permission for policy in policies):
             raise PolicyError("policies that are asked for different permissions cannot be joined")
-        known = Known()
+        known = KnownAccounts()
         for policy in policies:
             known = known.joined(policy._table.known)  # noqa: SLF001 - its own class
         rules = [rule for policy in policies for rule in policy._table.rules]  # noqa: SLF001
@@ -315,7 +316,7 @@ class InvokerPolicy:
         }
         document["version"] = max(document.get("version", 0) for document in documents)
         return cls._of(
-            Table(rules, denials, known),
+            PolicyIndex(rules, denials, known),
             _copy(document),
             first.permission,
             first._groups,  # noqa: SLF001
@@ -339,10 +340,10 @@ class InvokerPolicy:
         denials = [
             denial
             for policy in policies
-            for denial in policy.denials(self.permission, self._groups, table.known)
+            for denial in denials_of(policy, self.permission, self._groups, table.known)
         ]
         return self._of(
-            Table(table.rules, (*table.denials, *denials), table.known),
+            PolicyIndex(table.rules, (*table.denials, *denials), table.known),
             self._document,
             self.permission,
             self._groups,
@@ -366,7 +367,7 @@ class InvokerPolicy:
 
     def explain(
         self, principal: Principal, request: RequestFacts = ANYWHERE, now: float = 0.0
-    ) -> PolicyAccount:
+    ) -> PolicyExplanation:
         """Say why a principal may invoke, or may not.
 
         Args:
@@ -377,12 +378,12 @@ class InvokerPolicy:
         Returns:
             The decision, as `decide` makes it, with everything that had a say in it.
         """
-        from doorward.policy.account import PolicyAccount  # noqa: PLC0415 - nothing is accounted for at a start
+        from doorward.policy.explanation import PolicyExplanation  # noqa: PLC0415 - nothing is accounted for at a start
 
         if self._disabled:
-            return PolicyAccount(str(principal), self.permission, _EVERYBODY, True, (), ())  # noqa: FBT003 - the field has a name
+            return PolicyExplanation(str(principal), self.permission, _EVERYBODY, True, (), ())  # noqa: FBT003 - the field has a name
         evaluation = Evaluation(self._table, principal, request, now)
-        return PolicyAccount(
+        return PolicyExplanation(
             principal=str(principal),
             permission=self.permission,
             decision=evaluation.decision(),

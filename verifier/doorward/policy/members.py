@@ -18,8 +18,8 @@ from doorward.tokens.principal import Principal
 __all__ = [
     "ALL_AUTHENTICATED_USERS",
     "ALL_USERS",
-    "NOBODY_KNOWN",
-    "Known",
+    "NO_KNOWN_ACCOUNTS",
+    "KnownAccounts",
     "Member",
     "canonical",
     "federated",
@@ -74,7 +74,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownAccounts:
     """What the user knows of accounts, and a token does not say.
 
     Attributes:
@@ -111,7 +111,7 @@ class Known:
         put(self, "project_numbers", MappingProxyType(dict(self.project_numbers)))
         put(self, "by_id", MappingProxyType(by_id))
 
-    def joined(self, other: Known) -> Known:
+    def joined(self, other: KnownAccounts) -> KnownAccounts:
         """Put two together.
 
         Args:
@@ -130,7 +130,7 @@ class Known:
             for name in mine.keys() & theirs.keys():
                 if mine[name] != theirs[name]:
                     raise PolicyError(f"the policies know two different numbers of {name!r}")
-        return Known(
+        return KnownAccounts(
             {**self.unique_ids, **other.unique_ids}, {**self.project_numbers, **other.project_numbers}
         )
 
@@ -314,10 +314,10 @@ def project_number(address: str, numbers: Mapping[str, str]) -> str | None:
     return numbers.get(f"{domain}:{name}" if dot else project, "")
 
 
-NOBODY_KNOWN: Final = Known()
+NO_KNOWN_ACCOUNTS: Final = KnownAccounts()
 
 
-def identities(principal: Principal, known: Known = NOBODY_KNOWN) -> tuple[str, ...]:
+def identities(principal: Principal, known: KnownAccounts = NO_KNOWN_ACCOUNTS) -> tuple[str, ...]:
     """Name every member that a principal is, groups excepted, the narrowest first.
 
     Args:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final, Unpack
 
 from doorward.errors import ConfigurationError
-from doorward.policy.iam import InvokerPolicy, PolicySettings
+from doorward.policy.bindings import PolicySettings
+from doorward.policy.iam import InvokerPolicy
 
 __all__ = ["WatchedPolicy"]
 

@@ -1,12 +1,13 @@
 """Strict parsing of one compact JWS; nothing here is believed.
 
-Its bytes have exactly one spelling that is accepted (RFC 7515, sections 2 and 7.1): ASCII, three segments,
-base64url without padding, without stray characters and without loose bits in the last one. That is what makes
-"the same bytes" and "the same token" one thing, on which the memory of verified tokens rests.
+A token has exactly one accepted encoding (RFC 7515, sections 2 and 7.1): ASCII, three segments, base64url
+without padding, without other characters and without loose bits in the last one. That makes "the same bytes"
+and "the same token" one thing, on which the token cache rests.
 """
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 from doorward.base64url import Base64Error, decode
@@ -18,14 +19,8 @@ __all__ = [
     "MAX_TOKEN_BYTES",
     "REMOVED_SIGNATURE",
     "Header",
-    "Parts",
-    "decode_payload",
-    "decode_signature",
-    "doubtful",
-    "peek",
-    "read_claims",
+    "Token",
     "read_header",
-    "read_payload",
     "refuse_removed_signature",
     "split",
     "to_bytes",
@@ -36,17 +31,18 @@ MAX_TOKEN_BYTES: Final = 16 * 1024
 
 REMOVED_SIGNATURE: Final = b"SIGNATURE_REMOVED_BY_GOOGLE"
 """What Cloud Run puts in the place of the signature once it has checked it
-(https://cloud.google.com/run/docs/troubleshooting#signature-removed). It decodes as base64url: only a
-comparison tells."""
+(https://cloud.google.com/run/docs/troubleshooting#signature-removed). It decodes as base64url, so that only a
+comparison finds it."""
+
+BRIEF: Final = 1024
+"""Characters of a payload up to which it is looked at before its signature; Google's have fewer."""
 
 _MAX_HEADER_SEGMENT: Final = 1024  # Google's have about 110
 _HEADER_VALUES: Final = 10
 _PLAIN_VALUES: Final = 256
-# What is read for a stranger is little beside a signature, and less where there is one to check besides.
-BRIEF: Final = 1024
-"""Characters of a payload up to which it is looked at before its signature; Google's have fewer."""
-_PEEK_CHARACTERS: Final = 2048
-_PEEK_VALUES: Final = 24
+# What is read without a verified signature is little work beside a signature, and less where a key is at hand.
+_UNVERIFIED_CHARACTERS: Final = 2048
+_UNVERIFIED_VALUES: Final = 24
 _ESCAPE: Final = ord("\\")  # as a number: it is found in a tenth of the time of the same as bytes
 _MAX_SIGNATURE_SEGMENT: Final = 1366  # of an RSA key of 8192 bits, the longest that is accepted
 _MAX_KID: Final = 256
@@ -64,16 +60,156 @@ class Header(NamedTuple):
     kid: str
 
 
-Parts = tuple[bytes, bytes, bytes, bytes]
-"""What `split` gives: the signing input, and the three segments, still encoded."""
+class Token:
+    """One compact JWS, split once; every later step reads this object. Nothing of it is believed.
+
+    Attributes:
+        digest: The SHA-256 of all its bytes; names the token without keeping it.
+        header: The first segment, still encoded.
+        payload: The second segment, still encoded.
+        signature: The third segment, still encoded.
+    """
+
+    __slots__ = ("_claims", "_json", "_signed", "_signed_digest", "digest", "header", "payload", "signature")
+
+    def __init__(self, token: bytes, digest: bytes, signed_digest: bytes = b"") -> None:
+        """Split a token.
+
+        Args:
+            token: The compact form, bounded in size.
+            digest: Its SHA-256.
+            signed_digest: The SHA-256 of what is signed, where it is known already.
+
+        Raises:
+            MalformedTokenError: If it has not exactly three segments, or one of them is empty.
+        """
+        # What is signed is the first two segments with their dot (RFC 7515, section 5.2).
+        signed, _, signature = token.rpartition(b".")
+        header, _, payload = signed.partition(b".")
+        if not header or not payload or not signature or payload.find(b".") >= 0:
+            raise _malformed("a compact JWS has exactly three segments, and none of them is empty")
+        self.digest = digest
+        self.header = header
+        self.payload = payload
+        self.signature = signature
+        self._signed = signed
+        self._signed_digest = signed_digest
+        self._json: bytes | None = None
+        self._claims: dict[str, object] | None = None
+
+    def signed_digest(self) -> bytes:
+        """Return the SHA-256 of what is signed."""
+        return self._signed_digest or sha256(self._signed).digest()
+
+    def decode_signature(self) -> bytes:
+        """Decode the signature, if it is not longer than any that could hold.
+
+        Raises:
+            MalformedTokenError: If it is not canonical base64url.
+            SignatureError: If it is too long.
+        """
+        if len(self.signature) > _MAX_SIGNATURE_SEGMENT:
+            raise SignatureError(
+                Reason.BAD_SIGNATURE, "the signature is longer than that of any accepted key"
+            )
+        try:
+            return decode(self.signature)
+        except Base64Error as error:
+            raise _malformed(f"the signature is {error}") from None
+
+    def read_claims(self) -> dict[str, object]:
+        """Read the payload; believed only after the signature has held.
+
+        Raises:
+            MalformedTokenError: If it is not a strict JSON object.
+        """
+        if self._claims is None:
+            raw = self._decode_payload() if self._json is None else self._json
+            try:
+                # The same object in both ways; the brief one is the quicker one where it comes to a result.
+                found = read_brief(raw, _PLAIN_VALUES)
+                self._claims = read_members(raw) if found is None else found
+            except StrictJSONError as error:
+                raise _unreadable("payload", error) from None
+        return self._claims
+
+    def read_unverified_claims(self, longest: int = _UNVERIFIED_CHARACTERS) -> dict[str, object] | None:
+        """Read the payload before the signature was checked, if that is little work.
+
+        Args:
+            longest: Characters of the payload up to which it is read.
+
+        Returns:
+            The unverified claims; None, and nothing was read, if the payload is long, has many values, or
+            holds escapes.
+
+        Raises:
+            MalformedTokenError: If it is not a strict JSON object.
+        """
+        if self._claims is None and len(self.payload) <= longest:
+            raw = self._decode_payload()
+            if _ESCAPE not in raw:
+                try:
+                    self._claims = read_brief(raw, _UNVERIFIED_VALUES)
+                except StrictJSONError as error:
+                    raise _unreadable("payload", error) from None
+        return self._claims
+
+    def suspect_claims(self, deadline: float, audiences: tuple[bytes, ...]) -> dict[str, object] | None:
+        """Read the payload of a token that probably has expired, or is for another audience.
+
+        Args:
+            deadline: Tokens that expire by then have expired, in seconds since the epoch.
+            audiences: The accepted audiences, in the quotes of JSON and without escapes; none, to look at the
+                expiry alone.
+
+        Returns:
+            The unverified claims of a token that needs a closer look; None for all others, which is nearly
+            all.
+        """
+        if self._claims is not None:
+            return self._claims
+        raw = self._decode_payload()
+        if _ESCAPE in raw:
+            return None  # costs more to read, and an audience need not stand there as it is
+        at = raw.find(b'"exp":')
+        try:
+            # Ten digits: a time from 2001 on. Where it is something else, the claim rules say what.
+            if at >= 0 and int(raw[at + 6 : at + 17].lstrip(b" ")[:10]) <= deadline:
+                return read_brief(raw, _UNVERIFIED_VALUES)
+            for audience in audiences:
+                if raw.find(audience) >= 0:
+                    return None
+            return read_brief(raw, _UNVERIFIED_VALUES) if audiences else None
+        except ValueError:  # also StrictJSONError: what is wrong with a payload is said once it is signed
+            return None
+
+    def _decode_payload(self) -> bytes:
+        try:
+            self._json = raw = decode(self.payload)
+        except Base64Error as error:
+            raise _unreadable("payload", error) from None
+        return raw
 
 
-def _malformed(why: str) -> MalformedTokenError:
-    return MalformedTokenError(Reason.MALFORMED, why)
+def split(token: str | bytes) -> Token:
+    """Split a token whose digest is not known yet.
+
+    Args:
+        token: The compact form, bounded in size.
+
+    Returns:
+        The token.
+
+    Raises:
+        MalformedTokenError: If it is not ASCII, or has not exactly three segments.
+    """
+    raw = to_bytes(token)
+    return Token(raw, sha256(raw).digest())
 
 
 def to_bytes(token: str | bytes) -> bytes:
-    """Take a token as ASCII bytes.
+    """Encode a token as ASCII bytes.
 
     Args:
         token: The compact form.
@@ -94,28 +230,8 @@ def to_bytes(token: str | bytes) -> bytes:
     raise TypeError(f"a token is str or bytes, not {type(token).__name__}")
 
 
-def split(token: bytes) -> Parts:
-    """Cut a token into its three segments.
-
-    Args:
-        token: The compact form, bounded in size.
-
-    Returns:
-        What is signed, which is the two first segments with their dot (RFC 7515, section 5.2), and the three
-        segments, none of them empty.
-
-    Raises:
-        MalformedTokenError: If it has not exactly three segments.
-    """
-    signing_input, _, signature = token.rpartition(b".")
-    header, _, payload = signing_input.partition(b".")
-    if not header or not payload or not signature or payload.find(b".") >= 0:
-        raise _malformed("a compact JWS has exactly three segments, and none of them is empty")
-    return signing_input, header, payload, signature
-
-
 def refuse_removed_signature(signature: bytes) -> None:
-    """Say so if Google has replaced the signature: it decodes like any other, and only would not hold.
+    """Refuse a signature that Google has replaced: it decodes like any other, and would only not hold.
 
     Args:
         signature: The third segment.
@@ -131,27 +247,6 @@ def refuse_removed_signature(signature: bytes) -> None:
         )
 
 
-def decode_signature(segment: bytes) -> bytes:
-    """Decode a signature, if it is not longer than any that could hold.
-
-    Args:
-        segment: The third segment.
-
-    Returns:
-        The signature.
-
-    Raises:
-        MalformedTokenError: If it is not canonical base64url.
-        SignatureError: If it is too long.
-    """
-    if len(segment) > _MAX_SIGNATURE_SEGMENT:
-        raise SignatureError(Reason.BAD_SIGNATURE, "the signature is longer than that of any accepted key")
-    try:
-        return decode(segment)
-    except Base64Error as error:
-        raise _malformed(f"the signature is {error}") from None
-
-
 def read_header(segment: bytes) -> Header:
     """Read a JOSE header, refusing every parameter by which a token could steer its own verification.
 
@@ -159,7 +254,7 @@ def read_header(segment: bytes) -> Header:
         segment: The first segment.
 
     Returns:
-        The algorithm and the key id it names. Other parameters are ignored (RFC 7515, section 4).
+        The algorithm and the key id that it names. Other parameters are ignored (RFC 7515, section 4).
 
     Raises:
         MalformedTokenError: If it is not a strict JSON object, holds a refused parameter or no proper key id.
@@ -188,110 +283,8 @@ def read_header(segment: bytes) -> Header:
     return Header(alg, kid)
 
 
-def read_payload(segment: bytes) -> dict[str, object]:
-    """Read a payload.
-
-    Args:
-        segment: The second segment.
-
-    Returns:
-        The claims. Whether they may be believed is for whoever has checked the signature.
-
-    Raises:
-        MalformedTokenError: If it is not a strict JSON object.
-    """
-    return read_claims(decode_payload(segment))
-
-
-def decode_payload(segment: bytes) -> bytes:
-    """Decode a payload; see `read_claims`.
-
-    Args:
-        segment: The second segment.
-
-    Returns:
-        The JSON text, which may be anything yet.
-
-    Raises:
-        MalformedTokenError: If it is not canonical base64url.
-    """
-    try:
-        return decode(segment)
-    except Base64Error as error:
-        raise _unreadable("payload", error) from None
-
-
-def read_claims(raw: bytes) -> dict[str, object]:
-    """Read a payload that was decoded before.
-
-    Args:
-        raw: What `decode_payload` gave.
-
-    Returns:
-        As `read_payload`.
-
-    Raises:
-        MalformedTokenError: As `read_payload`.
-    """
-    try:
-        # The same object whichever way it is read; the brief way is the quicker one where it leads anywhere.
-        found = read_brief(raw, _PLAIN_VALUES)
-        return read_members(raw) if found is None else found
-    except StrictJSONError as error:
-        raise _unreadable("payload", error) from None
-
-
-def peek(segment: bytes, longest: int = _PEEK_CHARACTERS) -> dict[str, object] | None:
-    """Read a payload whose signature was not checked, if that is little work: it may be a stranger's.
-
-    Args:
-        segment: The second segment.
-        longest: Characters up to which it is read.
-
-    Returns:
-        The unverified claims; None, and nothing was read, if the payload is long, made of many pieces, or
-        spelled with escapes.
-
-    Raises:
-        MalformedTokenError: If it is not a strict JSON object.
-    """
-    if len(segment) > longest:
-        return None
-    raw = decode_payload(segment)
-    if _ESCAPE in raw:
-        return None
-    try:
-        return read_brief(raw, _PEEK_VALUES)
-    except StrictJSONError as error:
-        raise _unreadable("payload", error) from None
-
-
-def doubtful(raw: bytes, deadline: float, audiences: tuple[bytes, ...]) -> dict[str, object] | None:
-    """Look for an expiry that is past, or a missing audience, so that such a token costs no signature.
-
-    Args:
-        raw: What `decode_payload` gave.
-        deadline: Tokens that expire by then are expired, in seconds since the epoch.
-        audiences: The accepted audiences, in the quotes of JSON and without escapes; none, to leave them out
-            of account.
-
-    Returns:
-        The unverified claims of a token that may well be expired or for somebody else; None for all others,
-        which is nearly all.
-    """
-    if _ESCAPE in raw:
-        return None  # costs more to read, and an audience need not stand there as it is
-    at = raw.find(b'"exp":')
-    try:
-        # Ten digits: a time from 2001 on. Where it is something else, the claim rules say what.
-        if at >= 0 and int(raw[at + 6 : at + 17].lstrip(b" ")[:10]) <= deadline:
-            return read_brief(raw, _PEEK_VALUES)
-        for audience in audiences:
-            if raw.find(audience) >= 0:
-                return None
-        return read_brief(raw, _PEEK_VALUES) if audiences else None
-    except ValueError:  # also StrictJSONError: only who signed it is told what is wrong with it
-        return None
+def _malformed(why: str) -> MalformedTokenError:
+    return MalformedTokenError(Reason.MALFORMED, why)
 
 
 def _unreadable(what: str, error: StrictJSONError | Base64Error) -> MalformedTokenError:

@@ -1,4 +1,4 @@
-"""Who is calling, as far as the verified token says so."""
+"""The principal: the caller that a verified token names."""
 
 from __future__ import annotations
 
@@ -7,25 +7,21 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Self
 
-from doorward.tokens.accounts import (
-    SERVICE_ACCOUNT_DOMAIN,
-    ComputeEngine,
-    is_service_agent,
-    project_of,
-    read_compute_engine,
-)
-from doorward.tokens.issuers import GOOGLE, Identity, Issuer
+from doorward.issuers.google import GOOGLE
+from doorward.issuers.issuer import Identity, Issuer
+from doorward.issuers.service_accounts import is_service_account, is_service_agent, project_of
+from doorward.tokens.compute_engine import ComputeEngine, read_compute_engine
 
 __all__ = ["ANONYMOUS", "Principal", "PrincipalKind"]
 
 
 class PrincipalKind(StrEnum):
-    """What sort of caller it is."""
+    """The kinds of callers."""
 
     SERVICE_ACCOUNT = "service_account"
     SERVICE_AGENT = "service_agent"  # a service account that Google made for itself, by its address
     USER = "user"
-    EXTERNAL = "external"  # somebody whom another identity provider knows, let in by Identity-Aware Proxy
+    EXTERNAL = "external"  # of another identity provider, admitted by Identity-Aware Proxy
     ACCOUNT = "account"  # the token vouches for no address of a Google account
     ANONYMOUS = "anonymous"
 
@@ -34,7 +30,7 @@ class PrincipalKind(StrEnum):
 _SERVICE_ACCOUNT: Final = PrincipalKind.SERVICE_ACCOUNT
 _AGENT: Final = PrincipalKind.SERVICE_AGENT
 _USER: Final = PrincipalKind.USER
-# By whether there is no issuer, and whether it only passes on what another identity provider has said.
+# By whether there is no issuer, and whether the issuer only repeats what another identity provider asserted.
 _NO_MEMBER: Final = {
     (True, False): PrincipalKind.ANONYMOUS,
     (False, True): PrincipalKind.EXTERNAL,
@@ -43,7 +39,7 @@ _NO_MEMBER: Final = {
 
 
 class _Fields:
-    """What a principal holds, while it may still be written."""
+    """The fields of a principal, while they may still be written."""
 
     __slots__ = ("claims", "email", "google_account", "hosted_domain", "issuer", "kind", "member", "subject")
 
@@ -61,14 +57,14 @@ class Principal(_Fields):
     """The verified caller of a request; read-only.
 
     Attributes:
-        kind: What sort of caller it is.
+        kind: The kind of caller.
         member: As IAM spells it, ``serviceAccount:EMAIL`` or ``user:EMAIL``, the address in lower case (IAM
             compares it so); None where the token vouches for no address.
         email: The address as the token has it, only if its issuer vouches for it, as ``email_verified`` says;
             else None.
         subject: The unique id of the account, ``sub``; stable where an address can change hands. None for
             anonymous, and where an issuer sends none.
-        issuer: Who vouches for it, in the first of the accepted spellings of ``iss``; None for anonymous.
+        issuer: Who vouches for it, in the first of the accepted iss_values of ``iss``; None for anonymous.
         hosted_domain: The Workspace or Cloud Identity domain of a user, ``hd``; else None.
         claims: All claims of the token, read-only at every depth; arrays are tuples.
         google_account: Whether it is a Google identity, which ``allAuthenticatedUsers`` means.
@@ -81,15 +77,14 @@ class Principal(_Fields):
 
         Args:
             claims: The verified claims.
-            issuer: Who vouches for them; None makes the anonymous principal.
+            issuer: The issuer that vouches for them; None makes the anonymous principal.
         """
         domain: object
         external = False
         if issuer is not None and issuer.identify is not None:
             verified, google, external, domain = _identity(issuer.identify(claims))
         else:
-            # Only true itself: a string "true" or 1 is somebody else's idea of a boolean, and an e-mail
-            # grants access.
+            # Only true itself: an e-mail grants access, and a string "true" or 1 is no boolean.
             email = claims.get("email") if claims.get("email_verified") is True else None
             verified = email if type(email) is str else None
             google = issuer is not None and issuer.google_accounts
@@ -103,7 +98,7 @@ class Principal(_Fields):
             # into it.
             folded = verified.lower() if verified.isascii() else verified
             # The end of the whole domain, which the claim rules have made to stand after the only '@'.
-            if folded.endswith(SERVICE_ACCOUNT_DOMAIN):
+            if is_service_account(folded):
                 kind = _AGENT if is_service_agent(folded) else _SERVICE_ACCOUNT
                 member = f"serviceAccount:{folded}"
             else:
@@ -115,11 +110,11 @@ class Principal(_Fields):
         fields.email = verified
         subject = claims.get("sub")
         fields.subject = subject if type(subject) is str else None
-        fields.issuer = None if issuer is None else issuer.spellings[0]
+        fields.issuer = None if issuer is None else issuer.iss_values[0]
         fields.hosted_domain = domain if type(domain) is str and domain else None
         fields.claims = claims
         fields.google_account = google
-        # Of the same layout, but sealed: one assignment, where to go round the seal would take eight.
+        # Of the same layout, but read-only: one assignment, where passing by the read-only class would take eight.
         fields.__class__ = cls
         return fields  # type: ignore[return-value]  # by now it is one
 
@@ -133,12 +128,12 @@ class Principal(_Fields):
 
     @property
     def anonymous(self) -> bool:
-        """Whether nobody said who they are."""
+        """Whether no caller was verified."""
         return self.kind is PrincipalKind.ANONYMOUS
 
     @property
     def project(self) -> str | None:
-        """The id of the project of a service account, as far as its address tells; else None."""
+        """The id of the project of a service account, if its address names it; else None."""
         kind, _, email = (self.member or "").partition(":")
         return project_of(email) if kind == "serviceAccount" else None
 
@@ -148,12 +143,12 @@ class Principal(_Fields):
 
         Only tokens that were asked for with ``format=full``, on a virtual machine, say so.
         """
-        # Whoever signs for themselves could write anything there.
-        return read_compute_engine(self.claims) if self.issuer == GOOGLE.spellings[0] else None
+        # An account that signs its own tokens could write anything there.
+        return read_compute_engine(self.claims) if self.issuer == GOOGLE.iss_values[0] else None
 
     def __eq__(self, other: object) -> bool:
-        """Compare who it is, not which token said so."""
-        # Nobody whose signature was checked elsewhere is equal to somebody whose was checked here.
+        """Compare the callers, not the tokens that named them."""
+        # A caller whose signature was checked elsewhere is not equal to one whose signature was checked here.
         if not isinstance(other, Principal) or type(self) is not type(other):
             return NotImplemented
         return (self.issuer, self.subject, self.member) == (other.issuer, other.subject, other.member)
@@ -169,14 +164,14 @@ class Principal(_Fields):
         return "anonymous" if self.subject is None else f"subject:{self.subject}"
 
     def __repr__(self) -> str:
-        """Show who it is."""
+        """Show the caller."""
         return f"{type(self).__name__}({self})"
 
 
 def _identity(found: Identity) -> Identity:
-    """Keep what comes from another identity provider from ever being a Google account."""
+    """Keep an identity of another identity provider from being a Google account."""
     return found._replace(google_account=False, email=None, hosted_domain=None) if found.external else found
 
 
 ANONYMOUS: Final = Principal(MappingProxyType({}), None)
-"""Whoever calls without saying who they are."""
+"""The principal of a request without a verified caller."""

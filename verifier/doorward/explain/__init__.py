@@ -1,0 +1,1 @@
+"""Why a token was admitted or refused, check by check."""

@@ -1,0 +1,90 @@
+"""One's own OpenID Connect issuer, found by its address alone.
+
+From OpenID Connect Discovery 1.0, sections 4 and 4.3. The document is asked for once, when the issuer is
+made: what it says of keys, algorithms and its own name is then fixed for as long as the process lives.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from doorward.errors import ConfigurationError
+from doorward.issuers.issuer import Issuer
+from doorward.keys.fetch import Fetch, HttpxFetch, check_key_url
+from doorward.keys.key import ALGORITHMS, check_algorithms
+from doorward.strictjson import StrictJSONError, read_object
+
+__all__ = ["discover"]
+
+_WELL_KNOWN: Final = "/.well-known/openid-configuration"
+
+
+def discover(
+    issuer: str,
+    *,
+    algorithms: tuple[str, ...] | None = None,
+    audience_lists: bool = False,
+    max_lifetime: float = 3_600.0,
+    name: str | None = None,
+    fetch: Fetch | None = None,
+) -> Issuer:
+    """Ask an issuer for its configuration, and make an `Issuer` of it.
+
+    Args:
+        issuer: Its identifier, exactly as its tokens have it in ``iss``: ``https``, or ``http`` to loopback.
+        algorithms: What it may sign with; by default whatever it says that is known here, ``RS256`` and
+            ``ES256``.
+        audience_lists: Whether ``aud`` may be an array.
+        max_lifetime: Seconds that its tokens may live, at most 24 h.
+        name: What it is called in logs; its identifier by default.
+        fetch: How to ask; over httpx by default, with its bounds on time and size.
+
+    Returns:
+        The issuer.
+
+    Raises:
+        ConfigurationError: If the identifier, or what it leads to, cannot be used.
+        FetchError: If the document is not to be had.
+    """
+    if not isinstance(issuer, str) or "?" in issuer:
+        raise ConfigurationError(f"{issuer!r} is not the identifier of an issuer; write https://HOST/PATH")
+    check_key_url(issuer)
+    url = issuer.removesuffix("/") + _WELL_KNOWN
+    answer = (fetch if fetch is not None else HttpxFetch())(url, {})
+    try:
+        document = read_object(answer.body or b"")
+    except StrictJSONError as error:
+        raise ConfigurationError(f"{url} is not usable JSON: {error}") from None
+    # Section 4.3: exactly what was asked for, or another issuer could speak in its name.
+    if (found := document.get("issuer")) != issuer:
+        shown = repr(found) if isinstance(found, str) else "missing, or no text"
+        raise ConfigurationError(f"{url} is about another issuer: its 'issuer' is {shown}, not {issuer!r}")
+    jwks_uri = document.get("jwks_uri")
+    if not isinstance(jwks_uri, str):
+        raise ConfigurationError(f"{url} names no 'jwks_uri'")
+    if urlsplit(issuer).scheme == "https" and urlsplit(jwks_uri).scheme != "https":
+        raise ConfigurationError(f"{url} names keys at {jwks_uri!r}, which is not https")
+    return Issuer(
+        name=issuer if name is None else name,
+        iss_values=(issuer,),
+        key_url=jwks_uri,
+        algorithms=_algorithms(url, document.get("id_token_signing_alg_values_supported"), algorithms),
+        max_lifetime=max_lifetime,
+        audience_lists=audience_lists,
+    )
+
+
+def _algorithms(url: str, supported: object, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Choose the algorithms that both sides have, in the order of preference of this one."""
+    if not isinstance(supported, tuple) or not all(isinstance(one, str) for one in supported):
+        raise ConfigurationError(f"{url} does not say what it signs with")
+    if wanted is not None:
+        check_algorithms(wanted)
+    common = tuple(one for one in (ALGORITHMS if wanted is None else wanted) if one in supported)
+    if not common:
+        raise ConfigurationError(
+            f"{url} signs with {', '.join(map(repr, supported))}; "
+            f"{' and '.join(ALGORITHMS if wanted is None else wanted)} would do"
+        )
+    return common

@@ -1,0 +1,85 @@
+"""Google accounts and service accounts: the issuer that Cloud Run itself accepts, and the emulator in its place."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+from urllib.parse import urlsplit
+
+from doorward.errors import ConfigurationError
+from doorward.issuers.issuer import Issuer
+from doorward.keys.fetch import is_loopback
+
+__all__ = ["EMULATOR_VARIABLE", "GCLOUD_CLIENT_ID", "GOOGLE", "in_environment", "is_google"]
+
+_log = logging.getLogger("doorward.issuers")
+
+EMULATOR_VARIABLE: Final = "DOORWARD_EMULATOR_HOST"
+"""Names the ``HOST:PORT`` of an emulator whose keys replace Google's."""
+
+GCLOUD_CLIENT_ID: Final = "32555940559.apps.googleusercontent.com"
+"""The audience of ``gcloud auth print-identity-token`` for a user: it names gcloud, and no service
+(https://cloud.google.com/run/docs/authenticating/developers)."""
+
+GOOGLE: Final = Issuer(
+    # Both iss_values are Google's: https://developers.google.com/identity/openid-connect/reference
+    name="google",
+    iss_values=("https://accounts.google.com", "accounts.google.com"),
+    key_url="https://www.googleapis.com/oauth2/v3/certs",
+    google_accounts=True,
+)
+"""Google accounts and service accounts: what Cloud Run itself accepts."""
+
+
+def in_environment(issuer: Issuer, environ: Mapping[str, str] | None = None) -> Issuer:
+    """Point Google's issuer at an emulator, where the environment asks for it.
+
+    Args:
+        issuer: Any issuer; only `GOOGLE` is ever changed.
+        environ: The environment; the process's own by default.
+
+    Returns:
+        The issuer, or one with the emulator's keys instead of Google's.
+
+    Raises:
+        ConfigurationError: If the variable names anything but a port of this machine, or is set on Cloud Run.
+    """
+    environ = os.environ if environ is None else environ
+    host = environ.get(EMULATOR_VARIABLE)
+    if host is None or issuer is not GOOGLE:
+        return issuer
+    if "K_SERVICE" in environ:
+        # https://cloud.google.com/run/docs/container-contract#services-env-vars: set in every service and
+        # function.
+        raise ConfigurationError(
+            f"{EMULATOR_VARIABLE} is set on Cloud Run (K_SERVICE is set too): with the emulator's keys one "
+            "could call as any account. Remove the variable from the service"
+        )
+    try:
+        parts = urlsplit(f"//{host}")
+        plain = parts.port is not None and parts.netloc == host and parts.username is None
+        local = is_loopback(parts.hostname or "")
+    except ValueError:
+        plain = local = False
+    if not plain or not local:
+        raise ConfigurationError(
+            f"{EMULATOR_VARIABLE}={host!r} must be HOST:PORT of this machine, as the emulator prints it, "
+            "such as 127.0.0.1:8099"
+        )
+    _log.warning(
+        "ID tokens are verified with the keys of the emulator at %s: tokens signed by Google are refused",
+        host,
+    )
+    return replace(issuer, key_url=f"http://{host}/oauth2/v3/certs")
+
+
+def is_google(issuer: Issuer) -> bool:
+    """Return whether an issuer is Google's own, or the emulator in its place.
+
+    Args:
+        issuer: Any issuer.
+    """
+    return issuer.iss_values == GOOGLE.iss_values

@@ -1,0 +1,1 @@
+"""Deny policies: what they say, and whether one applies to a principal."""

@@ -1,0 +1,120 @@
+"""Tokens that are already verified.
+
+A service account presents one token for up to an hour; its signature need not be computed each time. An entry
+is found by the SHA-256 of the exact bytes of the token, so that a tampered twin is another entry, and no
+token is kept. It belongs to one verifier, and dies with the expiry of its token and with the key that signed it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doorward.keys.key import VerificationKey
+from doorward.keys.source import KeySource
+from doorward.tokens.principal import Principal
+
+__all__ = ["TokenCache", "VerifiedToken"]
+
+
+class VerifiedToken:
+    """What is known of a token whose signature and claims held.
+
+    Attributes:
+        principal: The caller that it names.
+        expires_at: The time from which it is refused as expired, in seconds since the epoch, leeway included.
+        key_source: Where its key came from.
+        key: The key that signed it.
+        decision: What the door has decided for it, kept as long as the entry; None at first.
+    """
+
+    __slots__ = ("decision", "expires_at", "key", "key_source", "principal")
+
+    def __init__(
+        self, principal: Principal, expires_at: float, key_source: KeySource, key: VerificationKey
+    ) -> None:
+        """Make the entry.
+
+        Args:
+            principal: The caller that the token names.
+            expires_at: When it expires, leeway included.
+            key_source: Where the key came from.
+            key: The key that signed it.
+        """
+        self.principal = principal
+        self.expires_at = expires_at
+        self.key_source = key_source
+        self.key = key
+        self.decision: Any = None
+
+    def holds(self, now: float) -> bool:
+        """Return whether the token has not expired, and its key is still published and usable.
+
+        Args:
+            now: Seconds since the epoch.
+        """
+        if now >= self.expires_at:
+            return False
+        keys = self.key_source.keys(now)
+        return keys is not None and keys.get(self.key.kid) is self.key
+
+
+class TokenCache:
+    """A bounded store of `VerifiedToken` by digest.
+
+    Two halves, a young and an old one: new entries go into the young half, a hit in the old half moves up,
+    and when the young half is full it becomes the old one, whose entries are dropped. That keeps what is in
+    use, costs a constant time, and needs no lock: every step is one dictionary operation, and the worst that
+    a race can do is to verify once more.
+    """
+
+    __slots__ = ("_half", "_old", "_young")
+
+    def __init__(self, size: int) -> None:
+        """Start empty.
+
+        Args:
+            size: Entries kept at most; 0 keeps none.
+        """
+        # Both halves together hold at most that many: the old one is what the young one was when it was full.
+        self._half = size // 2
+        self._young: dict[bytes, VerifiedToken] = {}
+        self._old: dict[bytes, VerifiedToken] = {}
+
+    def find(self, digest: bytes, now: float) -> VerifiedToken | None:
+        """Find a token.
+
+        Args:
+            digest: The SHA-256 of its bytes.
+            now: Seconds since the epoch.
+
+        Returns:
+            The entry, if there is one and it still holds.
+        """
+        entry = self._young.get(digest)
+        if entry is not None:
+            if entry.holds(now):
+                return entry
+            self._young.pop(digest, None)
+            return None
+        entry = self._old.pop(digest, None)
+        if entry is None or not entry.holds(now):
+            return None
+        self.add(digest, entry)
+        return entry
+
+    def add(self, digest: bytes, entry: VerifiedToken) -> None:
+        """Keep a token.
+
+        Args:
+            digest: The SHA-256 of its bytes.
+            entry: What is known of it.
+        """
+        young = self._young
+        if len(young) >= self._half:
+            self._old = young if self._half else {}
+            self._young = young = {}
+        young[digest] = entry
+
+    def __len__(self) -> int:
+        """Count the entries."""
+        return len(self._young) + len(self._old)
