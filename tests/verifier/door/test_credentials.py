@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import World
-from doorward.door.credentials import Credential, find_credential, find_iap_assertion, why_no_token
+from doorward.door.credentials import Credential, explain_no_token, find_credential, find_iap_assertion
 from doorward.errors import CredentialError, Reason, TokenError
 
 A = b"authorization"
@@ -22,7 +22,7 @@ def refused(*headers: tuple[bytes, bytes]) -> Reason:
 
 def explained(found: Credential | None) -> Credential | None:
     """Go on as the door does with a credential that the verifier has refused."""
-    if found is not None and (error := why_no_token(found[1])) is not None:
+    if found is not None and (error := explain_no_token(found[1])) is not None:
         raise error
     return found
 

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, final, runtime_checkable
 
 from doorward.door.credentials import (
     CredentialHeaders,
@@ -95,6 +95,7 @@ class _Fixed:
     current: Policy
 
 
+@final
 class _Paused(NamedTuple):
     """A decision that has to wait: for a key, or for what the policy must look up."""
 
@@ -120,7 +121,7 @@ class Door:
             An admission, or a refusal with the answer to give. Hostile input never raises.
         """
         decided = self._start(headers, request)
-        if isinstance(decided, _Paused):
+        if type(decided) is _Paused:
             return run_blocking(self._resume(decided, headers, request, BLOCKING))
         return decided
 
@@ -135,7 +136,7 @@ class Door:
             As `admit`.
         """
         decided = self._start(headers, request)
-        if isinstance(decided, _Paused):
+        if type(decided) is _Paused:
             return await self._resume(decided, headers, request, IN_LOOP)
         return decided
 
@@ -214,7 +215,10 @@ class Door:
         self._verifier: Final = verifier
         self._engine: Final = engine_of(verifier)
         self._source: Final[PolicySource] = source
-        self._find: Final = credential
+        # The bound method is found in a shorter way than the method of an object that is called.
+        self._find: Final[FindCredential] = (
+            credential.__call__ if isinstance(credential, CredentialHeaders) else credential
+        )
         self._forwarding: Final = Forwarding(credential)
         self._watched: Final = self._forwarding.watched
         self._with_scheme: Final[tuple[bytes, ...]] = (
@@ -237,12 +241,14 @@ class Door:
             found = self._engine.start(token)
         except RefusedError as error:
             return self._not_verified(explain_no_token(token) or error, headers, request)
-        if isinstance(found, NeedsKey):
+        if type(found) is NeedsKey:
             return _Paused(position, token, found)
         decision = self._decide(found, request)
+        if decision.granted:
+            return Admission(found.principal, self._forwarding.admitted(headers, position), decision)
         if decision.pending is not None:
             return _Paused(position, token, found)
-        return self._conclude(decision, headers, position, found, request)
+        return self._deny(decision, found.principal, request)
 
     async def _resume(
         self, paused: _Paused, headers: RawHeaders, request: RequestFacts, waits: Waits
@@ -259,7 +265,9 @@ class Door:
         while decision.pending is not None and (left := until - time.monotonic()) > 0:
             await waits.flight(decision.pending, left)
             decision = self._decide(found, request)
-        return self._conclude(decision, headers, position, found, request)
+        if decision.granted:
+            return Admission(found.principal, self._forwarding.admitted(headers, position), decision)
+        return self._deny(decision, found.principal, request)
 
     def _decide(self, verified: VerifiedToken, request: RequestFacts) -> Decision:
         """Ask the policy, or reuse what it has decided for this token."""
@@ -273,18 +281,8 @@ class Door:
             verified.decision = (policy, decision)
         return decision
 
-    def _conclude(
-        self,
-        decision: Decision,
-        headers: RawHeaders,
-        position: int,
-        verified: VerifiedToken,
-        request: RequestFacts,
-    ) -> Admission | Refusal:
-        """Admit or refuse a verified caller, who never passes as an anonymous one."""
-        principal = verified.principal
-        if decision.granted:
-            return Admission(principal, self._forwarding.admitted(headers, position), decision)
+    def _deny(self, decision: Decision, principal: Principal, request: RequestFacts) -> Refusal:
+        """Refuse a verified caller, who never passes as an anonymous one."""
         if decision.unknown is not None:
             return self._refuse(KeysUnavailableError(decision.unknown), request)
         denied = f" (denied by {decision.denied_by})" if decision.denied_by is not None else ""

@@ -67,12 +67,13 @@ class UnsafeStrippedVerifier:
             clock: Wall clock, in seconds since the epoch.
 
         Raises:
-            ConfigurationError: If the check is not confirmed to be on, if this is not Cloud Run, or a setting is
+            ConfigurationError: If the check is not confirmed to be on, if this is not Cloud Run, or a setting
+            is
                 out of range.
         """
         if invoker_check_is_on is not True:
             raise ConfigurationError(
-                "without Cloud Run's invoker check in front, any sender can write a token without a signature: "
+                "without Cloud Run's invoker check, any sender can write a token without a signature: "
                 "use Verifier, or switch the check on and confirm it with invoker_check_is_on=True"
             )
         if "K_SERVICE" not in os.environ:

@@ -1,4 +1,4 @@
-"""Google accounts and service accounts: the issuer that Cloud Run itself accepts, and the emulator in its place."""
+"""Google accounts and service accounts, which Cloud Run accepts, and the emulator in Google's place."""
 
 from __future__ import annotations
 

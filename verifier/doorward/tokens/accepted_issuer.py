@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Final
 
 from doorward.errors import Reason, SignatureError, clip
@@ -98,5 +99,6 @@ def check_signature(token: Token, header: Header, key: VerificationKey) -> None:
             Reason.ALGORITHM_NOT_ALLOWED,
             f"the header names {clip(header.alg)}, its key is one for {key.alg}",
         )
-    if not key.verify(token.decode_signature(), token.signed_digest()):
+    signed_digest = token.signed_digest or sha256(token.signed).digest()
+    if not key.verify(token.decode_signature(), signed_digest):
         raise SignatureError(Reason.BAD_SIGNATURE, f"the signature was not made by the key {key.shown}")

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from doorward.issuers.google import GOOGLE
 from doorward.issuers.issuer import Identity, Issuer
-from doorward.issuers.service_accounts import is_service_account, is_service_agent, project_of
+from doorward.issuers.service_accounts import fold, is_service_account, is_service_agent, project_of
 from doorward.tokens.compute_engine import ComputeEngine, read_compute_engine
 
 __all__ = ["ANONYMOUS", "Principal", "PrincipalKind"]
@@ -94,9 +94,7 @@ class Principal(_Fields):
         if verified is None or not google:
             kind = _NO_MEMBER[issuer is None, external]
         else:
-            # IAM compares addresses without regard to case. Only ASCII is folded: some foreign letters fold
-            # into it.
-            folded = verified.lower() if verified.isascii() else verified
+            folded = fold(verified)
             # The end of the whole domain, which the claim rules have made to stand after the only '@'.
             if is_service_account(folded):
                 kind = _AGENT if is_service_agent(folded) else _SERVICE_ACCOUNT
@@ -114,7 +112,8 @@ class Principal(_Fields):
         fields.hosted_domain = domain if type(domain) is str and domain else None
         fields.claims = claims
         fields.google_account = google
-        # Of the same layout, but read-only: one assignment, where passing by the read-only class would take eight.
+        # Of the same layout, but read-only: one assignment, where passing by the read-only class would take
+        # eight.
         fields.__class__ = cls
         return fields  # type: ignore[return-value]  # by now it is one
 

@@ -2,7 +2,8 @@
 
 A service account presents one token for up to an hour; its signature need not be computed each time. An entry
 is found by the SHA-256 of the exact bytes of the token, so that a tampered twin is another entry, and no
-token is kept. It belongs to one verifier, and dies with the expiry of its token and with the key that signed it.
+token is kept. It belongs to one verifier, and dies with the expiry of its token and with the key that signed
+it.
 """
 
 from __future__ import annotations

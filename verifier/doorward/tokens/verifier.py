@@ -24,8 +24,8 @@ __all__ = ["Verifier", "engine_of"]
 class Verifier:
     """Verifies ID tokens: size, form, signature, issuer, audience and times.
 
-    One verifier serves a whole process, from any number of threads and event loops. The keys of its issuers are
-    fetched when the first token needs them and kept fresh from then on.
+    One verifier serves a whole process, from any number of threads and event loops. The keys of its issuers
+    are fetched when the first token needs them and kept fresh from then on.
 
     Example:
         ``principal = Verifier("https://orders-1234567890.europe-west1.run.app").verify(token)``
@@ -105,11 +105,12 @@ class Verifier:
                 Left out only where every issuer brings its own.
             issuers: The accepted issuers. `GOOGLE` is what Cloud Run accepts.
             accept_gcloud_user_tokens: Whether a person may call with what ``gcloud auth
-                print-identity-token`` prints, as with Cloud Run. Such a token is made for no service: at every
-                service that accepts them, a stolen one can be used. For development.
+                print-identity-token`` prints, as with Cloud Run. Such a token is made for no service: at
+                every service that accepts them, a stolen one can be used. For development.
             leeway: Seconds by which clocks may differ, for ``exp``, ``iat`` and ``nbf``; 0 to 300.
             max_token_bytes: Size over which a token is refused before it is split.
-            token_cache_size: How many verified tokens are cached at most; the last used half is kept for sure.
+            token_cache_size: How many verified tokens are cached at most; the last used half is kept for
+                sure.
                 0 verifies each one anew.
             key_cache: Makes the key cache of an issuer, to share one or to configure it; or another
                 `KeySource`, such as `FixedKeys`.
