@@ -118,8 +118,8 @@ class Reason(StrEnum):
         "signature_removed",
         401,
         (
-            "Cloud Run has checked this token already. Turn one of the two checks off, or take the token where "
-            "it is issued, and not from the log of a service."
+            "Cloud Run has checked this token already. Turn one of the two checks off, or take the token "
+            "where it is issued, and not from the log of a service."
         ),
     )
     # The signature.
@@ -146,8 +146,8 @@ class Reason(StrEnum):
         "wrong_audience",
         401,
         (
-            "Ask for a token with an accepted audience, or accept the one that was sent: the URL of the service, "
-            "not its custom domain."
+            "Ask for a token with an accepted audience, or accept the one that was sent: the URL of the "
+            "service, not its custom domain."
         ),
     )
     EXPIRED = ("expired", 401, "Get a new token: they live for one hour.")

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, final, runtime_checkable
+from typing import Final, NamedTuple, final
 
 from doorward.door.credentials import (
     CredentialHeaders,
@@ -30,47 +30,16 @@ from doorward.keys.waiting import BLOCKING, IN_LOOP, Waits, run_blocking
 from doorward.policy.decision import Decision
 from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.policy.roles import INVOKE
+from doorward.policy.source import FixedPolicy, Policy, PolicySource
 from doorward.tokens.engine import NeedsKey
 from doorward.tokens.principal import ANONYMOUS, Principal
 from doorward.tokens.token_cache import VerifiedToken
 from doorward.tokens.verifier import Verifier, engine_of
 
-__all__ = ["Admission", "Door", "Policy", "PolicySource"]
+__all__ = ["Admission", "Door"]
 
 _log = logging.getLogger("doorward.door")
 _PATIENCE: Final = 3.0  # seconds that a request waits at most for what its policy must look up
-
-
-class Policy(Protocol):
-    """Decides whether a principal may invoke; `InvokerPolicy` is the one that ships. Immutable."""
-
-    @property
-    def public(self) -> bool:
-        """Whether a request without a credential may be admitted at all."""
-        ...
-
-    def decide(self, principal: Principal, request: RequestFacts, now: float, /) -> Decision:
-        """Decide whether a principal may invoke.
-
-        Args:
-            principal: The verified caller, or the anonymous one.
-            request: What is asked for.
-            now: Seconds since the epoch.
-
-        Returns:
-            The decision; `Decision.lasting` if it would be the same for every request at any time.
-        """
-        ...
-
-
-@runtime_checkable
-class PolicySource(Protocol):
-    """A policy that may be replaced while the door is in use."""
-
-    @property
-    def current(self) -> Policy:
-        """The policy that decides now."""
-        ...
 
 
 @dataclass(slots=True)  # made for each request: to seal it would take longer than to make it
@@ -88,13 +57,6 @@ class Admission:
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
-class _Fixed:
-    """The source of a policy that is never replaced."""
-
-    current: Policy
-
-
 @final
 class _Paused(NamedTuple):
     """A decision that has to wait: for a key, or for what the policy must look up."""
@@ -108,6 +70,19 @@ class Door:
     """Decides on requests: it admits, or it refuses.
 
     One door serves any number of threads and event loops. Every adapter asks it, and decides nothing itself.
+
+    Args:
+        verifier: Verifies the token of a request.
+        policy: Decides whether its principal may invoke; or a source of policies, such as a watched file.
+        credential: Where a request carries its credential: as Cloud Run looks for it, or
+            `find_iap_assertion`.
+        exempt: Pairs of method and path that are admitted unread, such as ``("GET", "/healthz")`` or a
+            preflight's ``("OPTIONS", "/orders")``. Compared exactly, the path decoded. Cloud Run exempts
+            nothing.
+        style: How refusals are answered: `cloud_run`, `problem_details`, or one of your own.
+
+    Raises:
+        ConfigurationError: If either is missing or something else, or an exemption is not a pair.
     """
 
     def admit(self, headers: RawHeaders, request: RequestFacts = ANYWHERE) -> Admission | Refusal:
@@ -185,26 +160,12 @@ class Door:
         exempt: Iterable[tuple[str, str]] = (),
         style: RefusalStyle = cloud_run,
     ) -> None:
-        """Put a policy behind a verifier.
-
-        Args:
-            verifier: Verifies the token of a request.
-            policy: Decides whether its principal may invoke; or a source of policies, such as a watched file.
-            credential: Where a request carries its credential: as Cloud Run looks for it, or
-                `find_iap_assertion`.
-            exempt: Pairs of method and path that are admitted unread, such as ``("GET", "/healthz")`` or a
-                preflight's ``("OPTIONS", "/orders")``. Compared exactly, the path decoded. Cloud Run exempts
-                nothing.
-            style: How refusals are answered: `cloud_run`, `problem_details`, or one of your own.
-
-        Raises:
-            ConfigurationError: If either is missing or something else, or an exemption is not a pair.
-        """
+        """Put a policy behind a verifier; see the class."""
         if not isinstance(verifier, Verifier):
             raise ConfigurationError(
                 f"a door needs a Verifier, not {type(verifier).__name__}: Door(Verifier(...), policy)"
             )
-        source = policy if isinstance(policy, PolicySource) else _Fixed(policy)
+        source = policy if isinstance(policy, PolicySource) else FixedPolicy(policy)
         current = source.current
         decides = callable(getattr(current, "decide", None))
         if not decides or not isinstance(getattr(current, "public", None), bool):

@@ -154,10 +154,7 @@ class Engine:
         if size > self._limit:
             self.check_size(token)
         now = self.clock()
-        if size <= _LONG:
-            digest, signed_digest = sha256(token).digest(), b""
-        else:
-            digest, signed_digest = _digests_of(token)
+        digest, signed_digest = (sha256(token).digest(), b"") if size <= _LONG else _digests_of(token)
         if self._token_cache is not None and (cached := self._token_cache.find(digest, now)) is not None:
             return cached
         split = Token(token, digest, signed_digest)
@@ -175,8 +172,8 @@ class Engine:
         key = None if keys is None else keys.get(header.kid)
         if key is None:
             return _worth_asking(NeedsKey(split, header, now, (accepted,)))
-        # Where there is one issuer, the look costs as much as reading a header: it is taken under a header
-        # that was signed before, whose reading cost nothing.
+        # With one issuer, only under a header that was signed before: under any other, reading it has cost as
+        # much as this look does.
         if (known is not None and len(split.payload) <= BRIEF) or self._only is None:
             expectations = accepted.expectations
             suspect = split.suspect_claims(now - expectations.leeway, expectations.audience_marks)
