@@ -42,11 +42,18 @@ demo: $(STAMP) ## Show the door at work, on this machine alone
 test: $(STAMP) ## Run the tests
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: $(STAMP) ## Lint, and check the format and the types
+check: $(STAMP) ## Lint, and check the format, the types and the imports
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/pyright
+	@# It looks for the two packages as an installed user of them would, which an editable install hides.
+	@for package in doorward doorward_integrations; do \
+	    PYTHONPATH=verifier:integrations $(BIN)/pyright --ignoreexternal --verifytypes $$package > $(VENV)/.types \
+	        || { cat $(VENV)/.types; exit 1; }; \
+	    grep "completeness" $(VENV)/.types; \
+	done
+	@$(BIN)/lint-imports --no-cache
 
 format: $(STAMP) ## Format the code, and mend what the linter can
 	@$(BIN)/ruff check --fix-only

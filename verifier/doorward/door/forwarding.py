@@ -32,7 +32,8 @@ class Forwarding:
     """The headers that an admitted request hands on, for one way of finding the credential.
 
     Attributes:
-        watched: The names of all headers that decide, or must not pass unseen, in every spelling: a request
+        watched: The names of all headers that decide, or must not pass unseen, with '-' and with '_': a
+            request
             that
             has only one of them, its credential, is forwarded by `without_signature`.
     """

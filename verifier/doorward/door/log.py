@@ -2,8 +2,8 @@
 
 A refusal is logged as plain text by default. Give `CloudRunFormatter` to a handler to have each one as a line
 of JSON that Cloud Logging reads as a structured entry
-(https://cloud.google.com/logging/docs/structured-logging), with the reason that Cloud Run's own line does not
-tell.
+(https://cloud.google.com/logging/docs/structured-logging), with the reason, which Cloud Run's own line leaves
+out.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _UNAUTHENTICATED: Final = (
 )
 _SENTENCES: Final = {
     401: "The request was not authorized to invoke this service. The access token could not be verified.",
-    # What Cloud Run logs for these two is not known; both are doorward's own words.
+    # What Cloud Run logs for these two is not documented; both sentences are doorward's own.
     403: "The request was not authorized to invoke this service. The caller does not hold the permission.",
-    503: "The request could not be checked: what could decide is not to be had.",
+    503: "The request could not be checked: the keys or the groups that decide cannot be fetched now.",
 }
 
 

@@ -91,7 +91,7 @@ class UnsafeStrippedVerifier:
         )
         message = (
             "signatures of ID tokens are not checked here, only by Cloud Run in front: if its invoker check "
-            "is off, or allUsers may invoke, callers are whoever they claim to be"
+            "is off, or allUsers may invoke, a caller can claim to be any account"
         )
         _log.warning(message)
         warnings.warn(message, UserWarning, stacklevel=2)

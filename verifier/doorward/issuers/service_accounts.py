@@ -37,7 +37,7 @@ _AGENT_DOMAINS: Final = (
     "sourcerepo-service-accounts",
 )
 _AGENT: Final = (
-    # For a project, a folder or an organization; Access Approval has a spelling of its own for the three.
+    # For a project, a folder or an organization; Access Approval has its own form for the three.
     rf"service-(?:[pfo]|folder-|org-)?[0-9]+@(?:gcp-sa-[a-z0-9-]+|{'|'.join(_AGENT_DOMAINS)})"
     r"\.iam\.gserviceaccount\.com"
     r"|project-[0-9]+@storage-transfer-service\.iam\.gserviceaccount\.com"

@@ -90,12 +90,12 @@ class Token:
         header, _, payload = signed.partition(b".")
         if not header or not payload or not signature or payload.find(b".") >= 0:
             raise _malformed("a compact JWS has exactly three segments, and none of them is empty")
-        self.digest = digest
-        self.header = header
-        self.payload = payload
-        self.signature = signature
-        self.signed = signed
-        self.signed_digest = signed_digest
+        self.digest: bytes = digest
+        self.header: bytes = header
+        self.payload: bytes = payload
+        self.signature: bytes = signature
+        self.signed: bytes = signed
+        self.signed_digest: bytes = signed_digest
         self._json: bytes | None = None
         self._claims: dict[str, object] | None = None
 

@@ -58,7 +58,7 @@ class Principal(_Fields):
 
     Attributes:
         kind: The kind of caller.
-        member: As IAM spells it, ``serviceAccount:EMAIL`` or ``user:EMAIL``, the address in lower case (IAM
+        member: In the form of IAM, ``serviceAccount:EMAIL`` or ``user:EMAIL``, the address in lower case (IAM
             compares it so); None where the token vouches for no address.
         email: The address as the token has it, only if its issuer vouches for it, as ``email_verified`` says;
             else None.

@@ -41,10 +41,10 @@ class VerifiedToken:
             key_source: Where the key came from.
             key: The key that signed it.
         """
-        self.principal = principal
-        self.expires_at = expires_at
-        self.key_source = key_source
-        self.key = key
+        self.principal: Principal = principal
+        self.expires_at: float = expires_at
+        self.key_source: KeySource = key_source
+        self.key: VerificationKey = key
         self.decision: Any = None
 
     def holds(self, now: float) -> bool:
