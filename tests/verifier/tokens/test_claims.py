@@ -48,12 +48,13 @@ def both(made: dict[str, Any], expected: Expectations, now: float) -> float:
     except ClaimError as error:
         by_rules = error
     try:
-        expires_at = check_claims(made, expected, rules, now)
+        valid_from, expires_at = check_claims(made, expected, rules, now)
     except ClaimError as error:
         assert by_rules is not None, "the rules accept it"
         assert (by_rules.reason, by_rules.claim) == (error.reason, error.claim)  # noqa: PT017 - both are compared
         raise
     assert by_rules is None, f"the quick look accepts it, and yet: {by_rules}"
+    assert max(made["iat"], made.get("nbf", 0)) - expected.leeway == valid_from <= now
     return expires_at
 
 
@@ -67,7 +68,7 @@ def quickly(made: dict[str, Any], expected: Expectations, now: float) -> float |
         raise NotQuickError
 
     try:
-        return check_claims(made, expected, Rules.of(expected)._replace(all=(asked,)), now)
+        return check_claims(made, expected, replace(Rules.of(expected), all=(asked,)), now)[1]
     except NotQuickError:
         return None
 

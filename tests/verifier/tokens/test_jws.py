@@ -115,7 +115,7 @@ def test_a_header_names_an_algorithm_and_a_key() -> None:
     assert jws.Header("RS256", "key-1") == jws.read_header(header_segment())
 
 
-@pytest.mark.parametrize("name", ["typ", "cty", "x5t", "x5t#S256", "foo", "Crit", "JWK"])
+@pytest.mark.parametrize("name", ["cty", "Typ", "x5t", "x5t#S256", "foo", "Crit", "JWK"])
 def test_a_parameter_that_steers_nothing_is_ignored(name: str) -> None:
     assert jws.Header("RS256", "key-1") == jws.read_header(header_segment(**{name: "x"}))
 
@@ -279,3 +279,44 @@ def test_no_bytes_raise_anything_but_a_token_error(raw: bytes) -> None:
             read(raw)
         except TokenError as error:
             assert error.reason  # noqa: PT017 - most inputs fail, some do not
+
+
+@pytest.mark.parametrize("kind", ["JWT", "jwt", "application/jwt", "APPLICATION/JWT", "JOSE", None])
+def test_an_id_token_is_a_plain_jwt_or_does_not_name_its_kind(kind: str | None) -> None:
+    assert "key-1" == jws.read_header(header_segment(typ=kind)).kid
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "at+jwt",
+        "AT+JWT",
+        "application/at+jwt",
+        "logout+jwt",
+        "dpop+jwt",
+        "secevent+jwt",
+        "kb+jwt",
+        "vc+sd-jwt",
+        "passport",
+        "jwt ",
+        "x",
+        "",
+        7,
+        True,
+        ["JWT"],
+        {"JWT": 1},
+    ],
+    ids=repr,
+)
+def test_a_token_of_another_kind_is_refused(kind: object) -> None:
+    with pytest.raises(MalformedTokenError) as caught:
+        jws.read_header(header_segment(typ=kind))
+
+    assert Reason.HEADER_NOT_ALLOWED == caught.value.reason
+
+
+def test_a_kind_that_is_null_is_refused() -> None:
+    with pytest.raises(MalformedTokenError) as caught:
+        jws.read_header(b64(b'{"alg":"RS256","kid":"key-1","typ":null}').encode())
+
+    assert Reason.HEADER_NOT_ALLOWED == caught.value.reason

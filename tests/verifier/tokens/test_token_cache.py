@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from conftest import World
 from doorward import GOOGLE, KeyCache, KeysUnavailableError, Principal, TokenError, Verifier
-from doorward.errors import Reason, SignatureError
+from doorward.errors import ClaimError, Reason, SignatureError
 from doorward.keys.key import VerificationKey
 from doorward.keys.state import KeyState
 from doorward.tokens import engine as engine_module
@@ -58,7 +58,7 @@ def test_hashed_once_over_a_token_has_the_digests_that_it_has_hashed_apart(raw: 
 @pytest.fixture
 def entry(world: World) -> VerifiedToken:
     cache = world.cache(GOOGLE)
-    return VerifiedToken(ANONYMOUS, world.clock.now + 3600, cache, cache.get("key-1"))
+    return VerifiedToken(ANONYMOUS, world.clock.now, world.clock.now + 3600, cache, cache.get("key-1"))
 
 
 def test_what_was_added_is_found(world: World, entry: VerifiedToken) -> None:
@@ -115,7 +115,7 @@ def test_the_store_is_bounded_and_never_gives_the_entry_of_another(
     clock = ManualClock()
     cache = KeyCache(GOOGLE.key_url, fetch=KeyEndpoint(SigningKey("key-1")), clock=clock, monotonic=clock)
     key = cache.get("key-1")
-    entries = {n: VerifiedToken(ANONYMOUS, clock.now + 60, cache, key) for n in range(13)}
+    entries = {n: VerifiedToken(ANONYMOUS, clock.now, clock.now + 60, cache, key) for n in range(13)}
     tokens = TokenCache(size)
 
     for adds, number in steps:
@@ -418,3 +418,20 @@ def test_no_header_is_kept_that_no_good_signature_vouched_for(world: World) -> N
         assert Reason.BAD_SIGNATURE == caught.value.reason
 
     assert {} == engine_of(verifier)._headers
+
+
+@pytest.mark.parametrize("times", [{}, {"nbf": 0}, {"iat": -600, "exp": 3000, "nbf": 0}], ids=repr)
+def test_a_cached_token_is_not_admitted_by_a_clock_that_was_set_back(
+    world: World, times: dict[str, int]
+) -> None:
+    verifier, now = world.verifier(), int(world.clock.now)
+    made = world.token(**{name: now + offset for name, offset in times.items()})
+    verifier.verify(made)
+
+    world.clock.now -= 300
+
+    with pytest.raises(ClaimError) as fresh:
+        world.verifier().verify(made)
+    with pytest.raises(ClaimError) as cached:
+        verifier.verify(made)
+    assert Reason.NOT_YET_VALID == fresh.value.reason == cached.value.reason

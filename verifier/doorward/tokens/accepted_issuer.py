@@ -66,7 +66,7 @@ class AcceptedIssuer:
         keys = self.key_source.keys(now)
         return None if keys is None else keys.get(kid)
 
-    def check_claims(self, claims: dict[str, object], now: float) -> float:
+    def check_claims(self, claims: dict[str, object], now: float) -> tuple[float, float]:
         """Check claims by every rule; see `doorward.tokens.claims.check_claims`.
 
         Args:
@@ -74,7 +74,7 @@ class AcceptedIssuer:
             now: Seconds since the epoch.
 
         Returns:
-            The time from which the token is refused as expired, in seconds since the epoch.
+            From when to when the token is valid, leeway included, in seconds since the epoch.
 
         Raises:
             ClaimError: If a rule is broken.

@@ -10,6 +10,7 @@ found, and explained.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -49,7 +50,8 @@ class NamedRule(NamedTuple):
     in_quick_look: bool = False
 
 
-class Rules(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rules:
     """The rules for the tokens of one issuer.
 
     Attributes:
@@ -81,7 +83,9 @@ class Rules(NamedTuple):
         )
 
 
-def check_claims(claims: dict[str, object], expectations: Expectations, rules: Rules, now: float) -> float:
+def check_claims(
+    claims: dict[str, object], expectations: Expectations, rules: Rules, now: float
+) -> tuple[float, float]:
     """Check claims: for good once the signature held, or before that, only to save a fetch.
 
     Args:
@@ -91,7 +95,8 @@ def check_claims(claims: dict[str, object], expectations: Expectations, rules: R
         now: Seconds since the epoch.
 
     Returns:
-        The time from which the token is refused as expired, in seconds since the epoch.
+        The time from which the token is valid, and the time from which it is refused as expired, leeway
+        included, in seconds since the epoch.
 
     Raises:
         ClaimError: If a rule is broken; ``claim`` says by which claim.
@@ -108,7 +113,7 @@ def check_claims(claims: dict[str, object], expectations: Expectations, rules: R
         and iat <= now + expectations.leeway
         and now < (expires_at := exp + expectations.leeway)
         and aud in expectations.exact_audiences
-        and claims.get("iss") in expectations.issuer.iss_values
+        and claims.get("iss") in expectations.iss_values
         and _is_subject(claims.get("sub"))
         and (email is None or _is_address(email))
         and "nbf" not in claims
@@ -116,10 +121,13 @@ def check_claims(claims: dict[str, object], expectations: Expectations, rules: R
         if rules.beyond_quick_look:
             for check in rules.beyond_quick_look:
                 check(claims, expectations, now)
-        return expires_at
+        return iat - expectations.leeway, expires_at
     for check in rules.all:
         check(claims, expectations, now)
-    return numeric_date(claims, "exp") + expectations.leeway
+    begin = numeric_date(claims, "iat")
+    if "nbf" in claims:
+        begin = max(begin, numeric_date(claims, "nbf"))
+    return begin - expectations.leeway, numeric_date(claims, "exp") + expectations.leeway
 
 
 def refuse_early(unverified_claims: Mapping[str, object], expectations: Expectations, now: float) -> None:

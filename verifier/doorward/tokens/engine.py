@@ -279,9 +279,9 @@ class Engine:
                 self._headers.clear()
             self._headers[token.header] = header
         claims = token.read_claims()
-        expires_at = check_claims(claims, accepted.expectations, accepted.rules, now)
+        valid_from, expires_at = check_claims(claims, accepted.expectations, accepted.rules, now)
         principal = Principal(MappingProxyType(claims), accepted.issuer)
-        verified = VerifiedToken(principal, expires_at, accepted.key_source, key)
+        verified = VerifiedToken(principal, valid_from, expires_at, accepted.key_source, key)
         if self._token_cache is not None:
             self._token_cache.add(token.digest, verified)
         return verified

@@ -222,12 +222,12 @@ def to_bytes(token: str | bytes) -> bytes:
         MalformedTokenError: If it holds anything that is not ASCII.
         TypeError: If it is neither text nor bytes, which is the caller's mistake and not the token's.
     """
+    if type(token) is bytes:
+        return token
     if isinstance(token, str):
         if not token.isascii():  # asked first: the error of the codec would hold the token
             raise _malformed("the token holds characters that are not ASCII")
         return token.encode("ascii")
-    if type(token) is bytes:
-        return token
     raise TypeError(f"a token is str or bytes, not {type(token).__name__}")
 
 
@@ -266,7 +266,9 @@ def read_header(segment: bytes) -> Header:
         raise MalformedTokenError(
             Reason.HEADER_NOT_ALLOWED, f"the header holds {names}, which is not accepted"
         )
-    alg, kid = header.get("alg"), header.get("kid")
+    alg, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
+    if kind != "JWT" and "typ" in header:
+        _check_kind(kind)
     if type(alg) is not str:
         raise SignatureError(Reason.ALGORITHM_NOT_ALLOWED, "the header names no algorithm")
     if type(kid) is not str or not kid:
@@ -274,6 +276,20 @@ def read_header(segment: bytes) -> Header:
     if len(kid) > _MAX_KID or not kid.isprintable():
         raise _malformed(f"the key id {clip(kid)} is too long or not printable")
     return Header(alg, kid)
+
+
+def _check_kind(kind: object) -> None:
+    """Refuse a token of another kind: at+jwt, logout+jwt, dpop+jwt, … (RFC 8725, section 3.11).
+
+    The name is a media type, in any case, with or without ``application/`` (RFC 7515, section 4.1.9). An ID
+    token is a plain JWT, if its issuer says so at all.
+    """
+    name = kind.lower().removeprefix("application/") if isinstance(kind, str) else ""
+    if name not in {"jwt", "jose"}:
+        raise MalformedTokenError(
+            Reason.HEADER_NOT_ALLOWED,
+            f"the header names the kind {clip(kind)}, and an ID token is of typ JWT",
+        )
 
 
 def _malformed(why: str) -> MalformedTokenError:
