@@ -258,11 +258,13 @@ class Door:
         if policy.public and error.reason is not Reason.SIGNATURE_REMOVED:
             decision = policy.decide(ANONYMOUS, request, self._engine.clock())
             if decision.granted:
-                _log.info("admitted as anonymous: %s", error)
+                _log.info("admitted as anonymous: %s", str(error))
                 return Admission(ANONYMOUS, self._forwarding.anonymous(headers), decision)
         return self._refuse(error, request)
 
     def _refuse(self, error: RefusedError, request: RequestFacts) -> Refusal:
+        # The frames of an error hold the token: nothing that leaves the door may lead to them.
+        error.__traceback__ = error.__cause__ = error.__context__ = None
         refusal = self._style(error, request.sent_path)
         log_refusal(refusal, request)
         return refusal
