@@ -73,12 +73,14 @@ clean: ## Remove all that the other targets make
 	@find verifier integrations tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # One lock serves every Python and system. It names no index, so that pip takes the one it is set up for.
-COMPILE = .venvs/lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-    --generate-hashes --no-emit-index-url --no-header --no-annotate --all-extras $(ARGS)
+UV = .venvs/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+    --generate-hashes --no-emit-index-url --no-header --no-annotate $(ARGS)
+COMPILE = $(UV) pyproject.toml --all-extras
 
 lock: $(STAMP) ## Write the lock files anew (ARGS=--upgrade takes newer versions)
 	@$(BIN)/python -m venv .venvs/lock
-	@.venvs/lock/bin/python -m pip install --quiet "uv>=0.9"
+	@.venvs/lock/bin/python -m pip install --quiet --require-hashes -r .locks/uv.txt
+	@echo "uv>=0.9" | $(UV) - --output-file .locks/uv.txt >/dev/null
 	@$(COMPILE) --group tests --group types --output-file .locks/dev.txt >/dev/null
 	@$(COMPILE) --group benchmarks --constraint .locks/dev.txt --output-file .locks/benchmarks.txt >/dev/null
 
