@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NoReturn
 
-__all__ = ["StrictJSONError", "read_brief", "read_members", "read_object"]
+__all__ = ["StrictJSONError", "freeze", "read_brief", "read_members", "read_object", "thaw"]
 
 
 _DEEPEST = 64
@@ -62,12 +62,35 @@ _plain_decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_fini
 _scan_plain: Callable[[str, int], tuple[object, int]] = _plain_decoder.scan_once  # type: ignore[attr-defined]
 
 
-def _freeze(value: object) -> object:
-    """Make objects and arrays read-only: requests share them, and none may change them for the others."""
+def freeze(value: object) -> object:
+    """Make objects and arrays read-only: requests share them, and none may change them for the others.
+
+    Args:
+        value: Plain dictionaries, lists and values.
+
+    Returns:
+        The same with mappings that cannot be changed, and tuples.
+    """
     if isinstance(value, dict):
-        return MappingProxyType({name: _freeze(member) for name, member in value.items()})
+        return MappingProxyType({name: freeze(member) for name, member in value.items()})
     if isinstance(value, list):
-        return tuple(map(_freeze, value))
+        return tuple(map(freeze, value))
+    return value
+
+
+def thaw(value: object) -> object:
+    """Copy a value as plain dictionaries and lists, as `json.dumps` takes it.
+
+    Args:
+        value: What `freeze` returned, or plain values.
+
+    Returns:
+        A copy that its holder may change.
+    """
+    if isinstance(value, Mapping):
+        return {str(name): thaw(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [thaw(member) for member in value]
     return value
 
 
@@ -188,4 +211,4 @@ def _read(raw: bytes, text: str) -> dict[str, object]:
         raise StrictJSONError("a string holds a lone surrogate")
     if type(found) is not dict:
         raise StrictJSONError("not a JSON object")
-    return {name: _freeze(member) for name, member in found.items()} if nested else found
+    return {name: freeze(member) for name, member in found.items()} if nested else found
