@@ -54,7 +54,7 @@ def test_every_name_of_the_root_occurs_in_a_page() -> None:
 
 
 def test_the_help_of_a_verifier_begins_with_what_a_user_calls() -> None:
-    text = pydoc.render_doc(Verifier, renderer=pydoc.plaintext)
+    text = pydoc.render_doc(Verifier, renderer=pydoc.plaintext)  # type: ignore[attr-defined]  # the stubs leave it out
     public = [name for name in vars(Verifier) if not name.startswith("_")]
 
     assert ["verify", "averify", "key_caches", "warm", "awarm"] == public

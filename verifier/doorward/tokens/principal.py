@@ -152,8 +152,8 @@ class Principal(_Fields):
         """Return all that is known of the caller as plain data, for JSON.
 
         Returns:
-            ``kind``, ``member``, ``email``, ``subject``, ``issuer``, ``hosted_domain``, ``google_account`` and
-            ``claims``, as plain dictionaries, lists and values.
+            ``kind``, ``member``, ``email``, ``subject``, ``issuer``, ``hosted_domain``, ``google_account``
+            and ``claims``, as plain dictionaries, lists and values.
         """
         plain = {name: thaw(getattr(self, name)) for name in _Fields.__slots__}
         return plain | {"kind": self.kind.value}
