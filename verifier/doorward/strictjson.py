@@ -22,10 +22,12 @@ __all__ = ["StrictJSONError", "freeze", "read_brief", "read_members", "read_obje
 _DEEPEST = 64
 """Levels of nesting that are read. Python's own bound is another one in every version."""
 _BLANK = " \t\n\r"
+_OPENING = frozenset({b"{", b"["})
+_CLOSING = frozenset({b"}", b"]"})
 _NOT_JSON = "not UTF-8 JSON text"
 _TOO_DEEP = "nested too deeply"
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
-_BRACKET = re.compile(rb"[][{}]")
+# A string, also one without an end: each byte is looked at once, whatever comes before it.
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[][{}]', re.DOTALL)
 
 
 class StrictJSONError(ValueError):
@@ -114,9 +116,12 @@ def _has_surrogate(value: object) -> bool:
 def _depth(raw: bytes) -> int:
     """Give how deep a text nests at most, right or wrong as JSON; brackets within strings do not count."""
     deepest = depth = 0
-    for bracket in _BRACKET.finditer(_STRING.sub(b"", raw)):
-        depth += 1 if bracket[0] in b"{[" else -1
-        deepest = max(deepest, depth)
+    for found in _STRING_OR_BRACKET.finditer(raw):
+        if (one := found[0]) in _OPENING:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif one in _CLOSING:
+            depth -= 1
     return deepest
 
 
