@@ -26,7 +26,7 @@ from support.clock import ManualClock
 from support.httpendpoint import HttpEndpoint, Peer, Script, answering, repeating, response
 from support.tokens import AUDIENCE, SigningKey, b64, jwks, token
 
-__all__ = ["APIS", "PATIENCE", "Api", "SimulatedEndpoint", "background", "finished", "waits"]
+__all__ = ["APIS", "PATIENCE", "Api", "SimulatedEndpoint", "background", "join_fetches", "waits"]
 
 PATIENCE = 10.0
 """Seconds that anything here is waited for at most."""
@@ -69,7 +69,7 @@ class SimulatedEndpoint(HttpEndpoint):
         for gate in self._gates:
             gate.set()
         super().close()
-        finished()
+        join_fetches()
 
     # What came in.
 
@@ -308,7 +308,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return await_reader
 
 
-def finished() -> None:
+def join_fetches() -> None:
     """Wait until no key cache fetches any more, its events told."""
     for thread in threading.enumerate():
         if thread.name == "doorward-keys":

@@ -23,7 +23,7 @@ from doorward.keys.key import VerificationKey
 from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import PATIENCE, background, finished, waits
+from support.simulator import PATIENCE, background, join_fetches, waits
 from support.tokens import AUDIENCE, CALLER, SigningKey, ec_key, token
 
 OTHER = SigningKey("key-2")
@@ -37,7 +37,7 @@ not_fresh = pytest.mark.parametrize("state", STATES, ids=str)
 def _no_stray_fetch(world: World) -> Iterator[None]:
     yield
     world.endpoint.gate.set()
-    finished()
+    join_fetches()
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_of_200_threads_that_read_while_the_refresh_hangs_none_waits(
     assert ["key-1"] * 200 == together(200, lambda _: cache.get("key-1").kid)
     assert (state, True, 2) == (cache.state, cache.refreshing, world.endpoint.fetches)
     world.endpoint.gate.set()
-    finished()
+    join_fetches()
     assert (KeyState.FRESH, False, 2) == (cache.state, cache.refreshing, world.endpoint.fetches)
 
 
@@ -317,7 +317,7 @@ def test_whatever_many_threads_and_a_loop_do_there_is_one_fetch_at_a_time(
     loops = [background(in_asyncio, read, 5), background(in_trio, read, 5)]
     assert [None] * 6 == results(threads)
     assert [[{"key-1"}] * 5] * 2 == results(loops)
-    finished()
+    join_fetches()
     assert 0 == cache.health()["failures"]
     assert [] == uncaught()
 
@@ -355,7 +355,7 @@ class Interrupted:
 def expect_unharmed(world: World, cache: KeyCache, verifier: Verifier, key: SigningKey) -> None:
     """Expect that the fetch came home, and that the next caller gets what it is entitled to, at once."""
     world.endpoint.gate.set()
-    finished()
+    join_fetches()
     before = world.endpoint.fetches
     assert CALLER == verifier.verify(token(key, world.clock.now)).email
     assert before == world.endpoint.fetches
@@ -485,7 +485,7 @@ def test_a_task_cancelled_in_the_turn_in_which_its_fetch_lands_harms_nothing(
         task = asyncio.create_task(verifier.averify(world.token()))
         await asyncio.to_thread(world.endpoint.asked.wait, PATIENCE)
         world.endpoint.gate.set()
-        finished()
+        join_fetches()
         task.cancel()
         return (await asyncio.gather(task, return_exceptions=True))[0]
 

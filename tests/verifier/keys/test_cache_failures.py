@@ -20,7 +20,7 @@ from doorward.keys.fetch import FetchResponse
 from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, finished, waits
+from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, join_fetches, waits
 from support.tokens import CALLER, SigningKey
 
 KEY = SigningKey("key-1")
@@ -240,7 +240,7 @@ def test_there_is_never_more_than_one_fetch_at_a_time(
     gate.set()
     for reader in readers:
         reader.result(PATIENCE)
-    finished()
+    join_fetches()
     turns = [type(event) for event in endpoint.events if isinstance(event, FetchStarted | FetchFinished)]
     assert [FetchStarted, FetchFinished] * (len(turns) // 2) == turns
     assert 3 <= len(turns) // 2 <= 5
@@ -446,7 +446,7 @@ def test_a_listener_that_raises_is_logged_and_harms_nothing(
         api.get(cache, "key-9")
     endpoint.pass_time(3_600)
     assert "key-1" == api.get(cache, "key-1").kid
-    finished()
+    join_fetches()
     assert KeyState.FRESH is cache.state
     assert {"the listener failed on FetchStarted", "the listener failed on StaleUsed"} <= {
         record.getMessage() for record in caplog.records
@@ -517,6 +517,6 @@ def test_what_a_fetch_that_was_given_up_brings_in_the_end_is_ignored(
     endpoint.heal()
     assert "key-2" == api.get(cache, "key-2").kid
     gate.set()
-    finished()
+    join_fetches()
     assert (2, ["key-2"], False) == (cache.generation, cache.health()["kids"], cache.cooling_down)
     assert ["changed", "failed", "changed"] == [event.outcome for event in endpoint.told(FetchFinished)]

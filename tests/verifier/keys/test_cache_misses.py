@@ -17,7 +17,7 @@ from doorward.keys.events import FetchStarted, UnknownKid
 from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, finished, waits
+from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, join_fetches, waits
 from support.tokens import CALLER, SigningKey, claims, header, signed, token
 
 KEY = SigningKey("key-1")
@@ -348,7 +348,7 @@ def test_a_flood_does_not_keep_the_refresh_from_its_time() -> None:
     flood(cache, 10, lambda _: None)
     clock.move(3_599)
     cache.get("key-1")
-    finished()
+    join_fetches()
     assert (4, KeyState.FRESH, 0.0) == (remote.fetches, cache.state, cache.age)
 
 

@@ -144,8 +144,8 @@ class Held:
     seen: dict[str, VerificationKey] = field(default_factory=dict)
 
     @property
-    def ahead(self) -> tuple[float, float]:
-        """Between which ages the refresh ahead begins; the jitter decides."""
+    def refresh_after(self) -> tuple[float, float]:
+        """The ages between which the refresh ahead of time starts; the jitter decides."""
         margin = min(self.stale_after / 10, 300.0)
         return max(0.0, self.stale_after - 1.1 * margin) - 1e-6, max(
             0.0, self.stale_after - 0.9 * margin

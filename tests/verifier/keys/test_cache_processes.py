@@ -31,7 +31,7 @@ from doorward.keys.events import KeyEvent
 from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import PATIENCE, background, finished
+from support.simulator import PATIENCE, background, join_fetches
 from support.tokens import AUDIENCE, CALLER, MEMBER, SigningKey, jwks, token
 
 TESTS = Path(__file__).resolve().parents[2]
@@ -142,7 +142,7 @@ def fork_of_a_warm_cache() -> None:
         kept = [local.cache.get("key-1") is parents, str(local.cache.state), local.endpoint.fetches]
         local.clock.move(3_599)
         local.cache.get("key-1")
-        finished()
+        join_fetches()
         return [*kept, str(local.cache.state), local.endpoint.fetches]
 
     tell(child=forked(child), fetches=local.endpoint.fetches)
@@ -175,7 +175,7 @@ def fork_during_a_fetch() -> None:
     def child() -> object:
         local.endpoint.gate.set()
         before = [local.cache.refreshing, local.endpoint.fetches, local.cache.get("key-1").kid]
-        finished()
+        join_fetches()
         return [*before, local.unknown("key-2"), local.endpoint.fetches, str(local.cache.state)]
 
     found = forked(child)
@@ -183,7 +183,7 @@ def fork_during_a_fetch() -> None:
     holder.result(PATIENCE)
     still = local.cache.refreshing
     local.endpoint.gate.set()
-    finished()
+    join_fetches()
     tell(child=found, still=still, state=str(local.cache.state), fetches=local.endpoint.fetches)
 
 
@@ -274,7 +274,7 @@ def fork_workers_of_a_warm_cache() -> None:
 
 @forking
 def test_forked_workers_do_not_all_refresh_at_the_same_age() -> None:
-    assert 4 == len(set(told(fork_workers_of_a_warm_cache)["ahead"]))
+    assert 4 == len(set(told(fork_workers_of_a_warm_cache)["refresh_after"]))
 
 
 def preloaded() -> Any:

@@ -23,7 +23,7 @@ from doorward.keys.keyset import parse_key_set
 from doorward.keys.state import NO_KEYS, KeyState, hold
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, finished, waits
+from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, join_fetches, waits
 from support.tokens import SigningKey, jwks
 
 KEY = SigningKey("key-1")
@@ -189,7 +189,7 @@ def test_giving_up_waiting_does_not_end_the_fetch(endpoint: SimulatedEndpoint, a
     with pytest.raises(KeysUnavailableError):
         api.get(cache, "key-1")
     gate.set()
-    finished()
+    join_fetches()
     assert "key-1" == api.get(cache, "key-1").kid
     assert 1 == endpoint.fetches
 
@@ -274,7 +274,7 @@ def test_an_ageing_key_is_given_at_once_and_one_fetch_begins(endpoint: Simulated
     endpoint.await_fetch()
     assert (1, True, KeyState.AGEING) == (endpoint.fetches, cache.refreshing, cache.state)
     gate.set()
-    finished()
+    join_fetches()
     assert (1, False, KeyState.FRESH, 0.0) == (endpoint.fetches, cache.refreshing, cache.state, cache.age)
 
 
@@ -291,7 +291,7 @@ def test_many_threads_that_read_at_once_begin_one_fetch(endpoint: SimulatedEndpo
     readers = [background(read) for _ in range(20)]
     assert ["key-1"] * 20 == [reader.result(PATIENCE) for reader in readers]
     gate.set()
-    finished()
+    join_fetches()
     assert 1 == endpoint.fetches
 
 
@@ -325,7 +325,7 @@ def test_a_reader_that_was_overtaken_on_its_way_to_the_lock_begins_no_second_fet
 def test_the_refresh_ahead_asks_whether_anything_changed(endpoint: SimulatedEndpoint) -> None:
     cache = reach(endpoint, KeyState.AGEING)
     cache.get("key-1")
-    finished()
+    join_fetches()
     (request,) = endpoint.requests
     assert "if-none-match" in request.headers
     assert "cache-control" not in request.headers
@@ -387,15 +387,15 @@ def test_a_stale_cache_asks_again_only_when_its_backoff_is_over(
     endpoint.pass_time(SOFT)
     endpoint.throttle(90)
     api.get(cache, "key-1")
-    finished()
+    join_fetches()
     endpoint.pass_time(89.9)
     api.get(cache, "key-1")
-    finished()
+    join_fetches()
     assert (2, True) == (endpoint.fetches, cache.cooling_down)
     endpoint.pass_time(0.2)
     assert not cache.cooling_down
     api.get(cache, "key-1")
-    finished()
+    join_fetches()
     assert 3 == endpoint.fetches
 
 
@@ -497,7 +497,7 @@ def test_a_read_is_enough_to_lead_back_to_fresh(
 ) -> None:
     cache = reach(endpoint, state)
     assert "key-1" == api.get(cache, "key-1").kid
-    finished()
+    join_fetches()
     assert (KeyState.FRESH, 0.0, 1) == (cache.state, cache.age, endpoint.fetches)
 
 
@@ -513,7 +513,7 @@ def test_another_key_set_is_another_generation(endpoint: SimulatedEndpoint, stat
 def test_a_304_renews_the_age_and_keeps_the_very_keys(endpoint: SimulatedEndpoint, api: Api) -> None:
     cache = reach(endpoint, KeyState.STALE)
     key = api.get(cache, "key-1")
-    finished()
+    join_fetches()
     assert KeyState.FRESH is cache.state
     assert api.get(cache, "key-1") is key
     assert {"changed": 1, "unchanged": 0, "not_modified": 1, "failed": 0} == cache.health()["fetches"]
@@ -528,7 +528,7 @@ def test_the_listener_hears_of_each_state_once(endpoint: SimulatedEndpoint) -> N
         endpoint.pass_time(5_000.0 + age - endpoint.monotonic.now)
         for _ in range(2):
             cache.keys(endpoint.wall.now)
-            finished()
+            join_fetches()
     endpoint.heal()
     cache.refresh()
     empty, fresh, ageing, stale, dead = KeyState
@@ -562,7 +562,7 @@ def test_an_instance_that_was_frozen_asks_anew_on_its_first_request(
     endpoint.freeze(SOFT)
     endpoint.rotate(OTHER)
     assert "key-1" == api.get(cache, "key-1").kid  # stale, since waiting would help nobody
-    finished()
+    join_fetches()
     assert (KeyState.FRESH, 2) == (cache.state, endpoint.fetches)
     assert "key-2" == api.get(cache, "key-2").kid
 

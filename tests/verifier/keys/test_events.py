@@ -22,7 +22,7 @@ from doorward.keys.events import (
 )
 from doorward.keys.state import KeyState
 from support.clock import ManualClock
-from support.simulator import SimulatedEndpoint, background, finished
+from support.simulator import SimulatedEndpoint, background, join_fetches
 from support.tokens import SigningKey, jwks
 
 KEY = SigningKey("key-1")
@@ -50,7 +50,7 @@ def cache(endpoint: SimulatedEndpoint) -> KeyCache:
 def warm(endpoint: SimulatedEndpoint, cache: KeyCache) -> KeyCache:
     """A cache that holds keys; what it told until then is forgotten."""
     cache.warm()
-    finished()
+    join_fetches()
     endpoint.events.clear()
     return cache
 
@@ -69,7 +69,7 @@ def miss(cache: KeyCache, kid: str = "unknown") -> None:
 def failing(cache: KeyCache) -> None:
     with pytest.raises(KeysUnavailableError):
         cache.refresh()
-    finished()
+    join_fetches()
 
 
 class TestFetches:
@@ -77,7 +77,7 @@ class TestFetches:
         self, endpoint: SimulatedEndpoint, cache: KeyCache
     ) -> None:
         cache.get(KEY.kid)
-        finished()
+        join_fetches()
 
         assert [
             FetchStarted(cache.url, "cold"),
@@ -103,7 +103,7 @@ class TestFetches:
     ) -> None:
         endpoint.pass_time(SOFT - 1)
         warm.get(KEY.kid)
-        finished()
+        join_fetches()
 
         assert [
             StateChanged(warm.url, FRESH, AGEING),
@@ -118,7 +118,7 @@ class TestFetches:
         cache.warm()
         endpoint.rotate(OTHER, KEY)
         cache.refresh()
-        finished()
+        join_fetches()
 
         assert good(cache.url, "asked", "unchanged", "key-1", "key-2") == endpoint.events[-1]
 
@@ -127,7 +127,7 @@ class TestFetches:
     ) -> None:
         endpoint.rotate(OTHER, SigningKey("key-3"))
         warm.refresh()
-        finished()
+        join_fetches()
 
         assert [
             FetchStarted(warm.url, "asked"),
@@ -139,7 +139,7 @@ class TestFetches:
     ) -> None:
         endpoint.rotate(KEY, OTHER)
         warm.get(OTHER.kid)
-        finished()
+        join_fetches()
 
         assert [
             FetchStarted(warm.url, "unknown_kid"),
@@ -179,7 +179,7 @@ class TestFetches:
         endpoint.fail()
         with pytest.raises(KeysUnavailableError):
             cache.get(KEY.kid)
-        finished()
+        join_fetches()
 
         assert [FetchStarted, FetchFinished] == [type(event) for event in endpoint.events]
         assert () == endpoint.told(FetchFinished)[0].kids
@@ -207,7 +207,7 @@ class TestFetches:
         endpoint.pass_time(30)
         warm.refresh()
         gate.set()
-        finished()
+        join_fetches()
         first.result(10)
         fetches = warm.health()["fetches"]
 
@@ -252,11 +252,11 @@ class TestStates:
         for passed in (1.0, SOFT - 2, 0.5, 0.5, 86_000.0, 400.0, 10.0):
             endpoint.pass_time(passed)
             warm.keys(endpoint.wall.now)
-            finished()
+            join_fetches()
         endpoint.heal()
         endpoint.pass_time(600)
         warm.get(KEY.kid)
-        finished()
+        join_fetches()
 
         assert [(FRESH, AGEING), (AGEING, STALE), (STALE, DEAD), (DEAD, FRESH)] == [
             (event.before, event.after) for event in endpoint.told(StateChanged)
@@ -267,7 +267,7 @@ class TestStates:
         endpoint.fail()
         endpoint.pass_time(HARD)
         warm.keys(endpoint.wall.now)
-        finished()
+        join_fetches()
 
         assert [StateChanged(warm.url, FRESH, DEAD)] == endpoint.told(StateChanged)
 
@@ -290,7 +290,7 @@ class TestStates:
         cache.seed(jwks(KEY))
         assert [] == endpoint.events
         cache.get(KEY.kid)
-        finished()
+        join_fetches()
 
         assert [StateChanged(cache.url, EMPTY, STALE)] == endpoint.told(StateChanged)
 
@@ -303,7 +303,7 @@ class TestStaleUses:
         for passed in (SOFT, 100.0, 0.0):
             endpoint.pass_time(passed)
             warm.get(KEY.kid)
-            finished()
+            join_fetches()
 
         assert [
             StaleUsed(warm.url, SOFT),
@@ -319,7 +319,7 @@ class TestStaleUses:
         endpoint.fail()
         endpoint.pass_time(age)
         warm.keys(endpoint.wall.now)
-        finished()
+        join_fetches()
 
         assert [] == endpoint.told(StaleUsed)
 
@@ -329,7 +329,7 @@ class TestUnknownKids:
         self, endpoint: SimulatedEndpoint, warm: KeyCache
     ) -> None:
         miss(warm)
-        finished()
+        join_fetches()
 
         assert [
             FetchStarted(warm.url, "unknown_kid"),
@@ -377,7 +377,7 @@ class TestUnknownKids:
         for index in range(5):
             miss(warm, f"{index}{ATTACK}")
         miss(warm, f"0{ATTACK}")
-        finished()
+        join_fetches()
         for event in endpoint.events:
             log_event(event)
 
@@ -399,12 +399,12 @@ class TestListeners:
 
         cache = endpoint.cache(listener=listener)
         assert KEY.kid == cache.get(KEY.kid).kid
-        finished()
+        join_fetches()
         miss(cache)
         endpoint.fail()
         endpoint.pass_time(SOFT)
         assert KEY.kid == cache.get(KEY.kid).kid
-        finished()
+        join_fetches()
         expected = [f"the listener failed on {name}" for name in told]
 
         assert {"FetchStarted", "FetchFinished", "StateChanged", "UnknownKid", "StaleUsed"} == set(told)
@@ -434,7 +434,7 @@ class TestListeners:
         caches.append(endpoint.cache(listener=listener))
         caches[0].warm()
         miss(caches[0])
-        finished()
+        join_fetches()
 
         assert [EMPTY, FRESH, FRESH, FRESH, FRESH, FRESH] == seen
 
@@ -450,7 +450,7 @@ class TestListeners:
         clock = ManualClock()
         cache = KeyCache(endpoint.url, clock=clock, monotonic=clock)
         cache.warm()
-        finished()
+        join_fetches()
 
         assert [f"keys of {cache.url}: 'key-1'", f"the keys of {cache.url} are fresh"] == [
             record.getMessage() for record in caplog.records
@@ -524,7 +524,7 @@ class TestLog:
         caplog.set_level(logging.DEBUG, "doorward")
         endpoint.rotate(KEY.jwk(kid="a\nERROR all is lost"), OTHER.jwk(kid="b\r\n", use="enc"))
         endpoint.cache(listener=log_event).warm()
-        finished()
+        join_fetches()
 
         assert "all is lost" in caplog.text
         assert [] == [record for record in caplog.records if set("\r\n") & set(record.getMessage())]

@@ -267,11 +267,11 @@ def test_the_seconds_of_retry_after_are_read_and_garbage_is_not(
 
 @pytest.mark.parametrize(("ahead", "seconds"), [(90, 90.0), (-90, 0.0)], ids=["future", "past"])
 def test_the_date_of_retry_after_is_read_and_the_past_is_now(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, refresh_after: int, seconds: float
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, ahead: int, seconds: float
 ) -> None:
     clock = ManualClock()
     monkeypatch.setattr("doorward.keys.fetch.time", SimpleNamespace(time=clock))
-    date = formatdate(clock.now + refresh_after, usegmt=True)
+    date = formatdate(clock.now + ahead, usegmt=True)
     endpoint = serve(answering(f"Retry-After: {date}", status="503 Busy"))
 
     assert seconds == failure(endpoint.url).retry_after

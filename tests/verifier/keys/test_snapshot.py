@@ -32,7 +32,7 @@ from doorward.keys.state import KeyState
 from doorward_integrations.asgi import InvokerMiddleware
 from support.clock import ManualClock
 from support.servers import asgi_server
-from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, finished
+from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, join_fetches
 from support.tokens import CALLER, MEMBER, SigningKey, b64, jwks
 
 KEY = SigningKey("key-1")
@@ -442,7 +442,7 @@ class Process:
 
     def restart(self, after: float, **settings: Any) -> KeyCache:
         """Start again so many seconds later; fetches count from there."""
-        finished()
+        join_fetches()
         self.endpoint.pass_time(after)
         self.endpoint.requests.clear()
         return self.start(**settings)
@@ -459,7 +459,7 @@ def process(endpoint: SimulatedEndpoint, path: Path) -> Process:
 class TestStarting:
     def test_a_good_answer_is_kept(self, process: Process) -> None:
         process.start().warm()
-        finished()
+        join_fetches()
         kept = process.kept()
 
         assert kept is not None
@@ -472,7 +472,7 @@ class TestStarting:
         cache.warm()
         process.endpoint.pass_time(1_000)
         cache.refresh()
-        finished()
+        join_fetches()
         kept = process.kept()
 
         assert {"changed": 1, "unchanged": 0, "not_modified": 1, "failed": 0} == cache.health()["fetches"]
@@ -482,12 +482,12 @@ class TestStarting:
     def test_a_failed_fetch_leaves_the_file_as_it_is(self, process: Process) -> None:
         cache = process.start()
         cache.warm()
-        finished()
+        join_fetches()
         before = process.path.read_bytes()
         process.endpoint.fail()
         with pytest.raises(KeysUnavailableError):
             cache.refresh()
-        finished()
+        join_fetches()
 
         assert before == process.path.read_bytes()
 
@@ -495,7 +495,7 @@ class TestStarting:
         process.endpoint.private()
         with pytest.raises(KeysUnavailableError):
             process.start().warm()
-        finished()
+        join_fetches()
 
         assert not process.path.exists()
 
@@ -515,7 +515,7 @@ class TestStarting:
 
         caches = [process.start(listener=listener)]
         caches[0].warm()
-        finished()
+        join_fetches()
         kept = process.kept()
 
         assert [(KEY.kid,), (OTHER.kid,)] == [event.kids for event in told]
@@ -523,7 +523,7 @@ class TestStarting:
         assert (jwks(OTHER), NOW + 60) == (kept.body, kept.arrived_wall)
         confirmed = process.restart(SOFT + 1)
         confirmed.get(OTHER.kid)
-        finished()
+        join_fetches()
         assert kept.validators.etag == process.endpoint.requests[0].headers["if-none-match"]
         assert {"changed": 0, "unchanged": 0, "not_modified": 1, "failed": 0} == confirmed.health()["fetches"]
 
@@ -571,7 +571,7 @@ class TestStarting:
         assert KEY.kid == api.get(cache, KEY.kid).kid
         assert cache.refreshing
         gate.set()
-        finished()
+        join_fetches()
         assert (KeyState.FRESH, 1) == (cache.state, process.endpoint.fetches)
 
     def test_the_first_question_of_the_next_process_is_conditional(self, process: Process) -> None:
@@ -579,7 +579,7 @@ class TestStarting:
         cache = process.restart(SOFT + 1)
         etag = process.kept()
         cache.get(KEY.kid)
-        finished()
+        join_fetches()
 
         assert etag is not None
         assert etag.validators.etag == process.endpoint.requests[0].headers["if-none-match"]
@@ -592,7 +592,7 @@ class TestStarting:
         cache = process.restart(SOFT + 1)
 
         assert KEY.kid == cache.get(KEY.kid).kid
-        finished()
+        join_fetches()
         with pytest.raises(SignatureError) as caught:
             cache.get(KEY.kid)
         assert Reason.UNKNOWN_KEY is caught.value.reason
@@ -645,7 +645,7 @@ class TestStarting:
         self, process: Process, caplog: pytest.LogCaptureFixture, length: int
     ) -> None:
         process.start().warm()
-        finished()
+        join_fetches()
         put(process.path, process.path.read_bytes()[:length])
         caplog.clear()
         cache = process.restart(1)
@@ -653,7 +653,7 @@ class TestStarting:
         assert (KeyState.EMPTY, None, 0) == (cache.state, cache.age, cache.generation)
         assert [logging.WARNING] == [record.levelno for record in caplog.records]
         assert KEY.kid == cache.get(KEY.kid).kid
-        finished()
+        join_fetches()
         kept = process.kept()
         assert kept is not None
         assert jwks(KEY) == kept.body
@@ -669,14 +669,14 @@ class TestStarting:
         cache = endpoint.cache(snapshot=tmp_path / "missing" / "keys.json")
 
         assert KEY.kid == cache.get(KEY.kid).kid
-        finished()
+        join_fetches()
         assert [logging.WARNING] == [record.levelno for record in caplog.records]
 
     def test_two_endpoints_do_not_read_each_others_file(
         self, process: Process, caplog: pytest.LogCaptureFixture
     ) -> None:
         process.start().warm()
-        finished()
+        join_fetches()
         with SimulatedEndpoint(OTHER) as other:
             cache = other.cache(snapshot=process.path)
         assert KeyState.EMPTY is cache.state
@@ -686,7 +686,7 @@ class TestStarting:
         verifier = process.endpoint.verifier(process.start())
         one = process.endpoint.token(KEY)
         assert MEMBER == verifier.verify(one).member
-        finished()
+        join_fetches()
         text = process.path.read_text("ascii")
         kept = process.kept()
 
@@ -709,14 +709,14 @@ class TestSeeding:
         assert KEY.kid == api.get(cache, KEY.kid).kid
         assert cache.refreshing
         gate.set()
-        finished()
+        join_fetches()
         assert KeyState.FRESH is cache.state
 
     def test_seeded_keys_are_replaced_by_the_first_good_answer(self, endpoint: SimulatedEndpoint) -> None:
         cache = endpoint.cache()
         cache.seed(jwks(OTHER))
         assert OTHER.kid == cache.get(OTHER.kid).kid
-        finished()
+        join_fetches()
 
         assert (KeyState.FRESH, [KEY.kid]) == (cache.state, cache.health()["kids"])
         assert "if-none-match" not in endpoint.requests[0].headers
@@ -729,7 +729,7 @@ class TestSeeding:
         cache.seed(jwks(KEY))
         endpoint.pass_time(999)
         assert KEY.kid == cache.get(KEY.kid).kid
-        finished()
+        join_fetches()
         endpoint.pass_time(1)
 
         assert KeyState.DEAD is cache.state
