@@ -207,7 +207,7 @@ def test_a_reader_goes_on_while_a_listener_of_the_refresh_takes_its_time(world: 
     cache.warm()
     world.clock.move(SOFT - 1)
     quick.clear()
-    cache._updater._seen = KeyState.AGEING  # a change of state is told by the reader itself
+    cache._reporter._last_state = KeyState.AGEING  # a change of state is told by the reader itself
     reader = background(cache.get, "key-1")
     assert "key-1" == reader.result(PATIENCE).kid
     assert cache.refreshing

@@ -329,7 +329,7 @@ class History(RuleBasedStateMachine):
 
     def _settle(self) -> None:
         """Take note of a fetch that has begun, once it waits at the endpoint."""
-        while self.begun < self.cache._updater.begun:
+        while self.begun < self.cache._updater.started:
             if self.current is not None:
                 assert not self.on_its_way, "two fetches at once"
                 self._fail(None)

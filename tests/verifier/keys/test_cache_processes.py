@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 import trio
 
+import doorward.keys.cache
 from doorward import Door, InvokerPolicy, KeyCache, KeysUnavailableError, Verifier
 from doorward.errors import SignatureError
 from doorward.keys.events import KeyEvent
@@ -35,6 +36,8 @@ from support.simulator import PATIENCE, background, join_fetches
 from support.tokens import AUDIENCE, CALLER, MEMBER, SigningKey, jwks, token
 
 TESTS = Path(__file__).resolve().parents[2]
+SOURCES = (TESTS, Path(doorward.keys.cache.__file__).resolve().parents[2])
+"""Where a process of its own finds the tests, and the very code that is tested here."""
 URL = "https://keys.example/certs"
 KEY = SigningKey("key-1", "ES256")
 OTHER = SigningKey("key-2", "ES256")
@@ -55,7 +58,7 @@ def started(script: Callable[..., None], *args: str) -> Iterator[subprocess.Pope
     process = subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code, *args],
         cwd=TESTS,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, SOURCES))},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

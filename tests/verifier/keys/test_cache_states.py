@@ -20,7 +20,7 @@ from doorward.keys.events import FetchFinished, FetchStarted, KeyEvent, StaleUse
 from doorward.keys.flight import Flight
 from doorward.keys.freshness import Freshness, Validators
 from doorward.keys.keyset import parse_key_set
-from doorward.keys.state import NO_KEYS, KeyState, hold
+from doorward.keys.state import NOTHING_HELD, KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
 from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, join_fetches, waits
@@ -111,8 +111,13 @@ def test_the_larger_of_both_ages_decides_and_states_only_come_in_their_order(
     stale_after: float, max_stale: float, jitter: float, passed: float, frozen: float
 ) -> None:
     key_set = parse_key_set(jwks(KEY), ("RS256",), 0.0)
-    held = hold(
-        NO_KEYS, key_set, Freshness(stale_after, stale_after + max_stale), Validators(), 0.0, 0.0, jitter
+    held = NOTHING_HELD.replaced_by(
+        key_set,
+        Freshness(stale_after, stale_after + max_stale),
+        Validators(),
+        confirmed_at=0.0,
+        confirmed_at_wall=0.0,
+        jitter=jitter,
     )
     age = max(passed, passed + frozen)
     order = [KeyState.FRESH, KeyState.AGEING, KeyState.STALE, KeyState.DEAD]
@@ -319,7 +324,7 @@ def test_a_reader_that_was_overtaken_on_its_way_to_the_lock_begins_no_second_fet
     with monkeypatch.context() as patch:
         patch.setattr(cache._updater, "lock", _Overtaken(cache))
         assert "key-1" == cache.get("key-1").kid
-    assert 2 == cache._updater.begun
+    assert 2 == cache._updater.started
 
 
 def test_the_refresh_ahead_asks_whether_anything_changed(endpoint: SimulatedEndpoint) -> None:

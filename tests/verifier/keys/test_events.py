@@ -467,7 +467,7 @@ class TestLog:
             (
                 FetchFinished(URL, "refresh", "failed", 0.1, ("a",), (), ERROR),
                 logging.WARNING,
-                f"no keys from {URL} (refresh), the old ones stay: connect: connection refused",
+                f"the fetch of the keys of {URL} failed (refresh), and the keys held before are kept: {ERROR}",
             ),
             (good(URL, "cold", "changed", "a", "b"), logging.INFO, f"keys of {URL}: 'a', 'b'"),
             (SetRefused(URL, ERROR), logging.ERROR, f"the key set of {URL} was refused whole: {ERROR}"),

@@ -83,7 +83,7 @@ def sealed(**changed: Any) -> bytes:
     kept: dict[str, Any] = {
         "url": URL,
         "body": base64.b64encode(jwks(KEY)).decode(),
-        "arrived": NOW,
+        "confirmed_at": NOW,
         "stale_after": SOFT,
         "dead_after": SOFT + DAY,
         "etag": '"v1"',
@@ -126,7 +126,7 @@ class TestWriting:
         kept = SnapshotFile(path).load(URL, NOW + 1_000 * 365 * DAY)
 
         assert kept is not None
-        assert 10_000 * 365 * DAY < kept.fresh.dead_after
+        assert 10_000 * 365 * DAY < kept.freshness.dead_after
 
     @needs_posix
     @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077], ids=oct)
@@ -340,7 +340,7 @@ class TestReading:
     ) -> None:
         assert why == refusal(put(path, content), caplog)
 
-    @pytest.mark.parametrize("name", ["arrived", "stale_after", "dead_after"])
+    @pytest.mark.parametrize("name", ["confirmed_at", "stale_after", "dead_after"])
     @pytest.mark.parametrize(
         "value",
         [..., None, "60", "nan", True, 10**400, -(10**400), 1e300],
@@ -397,7 +397,7 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-members = ["url", "body", "arrived", "stale_after", "dead_after", "etag", "last_modified"]
+members = ["url", "body", "confirmed_at", "stale_after", "dead_after", "etag", "last_modified"]
 
 
 @pytest.fixture(scope="module")
@@ -423,8 +423,8 @@ class TestHostileFiles:
         kept = SnapshotFile(file).load(URL, NOW)
 
         assert kept is None or (
-            0 <= kept.fresh.stale_after <= min(kept.fresh.dead_after, LONGEST_FRESH)
-            and NOW - kept.fresh.dead_after < kept.arrived_wall <= NOW + 300
+            0 <= kept.freshness.stale_after <= min(kept.freshness.dead_after, LONGEST_FRESH)
+            and NOW - kept.freshness.dead_after < kept.confirmed_at_wall <= NOW + 300
             and all(value.isprintable() for value in kept.validators.headers().values())
         )
 
@@ -463,7 +463,7 @@ class TestStarting:
         kept = process.kept()
 
         assert kept is not None
-        assert (jwks(KEY), NOW, Freshness(SOFT, SOFT + DAY)) == (kept.body, kept.arrived_wall, kept.fresh)
+        assert (jwks(KEY), NOW, Freshness(SOFT, SOFT + DAY)) == (kept.body, kept.confirmed_at_wall, kept.freshness)
         assert kept.validators.etag
 
     def test_a_confirmation_is_kept_with_its_time(self, process: Process) -> None:
@@ -477,7 +477,7 @@ class TestStarting:
 
         assert {"changed": 1, "unchanged": 0, "not_modified": 1, "failed": 0} == cache.health()["fetches"]
         assert kept is not None
-        assert (jwks(KEY), NOW + 1_000) == (kept.body, kept.arrived_wall)
+        assert (jwks(KEY), NOW + 1_000) == (kept.body, kept.confirmed_at_wall)
 
     def test_a_failed_fetch_leaves_the_file_as_it_is(self, process: Process) -> None:
         cache = process.start()
@@ -520,7 +520,7 @@ class TestStarting:
 
         assert [(KEY.kid,), (OTHER.kid,)] == [event.kids for event in told]
         assert kept is not None
-        assert (jwks(OTHER), NOW + 60) == (kept.body, kept.arrived_wall)
+        assert (jwks(OTHER), NOW + 60) == (kept.body, kept.confirmed_at_wall)
         confirmed = process.restart(SOFT + 1)
         confirmed.get(OTHER.kid)
         join_fetches()

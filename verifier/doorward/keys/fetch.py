@@ -1,7 +1,7 @@
 """Fetching from a key endpoint: the protocol `Fetch`, and its implementation over httpx.
 
-An answer is believed as little as a token: only 200 and 304 count, no redirect is followed, the URL is ``https`` (or
-``http`` to this machine), and the size and the time of an answer are bounded.
+An answer is believed as little as a token: only 200 and 304 count, no redirect is followed, the URL is
+``https`` (or ``http`` to this machine), and the size and the time of an answer are bounded.
 """
 
 from __future__ import annotations
@@ -70,8 +70,9 @@ class HttpxFetch:
         """Set the bounds.
 
         Args:
-            deadline: Seconds for the whole request. A name look-up cannot be cut short, and connecting to each
-                address of a host may take as long again: a key cache bounds how long a request waits besides.
+            deadline: Seconds for the whole request. A name look-up cannot be cut short, and connecting to
+                each address of a host may take as long again: a key cache bounds how long a request waits
+                besides.
             limit: Bytes of body, counted as they arrive and again as they are decompressed.
             transport: Makes an httpx transport for each request; httpx's own by default.
 

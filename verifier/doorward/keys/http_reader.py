@@ -1,7 +1,7 @@
 """One GET over httpx within bounds: so many seconds for all of it, so many bytes, no redirect, no cookie.
 
-This is the only module that uses httpx. Keys are fetched through `doorward.keys.fetch.HttpxFetch`, and the metadata
-server is asked through `doorward.audiences.service_detection`; both read by these bounds.
+This is the only module that uses httpx. Keys are fetched through `doorward.keys.fetch.HttpxFetch`, and the
+metadata server is asked through `doorward.audiences.service_detection`; both read by these bounds.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ __all__ = ["HeadCheck", "HttpReader", "require_ok"]
 _OK: Final = 200
 
 HeadCheck = Callable[[int, Mapping[str, str]], bool]
-"""Decides on an answer by its status and its headers (names in lower case), before its body is read: returns whether
-the body is read, and raises `FetchError` for an answer that is of no use."""
+"""Decides on an answer by its status and its headers (names in lower case), before its body is read: returns
+whether the body is read, and raises `FetchError` for an answer that is of no use."""
 
 
 def require_ok(status: int, headers: Mapping[str, str]) -> None:
@@ -57,8 +57,8 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 class HttpReader:
     """Reads answers to GET requests. httpx is imported when the first request is made.
 
-    No connection is kept: hours pass between two requests. The TLS context is kept, since making one takes as long as
-    all the rest.
+    No connection is kept: hours pass between two requests. The TLS context is kept, since making one takes as
+    long as all the rest.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class HttpReader:
         """Set the bounds.
 
         Args:
-            deadline: Seconds for the whole request. A name look-up cannot be cut short, and connecting to each
-                address of a host may take as long again.
+            deadline: Seconds for the whole request. A name look-up cannot be cut short, and connecting to
+                each address of a host may take as long again.
             limit: Bytes of body, counted as they arrive and again as they are decompressed.
             transport: Makes an httpx transport for each request; httpx's own by default.
 
@@ -118,7 +118,8 @@ class HttpReader:
                 self._raise_late(watch, error)
             raise FetchError(watch.stage_of(error), f"{type(error).__name__}: {error}") from error
         if watch.expired:
-            # The end of a connection that was shut down here looks like the end of an answer without a length.
+            # The end of a connection that was shut down here looks like the end of an answer without a
+            # length.
             self._raise_late(watch)
         return body, found
 

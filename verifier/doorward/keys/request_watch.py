@@ -1,7 +1,7 @@
 """One HTTP request under one deadline: which stage it is in, and how it ends when its time is up.
 
-A read timeout starts anew with every byte that arrives: a server that sends slowly could hold a request open for any
-time. The watch therefore bounds the whole request, and shuts its socket down at the deadline.
+A read timeout starts anew with every byte that arrives: a server that sends slowly could hold a request open
+for any time. The watch therefore bounds the whole request, and shuts its socket down at the deadline.
 """
 
 from __future__ import annotations

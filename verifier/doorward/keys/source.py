@@ -14,8 +14,8 @@ __all__ = ["KeySource"]
 class KeySource(Protocol):
     """A source of the keys of one issuer, for any number of threads and event loops at once.
 
-    `KeyCache` fetches them from a key endpoint; `FixedKeys` holds them for good. Another source implements these
-    methods, and nothing else has to know of it.
+    `KeyCache` fetches them from a key endpoint; `FixedKeys` holds them for good. Another source implements
+    these methods, and nothing else has to know of it.
     """
 
     def keys(self, wall: float, /) -> Mapping[str, VerificationKey] | None:

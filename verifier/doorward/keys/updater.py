@@ -1,27 +1,30 @@
-"""Asking the key endpoint, and swapping what is held for what it answered.
+"""The updating of the keys of one endpoint: when it is asked, and how its answer replaces what is held.
 
-One `Flight` at a time, in a thread of its own. Whoever decides that the endpoint should be asked holds the
-lock while deciding, and lets go of it before anything is sent.
+There is one `Flight` at a time. A caller that decides whether the endpoint is asked holds the lock for the
+decision, and never while a request is under way.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import random
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final
 
-from doorward.errors import FetchError, KeysUnavailableError, clip
+from doorward.errors import FetchError, KeysUnavailableError
 from doorward.keys.budget import Backoff
-from doorward.keys.events import FetchFinished, FetchStarted, KeyEvent, Listener, SetRefused, StateChanged
-from doorward.keys.fetch import Fetch
+from doorward.keys.endpoint_client import EndpointClient, PublishedKeys
+from doorward.keys.events import FetchStarted, SetRefused
 from doorward.keys.flight import Flight
-from doorward.keys.freshness import Freshness, Validators, freshness_of, validators_of
-from doorward.keys.keyset import KeySet, parse_key_set
+from doorward.keys.freshness import Freshness
+from doorward.keys.reporter import Reporter
 from doorward.keys.snapshot import Snapshot, SnapshotFile
-from doorward.keys.state import NO_KEYS, HeldKeys, KeyState, hold, refresh_age
+from doorward.keys.state import NOTHING_HELD, HeldKeys, refresh_age
 
 __all__ = ["Updater"]
 
@@ -29,292 +32,270 @@ _log: Final = logging.getLogger("doorward.keys")
 
 _SHORTEST_BACKOFF: Final = 1.0
 _LONGEST_BACKOFF: Final = 300.0
-_GIVE_UP: Final = 30.0  # a fetch has a deadline of its own, well under it; a name look-up that hangs has not
-
-
-class _Brought(NamedTuple):
-    """What a good answer brought; the body is None after a 304."""
-
-    key_set: KeySet
-    fresh: Freshness
-    validators: Validators
-    body: bytes | None
+_OUTCOMES: Final = ("changed", "unchanged", "not_modified", "failed")
+_GIVE_UP: Final = 30.0  # well over the deadline of a fetch, which a name look-up that hangs does not keep
 
 
 class Updater:
     """Holds the keys of one endpoint, and replaces them.
 
     Attributes:
-        held: What is held now; replaced whole, by one reference store.
-        lock: Held while deciding whether to ask, never while asking.
-        begun: Counts the fetches that have begun.
-        backoff: When to ask again after failures.
+        held: What is held now; replaced whole, by storing one reference.
+        lock: Held for a decision whether the endpoint is asked, never while it is asked.
+        started: Counts the flights that have started.
+        backoff: When the endpoint may be asked again after failures.
         last_error: Why the last fetch failed; None if it did not.
         fetches: Counts of fetches by outcome.
     """
 
     def __init__(
         self,
-        url: str,
-        algorithms: tuple[str, ...],
-        *,
-        fetch: Fetch,
-        max_stale: float,
-        obey_must_revalidate: bool,
+        client: EndpointClient,
         file: SnapshotFile | None,
-        listener: Listener,
+        reporter: Reporter,
+        *,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        """Take the settings of a `KeyCache`, which has checked them; start from the file if it is usable."""
-        self._url: Final = url
-        self._algorithms: Final = algorithms
-        self._fetch: Final = fetch
-        self._max_stale: Final = max_stale
-        self._obey_must_revalidate: Final = obey_must_revalidate
+        """Start from the snapshot, if there is a usable one.
+
+        Args:
+            client: Asks the endpoint.
+            file: Keeps the last good answer; None if none is kept.
+            reporter: Receives the events.
+            clock: Wall clock, in seconds since the epoch.
+            monotonic: Monotonic clock, in seconds.
+            rng: Source of the jitter.
+        """
+        self._client: Final = client
         self._file: Final = file
-        self._listener: Final = listener
+        self._reporter: Final = reporter
         self._clock: Final = clock
         self._monotonic: Final = monotonic
         self._random: Final = rng
-        self.held = NO_KEYS
-        self.lock = threading.Lock()
-        self.begun = 0
-        self.backoff: Final = Backoff(_SHORTEST_BACKOFF, _LONGEST_BACKOFF, rng)
+        self.held: HeldKeys = NOTHING_HELD
+        self.lock: threading.Lock = threading.Lock()
+        self.started: int = 0
+        self.backoff: Final[Backoff] = Backoff(_SHORTEST_BACKOFF, _LONGEST_BACKOFF, rng)
         self.last_error: FetchError | None = None
-        self.fetches: Final = {"changed": 0, "unchanged": 0, "not_modified": 0, "failed": 0}
+        self.fetches: Final[dict[str, int]] = {outcome: 0 for outcome in _OUTCOMES}
         self._body = b""
-        self._untold: list[KeyEvent] = []
-        self._storing = threading.Lock()
-        self._flight: Flight | None = None
-        self._finished_count = 0
-        self._seen = KeyState.EMPTY
-        if file is not None and (kept := file.load(url, clock())) is not None:
-            self._take_over(kept)
+        self._current_flight: Flight | None = None
+        self._last_finished = 0
+        self._store_lock = threading.Lock()
+        if file is not None and (kept := file.load(client.url, clock())) is not None:
+            self._start_from(kept)
+        _updaters.add(self)
 
-    # Telling.
+    # Deciding. The caller holds the lock, except for looks at `flight_under_way` that decide nothing.
 
-    def tell(self, event: KeyEvent) -> None:
-        """Tell the listener; what it does must not be able to break the door.
-
-        Args:
-            event: What happened.
-        """
-        try:
-            self._listener(event)
-        except Exception:  # noqa: BLE001 - whatever a listener of the user's own may raise
-            _log.exception("the listener failed on %s", type(event).__name__)
-
-    def notice(self, state: KeyState) -> None:
-        """Tell the listener if the state is not the one it was seen in before.
+    def flight_under_way(self, now: float) -> Flight | None:
+        """Return the flight on its way; None if there is none, or if it is given up after 30 s.
 
         Args:
-            state: The state now.
+            now: The time on the monotonic clock.
         """
-        before, self._seen = self._seen, state
-        if before is not state:
-            self.tell(StateChanged(self._url, before, state))
+        flight = self._current_flight
+        return flight if flight is not None and now - flight.started_at < _GIVE_UP else None
 
-    # Asking. Whoever calls these holds the lock, but for a look at `flight` that decides nothing.
-
-    def flight(self, now: float) -> Flight | None:
-        """Give the fetch on its way, unless it has been for so long that it is given up.
+    def finished_since(self, started: int) -> bool:
+        """Return whether a flight is over that started since then.
 
         Args:
-            now: The monotonic clock.
+            started: What `started` was then. It is a count, since a clock may show one time before and after.
         """
-        flight = self._flight
-        return flight if flight is not None and now - flight.began < _GIVE_UP else None
-
-    def asked_since(self, since: int) -> bool:
-        """Tell whether a fetch is over that began since then.
-
-        Args:
-            since: What `begun` was then. A count, since a clock may show one time before and after.
-        """
-        return self._finished_count > since
+        return self._last_finished > started
 
     def share(self, since: int, now: float, *, patient: bool = True) -> Flight | None:
-        """Give the fetch to wait for; None if it is time for one to start.
+        """Return the flight to wait for; None if it is time to start one.
 
         Args:
-            since: What `begun` was when the request came.
-            now: The monotonic clock.
-            patient: Whether to keep the pause after a failure.
+            since: What `started` was when the request came.
+            now: The time on the monotonic clock.
+            patient: Whether the pause after a failure is kept.
 
         Raises:
-            KeysUnavailableError: If a fetch since then failed, or it is not time yet.
+            KeysUnavailableError: If a flight that started since then has failed, or the pause is not over.
         """
-        if self.asked_since(since):
+        if self.finished_since(since):
             raise self.unavailable(now)
-        flight = self.flight(now)
+        flight = self.flight_under_way(now)
         if flight is None and patient and self.backoff.left(now):
             raise self.unavailable(now)
         return flight
 
     def unavailable(self, now: float) -> KeysUnavailableError:
-        """Make the error that says that the keys are not to be had.
+        """Make the error which says that the keys cannot be fetched now.
 
         Args:
-            now: The monotonic clock.
+            now: The time on the monotonic clock.
         """
         cause = f": {self.last_error}" if self.last_error else ""
-        left = self.backoff.left(now)
-        return KeysUnavailableError(
-            f"the keys of {self._url} are not to be had{cause}", left or _SHORTEST_BACKOFF
-        )
+        message = f"the keys of {self._client.url} cannot be fetched now{cause}"
+        return KeysUnavailableError(message, self.backoff.left(now) or _SHORTEST_BACKOFF)
 
     def start(self, trigger: str, now: float) -> Flight:
-        """Start the one fetch.
+        """Start a flight.
 
         Args:
-            trigger: What for.
-            now: The monotonic clock.
+            trigger: Why; see `FetchStarted`.
+            now: The time on the monotonic clock.
 
         Returns:
-            The flight, to wait for after letting go of the lock.
+            The flight; it may be waited for once the lock is released.
 
         Raises:
             KeysUnavailableError: If the process cannot start a thread.
         """
-        if self._flight is not None:
+        if (given_up := self._current_flight) is not None:
             error = FetchError("deadline", f"given up after {_GIVE_UP:g} s without an answer")
-            self._failed(now, error)
-            # The next flight tells it: no listener is called while the lock is held.
-            self._untold.append(self._finished(self._flight, "failed", self.held, now, error))
-        self.begun += 1
-        flight = Flight(self.begun, now, trigger)
-        self._flight = flight
+            self._count_failure(now, error)
+            self._reporter.postpone(self._reporter.finished(given_up, "failed", self.held, now, error))
+        self.started += 1
+        flight = Flight(self.started, now, trigger)
+        self._current_flight = flight
         if not flight.start(self._run):
-            self._flight, self._finished_count = None, flight.number
-            self._failed(now, FetchError("thread", "no thread could be started"))
+            self._current_flight, self._last_finished = None, flight.number
+            self._count_failure(now, FetchError("thread", "no thread could be started"))
             raise self.unavailable(now)
         return flight
 
-    def _failed(self, now: float, error: FetchError) -> None:
-        """Count a failure; it touches nothing that is held."""
+    def start_refresh(self, now: float) -> None:
+        """Start a flight ahead of time, unless one is under way or the endpoint must not be asked yet.
+
+        Takes the lock itself. That no thread could be started is one more failed fetch, and no error here:
+        the keys of the reader are at hand.
+
+        Args:
+            now: The time on the monotonic clock.
+        """
+        if self.backoff.left(now) or self.flight_under_way(now):
+            return
+        with contextlib.suppress(KeysUnavailableError), self.lock:
+            if not self.flight_under_way(now) and not self.backoff.left(now):
+                self.start("refresh", now)
+
+    # Fetching, in the thread of the flight.
+
+    def _run(self, flight: Flight) -> None:
+        """Fetch, record the outcome, and report it."""
+        url = self._client.url
+        self._reporter.report_postponed()
+        self._reporter.report(FetchStarted(url, flight.trigger))
+        answer = self._ask(flight.trigger)
+        finished = self._finish(flight, answer)
+        if finished is None:
+            return
+        outcome, held, body = finished
+        now, error = self._monotonic(), answer if isinstance(answer, FetchError) else None
+        self._reporter.report(self._reporter.finished(flight, outcome, held, now, error))
+        if error is not None and error.stage in ("content", "size"):
+            self._reporter.report(SetRefused(url, error))
+        self._reporter.report_state(held.state(now, self._clock()))
+        if error is None:
+            self._store(held, body)
+
+    def _ask(self, trigger: str) -> PublishedKeys | FetchError:
+        try:
+            return self._client.ask(self.held, trigger)
+        except FetchError as error:
+            return error
+        except BaseException as error:  # noqa: BLE001 - the Fetch is the user's, and may raise or return anything
+            _log.exception("the fetch of %s raised what is not a FetchError", self._client.url)
+            return FetchError("read", f"the fetch raised {type(error).__name__}")
+
+    def _finish(
+        self, flight: Flight, answer: PublishedKeys | FetchError
+    ) -> tuple[str, HeldKeys, bytes] | None:
+        """Record the outcome of a flight.
+
+        Returns:
+            The outcome, and what is held now with its body; None for a flight that was given up, or was left
+            in the parent of this process: its answer may be older than what is held.
+        """
+        with self.lock:
+            if self._current_flight is not flight:
+                return None
+            self._current_flight, self._last_finished = None, flight.number
+            now, wall, before = self._monotonic(), self._clock(), self.held
+            if isinstance(answer, FetchError):
+                self._count_failure(now, answer)
+                return "failed", before, self._body
+            self.last_error = None
+            self.backoff.succeeded()
+            self.replace(answer, now, wall)
+            changed = self.held.generation != before.generation
+            outcome = "changed" if changed else "not_modified" if answer.body is None else "unchanged"
+            self.fetches[outcome] += 1
+            return outcome, self.held, self._body
+
+    def _count_failure(self, now: float, error: FetchError) -> None:
+        """Count a failure; what is held stays as it is."""
         self.last_error = error
         self.backoff.failed(now, error.retry_after)
         self.fetches["failed"] += 1
 
-    def _run(self, flight: Flight) -> None:
-        """Fetch, in the flight's thread, and record what came of it."""
-        while self._untold:
-            self.tell(self._untold.pop(0))
-        self.tell(FetchStarted(self._url, flight.trigger))
-        came: _Brought | FetchError
-        try:
-            came = self._ask(self.held, flight.trigger)
-        except FetchError as failure:
-            came = failure
-        except BaseException as failure:  # noqa: BLE001 - a Fetch of the user's own may raise, or answer, anything
-            _log.exception("the fetch of %s raised what is not a FetchError", self._url)
-            came = FetchError("read", f"the fetch raised {type(failure).__name__}")
-        finished = self._finish(flight, came)
-        if finished is None:
-            return  # given up, or forked away meanwhile: what it brings may be older than what is held
-        outcome, held, body = finished
-        now, error = self._monotonic(), came if isinstance(came, FetchError) else None
-        self.tell(self._finished(flight, outcome, held, now, error))
-        if error is not None and error.stage in ("content", "size"):
-            self.tell(SetRefused(self._url, error))
-        self.notice(held.state(now, self._clock()))
-        if error is None and self._file is not None:
-            fresh = Freshness(held.stale_after, held.dead_after)
-            kept = Snapshot(self._url, body, held.arrived_wall, fresh, held.validators)
-            with self._storing:
-                if self.held is held:  # else a later flight was quicker to get here
-                    self._file.store(kept)
+    # Replacing what is held.
 
-    def _finished(
-        self, flight: Flight, outcome: str, held: HeldKeys, now: float, error: FetchError | None
-    ) -> FetchFinished:
-        refused = tuple(f"{clip(key.kid)}: {key.why}" for key in held.key_set.refused)
-        kids = tuple(sorted(held.keys))
-        return FetchFinished(self._url, flight.trigger, outcome, now - flight.began, kids, refused, error)
-
-    def _ask(self, before: HeldKeys, trigger: str) -> _Brought:
-        """Ask once, and read all of the answer before any of it counts."""
-        headers = before.validators.headers()
-        if trigger != "refresh":
-            # A cache between here and the endpoint may not know of the new key either.
-            headers["cache-control"] = "no-cache"
-        answer = self._fetch(self._url, headers)
-        if answer.body is None and not before.validators.headers():
-            raise FetchError("status", "answered with 304 to an unconditional request")
-        wall = self._clock()
-        fresh = freshness_of(
-            answer.headers, wall, self._max_stale, obey_must_revalidate=self._obey_must_revalidate
-        )
-        key_set = (
-            before.key_set if answer.body is None else parse_key_set(answer.body, self._algorithms, wall)
-        )
-        return _Brought(key_set, fresh, validators_of(answer.headers), answer.body)
-
-    def _finish(self, flight: Flight, came: _Brought | FetchError) -> tuple[str, HeldKeys, bytes] | None:
-        """Record the outcome of a flight; None if the flight does not count any more.
-
-        Returns:
-            What came of it, and what is held now with the body it was read from.
-        """
-        with self.lock:
-            if self._flight is not flight:
-                return None
-            self._flight, self._finished_count = None, flight.number
-            now, wall, before = self._monotonic(), self._clock(), self.held
-            if isinstance(came, FetchError):
-                self._failed(now, came)
-                return "failed", before, self._body
-            self.last_error = None
-            self.backoff.succeeded()
-            self.replace(came.key_set, came.fresh, came.validators, now, wall)
-            self._body = self._body if came.body is None else came.body
-            changed = self.held.generation != before.generation
-            outcome = "changed" if changed else "not_modified" if came.body is None else "unchanged"
-            self.fetches[outcome] += 1
-            return outcome, self.held, self._body
-
-    def replace(
-        self, key_set: KeySet, fresh: Freshness, validators: Validators, now: float, wall: float
-    ) -> None:
-        """Swap what is held, by one reference store; the caller holds the lock.
+    def replace(self, answer: PublishedKeys, confirmed_at: float, confirmed_at_wall: float) -> None:
+        """Replace what is held, by storing one reference; the caller holds the lock.
 
         Args:
-            key_set: The keys; the held set itself after a 304.
-            fresh: For how long.
-            validators: Of the answer they came with.
-            now: The monotonic clock when they arrived.
-            wall: The wall clock then.
+            answer: What the endpoint publishes.
+            confirmed_at: When the answer arrived, on the monotonic clock.
+            confirmed_at_wall: The same on the wall clock.
         """
-        before = self.held
-        if key_set is before.key_set:  # a 304: what it does not repeat stays (RFC 9111, section 4.3.4)
-            validators = validators.over(before.validators)
-        self.held = hold(before, key_set, fresh, validators, now, wall, self._random.random())
+        self.held = self.held.replaced_by(
+            answer.key_set,
+            answer.freshness,
+            answer.validators,
+            confirmed_at=confirmed_at,
+            confirmed_at_wall=confirmed_at_wall,
+            jitter=self._random.random(),
+        )
+        if answer.body is not None:
+            self._body = answer.body
 
-    def _take_over(self, kept: Snapshot) -> None:
-        """Start from what an earlier process has kept."""
+    def _start_from(self, kept: Snapshot) -> None:
+        """Hold what an earlier process has kept, as old as it is."""
         try:
-            key_set = parse_key_set(kept.body, self._algorithms, self._clock())
+            answer = self._client.read_snapshot(kept)
         except FetchError as error:
-            _log.warning("the key snapshot of %s is not used: %s", self._url, error)
+            _log.warning("the key snapshot of %s is not used: %s", self._client.url, error)
             return
         wall = self._clock()
-        arrived = self._monotonic() - max(0.0, wall - kept.arrived_wall)
-        # The bound that is configured now counts, not the one of the process that wrote it.
-        fresh = Freshness(
-            kept.fresh.stale_after, min(kept.fresh.dead_after, kept.fresh.stale_after + self._max_stale)
-        )
-        self.replace(key_set, fresh, kept.validators, arrived, min(kept.arrived_wall, wall))
-        self._body = kept.body
+        confirmed_at = self._monotonic() - max(0.0, wall - kept.confirmed_at_wall)
+        self.replace(answer, confirmed_at, min(kept.confirmed_at_wall, wall))
+
+    def _store(self, held: HeldKeys, body: bytes) -> None:
+        if self._file is None:
+            return
+        freshness = Freshness(held.stale_after, held.dead_after)
+        kept = Snapshot(self._client.url, body, held.confirmed_at_wall, freshness, held.validators)
+        with self._store_lock:
+            if self.held is held:  # else a later flight stores what it brought
+                self._file.store(kept)
 
     def after_fork(self) -> None:
-        """In a forked child: the keys stay; the flight, and whoever held the lock, do not exist here."""
+        """Start anew in a forked child, where no thread of the parent runs; the keys stay."""
         self.lock = threading.Lock()
-        self._storing = threading.Lock()
-        self._flight = None
-        self._untold.clear()  # the parent tells it
-        # Children of one parent would draw the same numbers, and come back in step for ever.
+        self._store_lock = threading.Lock()
+        self._current_flight = None
+        self._reporter.drop_postponed()
+        # The children of one parent would draw the same numbers, and would refresh together every time.
         self._random.seed()
-        if (held := self.held) is not NO_KEYS:
+        if (held := self.held) is not NOTHING_HELD:
             self.held = replace(held, refresh_after=refresh_age(held.stale_after, self._random.random()))
+
+
+_updaters: Final[weakref.WeakSet[Updater]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for updater in list(_updaters):
+        updater.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,7 +1,7 @@
 """Waiting in two ways: code that may have to wait is written once, as a coroutine, and driven by one of them.
 
-What waits is passed in, as `Waits`. `BLOCKING` blocks the thread and never suspends, so that `run_blocking` takes
-the coroutine to its end in one step, without an event loop. `IN_LOOP` is awaited as usual.
+What waits is passed in, as `Waits`. `BLOCKING` blocks the thread and never suspends, so that `run_blocking`
+takes the coroutine to its end in one step, without an event loop. `IN_LOOP` is awaited as usual.
 """
 
 from __future__ import annotations
