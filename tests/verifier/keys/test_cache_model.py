@@ -205,8 +205,8 @@ class History(RuleBasedStateMachine):
         self.patch.setattr(Flight, "start", self._departing(Flight.start))
         self.patch.setattr(Flight, "wait", lambda flight, timeout: self._wait(flight))
         self.patch.setattr(Flight, "wait_async", self._wait_async)
-        self.patch.setattr("doorward.keys.misses._ABSENT_KIDS", ABSENT)
-        self.patch.setattr("doorward.keys.updater._log.exception", lambda *args: None)
+        self.patch.setattr("doorward.keys.caching.misses._ABSENT_KIDS", ABSENT)
+        self.patch.setattr("doorward.keys.caching.updater._log.exception", lambda *args: None)
         self.cache = KeyCache(
             "https://keys.example/certs",
             ("ES256",),

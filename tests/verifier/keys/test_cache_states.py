@@ -18,8 +18,8 @@ from doorward.door.refusal import Refusal
 from doorward.errors import SignatureError
 from doorward.keys.events import FetchFinished, FetchStarted, KeyEvent, StaleUsed, StateChanged
 from doorward.keys.flight import Flight
-from doorward.keys.freshness import Freshness, Validators
-from doorward.keys.keyset import parse_key_set
+from doorward.keys.formats.keyset import parse_key_set
+from doorward.keys.http.freshness import Freshness, Validators
 from doorward.keys.state import NOTHING_HELD, KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint

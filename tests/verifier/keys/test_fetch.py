@@ -26,7 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from doorward.errors import ConfigurationError, FetchError
 from doorward.keys.fetch import DEADLINE, SIZE_LIMIT, FetchResponse, HttpxFetch
-from doorward.keys.urls import check_key_url, is_loopback
+from doorward.keys.http.urls import check_key_url, is_loopback
 from support.clock import ManualClock
 from support.httpendpoint import HttpEndpoint, Peer, Script, answering, repeating, response, sending
 from support.tokens import ec_key
@@ -271,7 +271,7 @@ def test_the_date_of_retry_after_is_read_and_the_past_is_now(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, ahead: int, seconds: float
 ) -> None:
     clock = ManualClock()
-    monkeypatch.setattr("doorward.keys.http_reader.time", SimpleNamespace(time=clock))
+    monkeypatch.setattr("doorward.keys.http.reader.time", SimpleNamespace(time=clock))
     date = formatdate(clock.now + ahead, usegmt=True)
     endpoint = serve(answering(f"Retry-After: {date}", status="503 Busy"))
 

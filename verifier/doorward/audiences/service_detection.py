@@ -14,8 +14,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from doorward.errors import ConfigurationError, FetchError
-from doorward.keys.http_reader import HttpReader, require_ok
-from doorward.keys.urls import is_loopback
+from doorward.keys.http.reader import HttpReader, require_ok
+from doorward.keys.http.urls import is_loopback
 
 __all__ = ["FetchText", "Service", "ask_for_service"]
 

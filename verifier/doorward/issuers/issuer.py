@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from doorward.audiences.audience import Audience, Audiences
 from doorward.errors import ConfigurationError
 from doorward.issuers.claim_rule import ClaimRule
+from doorward.keys.http.urls import check_key_url
 from doorward.keys.key import check_algorithms
-from doorward.keys.urls import check_key_url
 
 __all__ = ["Identity", "Issuer"]
 

@@ -15,17 +15,17 @@ from collections.abc import Callable
 from typing import Final
 
 from doorward.errors import ConfigurationError, KeysUnavailableError, Reason, SignatureError, clip
-from doorward.keys.endpoint_client import EndpointClient
+from doorward.keys.caching.endpoint_client import EndpointClient
+from doorward.keys.caching.misses import WHY_UNKNOWN, Misses
+from doorward.keys.caching.reading import HeldKeysReader
+from doorward.keys.caching.reporter import Reporter
+from doorward.keys.caching.snapshot import SnapshotFile
+from doorward.keys.caching.updater import Updater
 from doorward.keys.events import Listener, UnknownKid, log_event
 from doorward.keys.fetch import Fetch, HttpxFetch
 from doorward.keys.flight import Flight
 from doorward.keys.key import VerificationKey
-from doorward.keys.misses import WHY_UNKNOWN, Misses
-from doorward.keys.reading import HeldKeysReader
-from doorward.keys.reporter import Reporter
-from doorward.keys.snapshot import SnapshotFile
 from doorward.keys.state import NOTHING_HELD
-from doorward.keys.updater import Updater
 from doorward.keys.waiting import BLOCKING, IN_LOOP, Waits, run_blocking
 
 __all__ = ["KeyCache"]

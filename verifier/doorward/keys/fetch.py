@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from doorward.keys.http_reader import HttpReader, require_ok
-from doorward.keys.urls import check_key_url
+from doorward.keys.http.reader import HttpReader, require_ok
+from doorward.keys.http.urls import check_key_url
 
 if TYPE_CHECKING:
     import httpx

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Final, Self
 
 from doorward.errors import ConfigurationError, FetchError, Reason, SignatureError, clip
+from doorward.keys.formats.keyset import parse_key_set
 from doorward.keys.key import VerificationKey, check_algorithms
-from doorward.keys.keyset import parse_key_set
 
 __all__ = ["NO_KEYS", "FixedKeys"]
 

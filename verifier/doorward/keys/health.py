@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from doorward.keys.caching.updater import Updater
 from doorward.keys.state import NOTHING_HELD
-from doorward.keys.updater import Updater
 
 __all__ = ["KeyHealth", "health_of"]
 

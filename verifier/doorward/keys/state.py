@@ -19,9 +19,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from doorward.keys.freshness import Freshness, Validators
+from doorward.keys.formats.keyset import KeySet
+from doorward.keys.http.freshness import Freshness, Validators
 from doorward.keys.key import VerificationKey
-from doorward.keys.keyset import KeySet
 
 __all__ = ["NOTHING_HELD", "HeldKeys", "KeyState", "refresh_age"]
 

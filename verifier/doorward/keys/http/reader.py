@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 from urllib.parse import urlsplit
 
 from doorward.errors import ConfigurationError, FetchError
-from doorward.keys.freshness import http_date
-from doorward.keys.request_watch import RequestWatch
+from doorward.keys.http.freshness import http_date
+from doorward.keys.http.watch import RequestWatch
 
 if TYPE_CHECKING:
     import ssl

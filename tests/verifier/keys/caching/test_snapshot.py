@@ -25,9 +25,9 @@ from starlette.routing import Mount, Route
 
 from doorward import ConfigurationError, Door, InvokerPolicy, KeyCache, KeysUnavailableError, Reason
 from doorward.errors import SignatureError
+from doorward.keys.caching.snapshot import Snapshot, SnapshotFile
 from doorward.keys.events import FetchFinished, KeyEvent, SetRefused
-from doorward.keys.freshness import LONGEST_FRESH, Freshness, Validators
-from doorward.keys.snapshot import Snapshot, SnapshotFile
+from doorward.keys.http.freshness import LONGEST_FRESH, Freshness, Validators
 from doorward.keys.state import KeyState
 from doorward_integrations.asgi import InvokerMiddleware
 from support.clock import ManualClock
@@ -463,7 +463,11 @@ class TestStarting:
         kept = process.kept()
 
         assert kept is not None
-        assert (jwks(KEY), NOW, Freshness(SOFT, SOFT + DAY)) == (kept.body, kept.confirmed_at_wall, kept.freshness)
+        assert (jwks(KEY), NOW, Freshness(SOFT, SOFT + DAY)) == (
+            kept.body,
+            kept.confirmed_at_wall,
+            kept.freshness,
+        )
         assert kept.validators.etag
 
     def test_a_confirmation_is_kept_with_its_time(self, process: Process) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward.keys.freshness import (
+from doorward.keys.http.freshness import (
     DEFAULT_FRESH,
     LONGEST_FRESH,
     SHORTEST_FRESH,

@@ -10,12 +10,12 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from doorward.keys.caching.reporter import Reporter
+from doorward.keys.caching.updater import Updater
 from doorward.keys.events import StaleUsed
 from doorward.keys.health import KeyHealth, health_of
 from doorward.keys.key import VerificationKey
-from doorward.keys.reporter import Reporter
 from doorward.keys.state import NOTHING_HELD, HeldKeys, KeyState
-from doorward.keys.updater import Updater
 
 __all__ = ["HeldKeysReader"]
 

@@ -27,9 +27,9 @@ from hypothesis import strategies as st
 from conftest import World
 from doorward import GOOGLE, Issuer, KeysUnavailableError, Reason, Verifier
 from doorward.errors import FetchError, SignatureError
+from doorward.keys.formats.keyset import KeySet, RefusedKey, parse_key_set
+from doorward.keys.formats.pem import read_pem
 from doorward.keys.key import VerificationKey
-from doorward.keys.keyset import KeySet, RefusedKey, parse_key_set
-from doorward.keys.pem import read_pem
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator
 from support.clock import ManualClock
 from support.tokens import AUDIENCE, MEMBER, SigningKey, claims, header, rsa_key, signed, token

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from doorward.errors import KeysUnavailableError
-from doorward.keys.budget import NegativeSet, TokenBucket
+from doorward.keys.caching.budget import NegativeSet, TokenBucket
+from doorward.keys.caching.updater import Updater
 from doorward.keys.flight import Flight
-from doorward.keys.updater import Updater
 
 __all__ = ["WHY_UNKNOWN", "Misses"]
 

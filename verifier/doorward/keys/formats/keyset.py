@@ -12,9 +12,9 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from doorward.errors import FetchError
-from doorward.keys.jwk import is_secret, read_jwk
+from doorward.keys.formats.jwk import is_secret, read_jwk
+from doorward.keys.formats.pem import is_private_pem, read_pem
 from doorward.keys.key import VerificationKey
-from doorward.keys.pem import is_private_pem, read_pem
 from doorward.strictjson import StrictJSONError, read_object
 
 __all__ = ["KeySet", "RefusedKey", "parse_key_set"]

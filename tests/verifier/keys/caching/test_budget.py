@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward.keys.budget import Backoff, NegativeSet, TokenBucket
+from doorward.keys.caching.budget import Backoff, NegativeSet, TokenBucket
 
 NOW = 1000.0
 

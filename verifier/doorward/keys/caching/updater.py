@@ -17,13 +17,13 @@ from dataclasses import replace
 from typing import Final
 
 from doorward.errors import FetchError, KeysUnavailableError
-from doorward.keys.budget import Backoff
-from doorward.keys.endpoint_client import EndpointClient, PublishedKeys
+from doorward.keys.caching.budget import Backoff
+from doorward.keys.caching.endpoint_client import EndpointClient, PublishedKeys
+from doorward.keys.caching.reporter import Reporter
+from doorward.keys.caching.snapshot import Snapshot, SnapshotFile
 from doorward.keys.events import FetchStarted, SetRefused
 from doorward.keys.flight import Flight
-from doorward.keys.freshness import Freshness
-from doorward.keys.reporter import Reporter
-from doorward.keys.snapshot import Snapshot, SnapshotFile
+from doorward.keys.http.freshness import Freshness
 from doorward.keys.state import NOTHING_HELD, HeldKeys, refresh_age
 
 __all__ = ["Updater"]

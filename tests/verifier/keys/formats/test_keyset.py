@@ -18,10 +18,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from doorward.errors import FetchError
-from doorward.keys import keyset
-from doorward.keys.jwk import read_jwk
+from doorward.keys.formats import keyset
+from doorward.keys.formats.jwk import read_jwk
+from doorward.keys.formats.keyset import KeySet, RefusedKey
 from doorward.keys.key import ALGORITHMS, VerificationKey
-from doorward.keys.keyset import KeySet, RefusedKey
 from support.tokens import SigningKey, b64, jwks, number, rsa_key
 
 RS: tuple[str, ...] = ("RS256",)

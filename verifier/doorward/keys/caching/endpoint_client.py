@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from doorward.errors import ConfigurationError, FetchError
+from doorward.keys.caching.snapshot import Snapshot
 from doorward.keys.fetch import Fetch
-from doorward.keys.freshness import Freshness, Validators, freshness_of, validators_of
+from doorward.keys.formats.keyset import KeySet, parse_key_set
+from doorward.keys.http.freshness import Freshness, Validators, freshness_of, validators_of
+from doorward.keys.http.urls import check_key_url
 from doorward.keys.key import check_algorithms
-from doorward.keys.keyset import KeySet, parse_key_set
-from doorward.keys.snapshot import Snapshot
 from doorward.keys.state import HeldKeys
-from doorward.keys.urls import check_key_url
 
 __all__ = ["EndpointClient", "PublishedKeys"]
 

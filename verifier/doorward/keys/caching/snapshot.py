@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from doorward.errors import ConfigurationError
-from doorward.keys.freshness import LONGEST_FRESH, Freshness, Validators
+from doorward.keys.http.freshness import LONGEST_FRESH, Freshness, Validators
 from doorward.strictjson import StrictJSONError, read_object
 
 __all__ = ["Snapshot", "SnapshotFile"]
