@@ -61,8 +61,8 @@ def ask_for_service(environ: Mapping[str, str] | None = None, fetch: FetchText |
         The service.
 
     Raises:
-        ConfigurationError: If this is not Cloud Run, if there is no usable answer, or if the environment names a
-            metadata server that is neither Google's nor on this machine.
+        ConfigurationError: If this is not Cloud Run, if there is no usable answer, or if the environment
+            names a metadata server that is neither Google's nor on this machine.
     """
     environ = os.environ if environ is None else environ
     name = environ.get("K_SERVICE")
@@ -87,7 +87,7 @@ def ask_for_service(environ: Mapping[str, str] | None = None, fetch: FetchText |
 
 
 def _metadata_host(environ: Mapping[str, str]) -> str:
-    """Choose the metadata server. Its answer decides the accepted audience, and so which tokens are accepted."""
+    """Choose the metadata server; its answer decides which audience is accepted."""
     for variable in _VARIABLES:
         host = environ.get(variable)
         if not host:
@@ -101,9 +101,9 @@ def _metadata_host(environ: Mapping[str, str]) -> str:
             accepted = False
         if not accepted:
             raise ConfigurationError(
-                f"{variable}={host!r} names a metadata server that is neither Google's nor on this machine: its "
-                "answer could make tokens for another service good here. Remove the variable, or name the URL "
-                "of the service"
+                f"{variable}={host!r} names a metadata server that is neither Google's nor on this machine: "
+                "it could make the tokens of any service good here. Remove the variable, or name the URL of "
+                "the service"
             )
         return host
     return _DEFAULT_HOST

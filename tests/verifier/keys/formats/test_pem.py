@@ -321,7 +321,7 @@ class TestSingleRefusals:
         self, first: Callable[[Private], str], second: Callable[[Private], str]
     ) -> None:
         """Which one is meant would be a matter of taste; also of a chain only its first one could be."""
-        expected = "more than one block in PEM form: which one is meant, nobody can say"
+        expected = "more than one block in PEM form: which one is meant is not known"
 
         assert expected == why(first(GOOD.private) + second(OTHER.private))
 

@@ -104,8 +104,8 @@ class EndpointClient:
             kept: The snapshot.
 
         Returns:
-            The keys. They may be stale for no longer than `max_stale` of this process allows, whatever that
-            of the process was that wrote the snapshot.
+            The keys. They may be stale for as long as `max_stale` of this process allows, also if the process
+            that wrote the snapshot allowed more.
 
         Raises:
             FetchError: If they are not a usable key set.

@@ -1,8 +1,8 @@
 """A key set on disk: a process that starts while the endpoint is away, or slow, has keys at once.
 
-What is read from disk is believed no more than what is read from the network: it goes through the same parser, and
-only a file that no other user can have written is read. A file that is wrong in any way counts as no file, after a
-warning.
+What is read from disk is believed no more than what is read from the network: it goes through the same
+parser, and only a file that no other user can have written is read. A file that is wrong in any way counts as
+no file, after a warning.
 """
 
 from __future__ import annotations
@@ -156,7 +156,8 @@ class SnapshotFile:
             _log.warning("the key snapshot %s was not written: %s", self._path, error)
 
     def _write(self, content: bytes) -> None:
-        # mkstemp makes the file with mode 0600. A reader sees the old file or the new one, never a part of one.
+        # mkstemp makes the file with mode 0600. A reader sees the old file or the new one, never a part of
+        # one.
         import tempfile  # noqa: PLC0415 - slow to import, and a start only reads
 
         folder, name = os.path.split(self._path)

@@ -79,7 +79,7 @@ class Updater:
         self.started: int = 0
         self.backoff: Final[Backoff] = Backoff(_SHORTEST_BACKOFF, _LONGEST_BACKOFF, rng)
         self.last_error: FetchError | None = None
-        self.fetches: Final[dict[str, int]] = {outcome: 0 for outcome in _OUTCOMES}
+        self.fetches: Final[dict[str, int]] = dict.fromkeys(_OUTCOMES, 0)
         self._body = b""
         self._current_flight: Flight | None = None
         self._last_finished = 0
