@@ -22,6 +22,7 @@ from doorward.keys.events import KeyEvent
 from doorward.keys.fetch import SIZE_LIMIT, FetchResponse, HttpxFetch
 from doorward.keys.flight import Flight
 from doorward.keys.key import VerificationKey
+from doorward.keys.source import KeySource
 from support.clock import ManualClock
 from support.httpendpoint import HttpEndpoint, Peer, Script, answering, repeating, response
 from support.tokens import AUDIENCE, SigningKey, b64, jwks, token
@@ -247,11 +248,11 @@ class Api:
         made: T = self._run(functools.partial(awaited, *args))
         return made
 
-    def get(self, cache: KeyCache, kid: str) -> VerificationKey:
-        return self._call(cache.get, cache.aget, kid)
+    def get(self, source: KeySource, kid: str) -> VerificationKey:
+        return self._call(source.get, source.aget, kid)
 
-    def warm(self, cache: KeyCache) -> None:
-        self._call(cache.warm, cache.awarm)
+    def warm(self, source: KeySource | Verifier) -> None:
+        self._call(source.warm, source.awarm)
 
     def refresh(self, cache: KeyCache) -> None:
         self._call(cache.refresh, cache.arefresh)

@@ -467,7 +467,12 @@ class TestLog:
             (
                 FetchFinished(URL, "refresh", "failed", 0.1, ("a",), (), ERROR),
                 logging.WARNING,
-                f"the fetch of the keys of {URL} failed (refresh), and the keys held before are kept: {ERROR}",
+                f"the fetch (refresh) from {URL} failed, the keys held before are kept: {ERROR}",
+            ),
+            (
+                FetchFinished(URL, "cold", "failed", 0.1, (), (), ERROR),
+                logging.WARNING,
+                f"the fetch (cold) from {URL} failed, no keys are held: {ERROR}",
             ),
             (good(URL, "cold", "changed", "a", "b"), logging.INFO, f"keys of {URL}: 'a', 'b'"),
             (SetRefused(URL, ERROR), logging.ERROR, f"the key set of {URL} was refused whole: {ERROR}"),

@@ -140,10 +140,8 @@ def log_event(event: KeyEvent) -> None:
     """
     match event:
         case FetchFinished(error=FetchError() as error):
-            kept = "the keys held before are kept" if event.kids else "no keys are held"
-            _log.warning(
-                "the fetch of the keys of %s failed (%s), and %s: %s", event.url, event.trigger, kept, error
-            )
+            held = "the keys held before are kept" if event.kids else "no keys are held"
+            _log.warning("the fetch (%s) from %s failed, %s: %s", event.trigger, event.url, held, error)
         case FetchFinished(outcome="changed"):
             _log.info("keys of %s: %s", event.url, ", ".join(map(repr, event.kids)))
             for refused in event.refused:
