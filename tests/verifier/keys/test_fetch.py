@@ -223,7 +223,7 @@ def test_a_304_to_a_conditional_request_says_that_nothing_changed(
     assert validator.items() <= endpoint.requests[0].headers.items()
 
 
-def test_a_304_that_nobody_asked_for_is_an_error(serve: Serve) -> None:
+def test_a_304_to_an_unconditional_request_is_an_error(serve: Serve) -> None:
     endpoint = serve(answering(status="304 Not Modified", length=-1))
 
     assert "status" == failure(endpoint.url).stage
@@ -366,7 +366,7 @@ def test_padding_behind_a_gzip_stream_counts_too(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("coding", ["br", "deflate", "zstd", "gzip, gzip", "compress", "*"])
-def test_a_content_coding_nobody_asked_for_is_refused(serve: Serve, coding: str) -> None:
+def test_a_content_coding_that_was_not_asked_for_is_refused(serve: Serve, coding: str) -> None:
     endpoint = serve(answering(b"{}", f"Content-Encoding: {coding}"))
 
     assert "content" == failure(endpoint.url).stage

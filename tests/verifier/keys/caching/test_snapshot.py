@@ -1,4 +1,4 @@
-"""Keys on disk: a file that is written whole or not at all, and believed only where nobody else wrote it."""
+"""Keys on disk: a file is written whole or not at all, and believed only if its owner alone can write it."""
 
 from __future__ import annotations
 
@@ -39,10 +39,14 @@ KEY = SigningKey("key-1")
 OTHER = SigningKey("key-2")
 URL = "https://keys.example/certs"
 NOW = ManualClock().now
-SOFT = 3_600.0
+STALE_AFTER = 3_600.0
 DAY = 86_400.0
 SNAPSHOT = Snapshot(
-    URL, jwks(KEY), NOW, Freshness(SOFT, SOFT + DAY), Validators('"v1"', "Tue, 22 Sep 2026 00:00:00 GMT")
+    URL,
+    jwks(KEY),
+    NOW,
+    Freshness(STALE_AFTER, STALE_AFTER + DAY),
+    Validators('"v1"', "Tue, 22 Sep 2026 00:00:00 GMT"),
 )
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="owners, modes and pipes are POSIX's")
@@ -84,8 +88,8 @@ def sealed(**changed: Any) -> bytes:
         "url": URL,
         "body": base64.b64encode(jwks(KEY)).decode(),
         "confirmed_at": NOW,
-        "stale_after": SOFT,
-        "dead_after": SOFT + DAY,
+        "stale_after": STALE_AFTER,
+        "dead_after": STALE_AFTER + DAY,
         "etag": '"v1"',
         "last_modified": None,
         **changed,
@@ -277,15 +281,13 @@ class TestReading:
     ) -> None:
         assert "it is from the future: compare the clocks" == refusal(written, caplog, wall=NOW - 301)
 
-    def test_a_snapshot_is_used_until_its_hard_age(self, written: Path) -> None:
-        assert SNAPSHOT == SnapshotFile(written).load(URL, NOW + SOFT + DAY - 1)
+    def test_a_snapshot_is_used_until_it_is_dead(self, written: Path) -> None:
+        assert SNAPSHOT == SnapshotFile(written).load(URL, NOW + STALE_AFTER + DAY - 1)
 
-    def test_a_snapshot_of_its_hard_age_is_refused(
-        self, written: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_dead_snapshot_is_refused(self, written: Path, caplog: pytest.LogCaptureFixture) -> None:
         expected = "it is 90000 s old, too old to be used"
 
-        assert expected == refusal(written, caplog, wall=NOW + SOFT + DAY)
+        assert expected == refusal(written, caplog, wall=NOW + STALE_AFTER + DAY)
 
     def test_a_file_that_is_cut_off_anywhere_is_refused(
         self, written: Path, caplog: pytest.LogCaptureFixture
@@ -357,7 +359,7 @@ class TestReading:
         "bounds",
         [
             {"stale_after": -1},
-            {"stale_after": SOFT, "dead_after": SOFT - 1},
+            {"stale_after": STALE_AFTER, "dead_after": STALE_AFTER - 1},
             {"stale_after": LONGEST_FRESH + 1, "dead_after": 10 * DAY},
         ],
         ids=["negative", "dead_after-before-stale_after", "fresh-for-over-a-day"],
@@ -463,7 +465,7 @@ class TestStarting:
         kept = process.kept()
 
         assert kept is not None
-        assert (jwks(KEY), NOW, Freshness(SOFT, SOFT + DAY)) == (
+        assert (jwks(KEY), NOW, Freshness(STALE_AFTER, STALE_AFTER + DAY)) == (
             kept.body,
             kept.confirmed_at_wall,
             kept.freshness,
@@ -503,16 +505,16 @@ class TestStarting:
 
         assert not process.path.exists()
 
-    def test_a_fetch_that_is_slow_to_tell_does_not_overwrite_what_a_later_one_has_kept(
+    def test_a_fetch_that_is_slow_to_report_does_not_overwrite_what_a_later_one_has_kept(
         self, process: Process
     ) -> None:
         """Validators of one answer over the body of another would have a withdrawn key confirmed."""
-        told: list[FetchFinished] = []
+        reported: list[FetchFinished] = []
 
         def listener(event: KeyEvent) -> None:
             if isinstance(event, FetchFinished):
-                told.append(event)
-                if len(told) == 1:
+                reported.append(event)
+                if len(reported) == 1:
                     process.endpoint.rotate(OTHER)
                     process.endpoint.pass_time(60)
                     background(caches[0].refresh).result(PATIENCE)
@@ -522,10 +524,10 @@ class TestStarting:
         join_fetches()
         kept = process.kept()
 
-        assert [(KEY.kid,), (OTHER.kid,)] == [event.kids for event in told]
+        assert [(KEY.kid,), (OTHER.kid,)] == [event.kids for event in reported]
         assert kept is not None
         assert (jwks(OTHER), NOW + 60) == (kept.body, kept.confirmed_at_wall)
-        confirmed = process.restart(SOFT + 1)
+        confirmed = process.restart(STALE_AFTER + 1)
         confirmed.get(OTHER.kid)
         join_fetches()
         assert kept.validators.etag == process.endpoint.requests[0].headers["if-none-match"]
@@ -536,13 +538,13 @@ class TestStarting:
         [
             (0.0, KeyState.FRESH),
             (3_000.0, KeyState.FRESH),
-            (SOFT - 1, KeyState.AGEING),
-            (SOFT, KeyState.STALE),
-            (SOFT + DAY - 1, KeyState.STALE),
-            (SOFT + DAY, KeyState.EMPTY),
+            (STALE_AFTER - 1, KeyState.AGEING),
+            (STALE_AFTER, KeyState.STALE),
+            (STALE_AFTER + DAY - 1, KeyState.STALE),
+            (STALE_AFTER + DAY, KeyState.EMPTY),
         ],
     )
-    def test_the_next_process_starts_at_the_age_that_the_wall_clock_tells(
+    def test_the_next_process_starts_at_the_age_that_the_wall_clock_shows(
         self, process: Process, after: float, state: KeyState
     ) -> None:
         process.start().warm()
@@ -564,7 +566,7 @@ class TestStarting:
         assert 0 == process.endpoint.fetches
 
     @each_api
-    @pytest.mark.parametrize("after", [SOFT - 1, SOFT + 1], ids=["ageing", "stale"])
+    @pytest.mark.parametrize("after", [STALE_AFTER - 1, STALE_AFTER + 1], ids=["ageing", "stale"])
     def test_keys_that_are_not_fresh_serve_at_once_and_are_asked_for_behind_the_request(
         self, process: Process, api: Api, after: float
     ) -> None:
@@ -580,7 +582,7 @@ class TestStarting:
 
     def test_the_first_question_of_the_next_process_is_conditional(self, process: Process) -> None:
         process.start().warm()
-        cache = process.restart(SOFT + 1)
+        cache = process.restart(STALE_AFTER + 1)
         etag = process.kept()
         cache.get(KEY.kid)
         join_fetches()
@@ -593,7 +595,7 @@ class TestStarting:
     def test_a_key_that_is_gone_meanwhile_goes_with_the_first_answer(self, process: Process) -> None:
         process.start().warm()
         process.endpoint.rotate(OTHER)
-        cache = process.restart(SOFT + 1)
+        cache = process.restart(STALE_AFTER + 1)
 
         assert KEY.kid == cache.get(KEY.kid).kid
         join_fetches()
@@ -605,20 +607,20 @@ class TestStarting:
     def test_the_bound_of_the_process_that_reads_counts(self, process: Process) -> None:
         process.start().warm()
 
-        assert KeyState.STALE is process.restart(SOFT + 99, max_stale=100).state
+        assert KeyState.STALE is process.restart(STALE_AFTER + 99, max_stale=100).state
         assert KeyState.DEAD is process.restart(2, max_stale=100).state
 
     def test_without_stale_keys_a_snapshot_serves_while_it_is_fresh(self, process: Process) -> None:
         process.start(max_stale=0).warm()
 
-        assert KeyState.AGEING is process.restart(SOFT - 1, max_stale=0).state
+        assert KeyState.AGEING is process.restart(STALE_AFTER - 1, max_stale=0).state
         assert KeyState.EMPTY is process.restart(1, max_stale=0).state
 
     def test_a_longer_bound_does_not_lengthen_what_the_answer_allowed(self, process: Process) -> None:
         process.endpoint.cache_control = "max-age=3600, stale-if-error=100"
         process.start().warm()
 
-        assert KeyState.STALE is process.restart(SOFT + 99).state
+        assert KeyState.STALE is process.restart(STALE_AFTER + 99).state
         assert KeyState.EMPTY is process.restart(2).state
 
     def test_a_bound_without_an_end_survives_the_file(self, process: Process) -> None:
@@ -749,7 +751,7 @@ class TestSeeding:
 
     def test_a_seed_does_nothing_where_a_snapshot_was_read(self, process: Process) -> None:
         process.start().warm()
-        cache = process.restart(SOFT + 100)
+        cache = process.restart(STALE_AFTER + 100)
         cache.seed(jwks(OTHER))
 
         assert [KEY.kid] == cache.health()["kids"]
@@ -773,7 +775,7 @@ class TestSeeding:
         with pytest.raises(ConfigurationError, match="the seed is not a usable key set: "):
             cache.seed(body)
 
-        assert (KeyState.EMPTY, []) == (cache.state, endpoint.told(SetRefused))
+        assert (KeyState.EMPTY, []) == (cache.state, endpoint.events_of(SetRefused))
 
     def test_a_seed_is_not_written_to_the_snapshot(self, process: Process) -> None:
         process.start().seed(jwks(KEY))
@@ -782,12 +784,12 @@ class TestSeeding:
 
 
 def application(endpoint: SimulatedEndpoint, cache: KeyCache) -> Starlette:
-    """Warm the keys in the lifespan, as a service does, and tell by a probe whether it is ready."""
+    """Warm the keys in the lifespan, as a service does, and answer a probe whether it is ready."""
     door = Door(endpoint.verifier(cache), InvokerPolicy.from_members([MEMBER]))
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        # Without keys the service starts all the same: the probe tells that it is not ready.
+        # Without keys the service starts all the same: the probe answers that it is not ready.
         with contextlib.suppress(KeysUnavailableError):
             await cache.awarm()
         yield
@@ -830,7 +832,7 @@ class TestLifespan:
         self, process: Process
     ) -> None:
         process.start().warm()
-        cache = process.restart(SOFT + 1)
+        cache = process.restart(STALE_AFTER + 1)
         process.endpoint.fail()
         with asgi_server(application(process.endpoint, cache)) as url:
             assert (200, "stale") == answer(f"{url}/ready")

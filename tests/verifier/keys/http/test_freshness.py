@@ -26,7 +26,7 @@ DAY = 86_400.0
 
 
 def at(seconds: float) -> str:
-    """Spell the date so many seconds from now as HTTP does."""
+    """Write the date so many seconds from now as HTTP does."""
     return formatdate(NOW + seconds, usegmt=True)
 
 

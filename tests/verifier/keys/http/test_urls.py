@@ -60,11 +60,11 @@ BAD_URLS = {
 }
 
 CREDENTIAL_URLS = {
-    "user": "https://somebody@keys.example/certs",
-    "password": "https://somebody:hunter2@keys.example/certs",
+    "user": "https://user@keys.example/certs",
+    "password": "https://user:hunter2@keys.example/certs",
     "empty-user": "https://@keys.example/certs",
     "only-password": "https://:hunter2@keys.example/certs",
-    "loopback": "http://somebody:hunter2@127.0.0.1/certs",
+    "loopback": "http://user:hunter2@127.0.0.1/certs",
     "in-front-of-host": "http://127.0.0.1@keys.example/certs",
 }
 
