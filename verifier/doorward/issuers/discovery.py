@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from doorward.errors import ConfigurationError
 from doorward.issuers.issuer import Issuer
-from doorward.keys.fetch import Fetch, HttpxFetch, check_key_url
+from doorward.keys.fetch import Fetch, HttpxFetch
+from doorward.keys.http.urls import check_key_url
 from doorward.keys.key import ALGORITHMS, check_algorithms
 from doorward.strictjson import StrictJSONError, read_object
 

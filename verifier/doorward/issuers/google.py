@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from doorward.errors import ConfigurationError
 from doorward.issuers.issuer import Issuer
-from doorward.keys.fetch import is_loopback
+from doorward.keys.http.urls import is_loopback
 
 __all__ = ["EMULATOR_VARIABLE", "GCLOUD_CLIENT_ID", "GOOGLE", "in_environment", "is_google"]
 
