@@ -13,7 +13,7 @@ from typing import Final
 from doorward.keys.caching.reporter import Reporter
 from doorward.keys.caching.updater import Updater
 from doorward.keys.events import StaleUsed
-from doorward.keys.health import KeyHealth, health_of
+from doorward.keys.health import KeyHealth
 from doorward.keys.key import VerificationKey
 from doorward.keys.state import NOTHING_HELD, HeldKeys, KeyState
 
@@ -123,3 +123,34 @@ class HeldKeysReader:
     def _key_at_hand(self, kid: str) -> VerificationKey | None:
         keys = self.keys(self._clock())
         return None if keys is None else keys.get(kid)
+
+
+def health_of(url: str, updater: Updater, stale_uses: int, now: float, wall: float) -> KeyHealth:
+    """Gather the health of a key cache; takes no lock, and asks no endpoint.
+
+    Args:
+        url: The key endpoint.
+        updater: What holds the keys.
+        stale_uses: How many reads were given stale keys.
+        now: The time on the monotonic clock.
+        wall: The time on the wall clock, in seconds since the epoch.
+    """
+    held, backoff = updater.held, updater.backoff
+    state = held.state(now, wall)
+    age = None if held is NOTHING_HELD else held.age(now, wall)
+    return {
+        "url": url,
+        "state": str(state),
+        "ready": state.usable,
+        "age": age,
+        "fresh_for": None if age is None else max(0.0, held.stale_after - age),
+        "usable_for": None if age is None else max(0.0, held.dead_after - age),
+        "generation": held.generation,
+        "kids": sorted(held.keys),
+        "refreshing": updater.flight_under_way(now) is not None,
+        "retry_in": backoff.left(now),
+        "failures": backoff.failures,
+        "last_error": None if updater.last_error is None else str(updater.last_error),
+        "stale_uses": stale_uses,
+        "fetches": dict(updater.fetches),
+    }
