@@ -29,7 +29,7 @@ $(STAMP): remake
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format test-all lock build bench bench-run clean remake
+.PHONY: help demo test check fuzz format test-all lock build bench bench-run clean remake
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -55,6 +55,12 @@ check: $(STAMP) ## Lint, and check the format, the types and the imports
 	done
 	@$(BIN)/lint-imports --no-cache
 
+# atheris has wheels for some versions of CPython on Linux only; elsewhere hypothesis goes on for longer.
+fuzz: $(STAMP) ## Fuzz every parser and the door (SECONDS=30 for each property)
+	@if $(BIN)/python -m pip install --quiet --require-hashes -r .locks/fuzz.txt 2>/dev/null; \
+	then $(BIN)/python tests/fuzz/run.py $(or $(SECONDS),30) $(ARGS); \
+	else DOORWARD_FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/fuzz $(ARGS); fi
+
 format: $(STAMP) ## Format the code, and mend what the linter can
 	@$(BIN)/ruff check --fix-only
 	@$(BIN)/ruff format
@@ -69,7 +75,7 @@ bench-run: $(STAMP)
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean: ## Remove all that the other targets make
-	@rm -rf .venv .venvs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
+	@rm -rf .venv .venvs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov .fuzz
 	@find verifier integrations tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # One lock serves every Python and system. It names no index, so that pip takes the one it is set up for.
@@ -82,6 +88,7 @@ lock: $(STAMP) ## Write the lock files anew (ARGS=--upgrade takes newer versions
 	@.venvs/lock/bin/python -m pip install --quiet --require-hashes -r .locks/uv.txt
 	@echo "uv>=0.9" | $(UV) - --output-file .locks/uv.txt >/dev/null
 	@$(COMPILE) --group tests --group types --output-file .locks/dev.txt >/dev/null
+	@echo "atheris>=2.3; sys_platform == 'linux'" | $(UV) - --output-file .locks/fuzz.txt >/dev/null
 	@$(COMPILE) --group benchmarks --constraint .locks/dev.txt --output-file .locks/benchmarks.txt >/dev/null
 
 # Tells whether an interpreter will do, and its version. It has to run, since a pyenv shim may be there and yet fail.

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import World
 from doorward import (
     Admission,
     ConfigurationError,
@@ -24,6 +23,7 @@ from doorward import (
 )
 from doorward_integrations.asgi import ADMISSION, AsgiRequest, InvokerMiddleware
 from support.tokens import MEMBER
+from support.world import World
 
 Message = MutableMapping[str, Any]
 

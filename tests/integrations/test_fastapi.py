@@ -15,7 +15,6 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Request, Security, WebS
 from starlette.responses import PlainTextResponse, Response
 from websockets.exceptions import InvalidStatus
 
-from conftest import World
 from doorward import (
     Admission,
     ConfigurationError,
@@ -29,6 +28,7 @@ from doorward import (
 from doorward_integrations.fastapi import Invoker, InvokerMiddleware, RefusedRequest, caller
 from support.servers import asgi_server
 from support.tokens import MEMBER
+from support.world import World
 
 
 @pytest.fixture

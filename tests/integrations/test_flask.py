@@ -10,12 +10,12 @@ import httpx
 import pytest
 from flask import Blueprint, Flask, Response, g, request, stream_with_context
 
-from conftest import World
 from doorward import Admission, ConfigurationError, Door, InvokerPolicy, PlainRequest, Principal, Refusal
 from doorward_integrations.flask import Invoker, current_principal
 from doorward_integrations.wsgi import ADMISSION
 from support.servers import waitress
 from support.tokens import CALLER, MEMBER
+from support.world import World
 
 BEARER = "Authorization"
 

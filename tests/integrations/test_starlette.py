@@ -19,12 +19,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 from websockets.exceptions import InvalidStatus
 
-from conftest import World
 from doorward import ConfigurationError, Door, InvokerPolicy, PlainRequest, Refusal
 from doorward_integrations import asgi
 from doorward_integrations.starlette import InvokerMiddleware, principal_of
 from support.servers import asgi_server
 from support.tokens import MEMBER
+from support.world import World
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from wsgiref.validate import validator
 
 import pytest
 
-from conftest import World
 from doorward import Admission, ConfigurationError, Door, InvokerPolicy, PlainRequest, Refusal, Verifier
 from doorward_integrations.wsgi import ADMISSION, InvokerMiddleware
 from support.servers import Reply, exchange, gunicorn, key_server, waitress
 from support.tokens import AUDIENCE, MEMBER, SigningKey, jwks, token
+from support.world import World
 
 REMOVED = "SIGNATURE_REMOVED_BY_GOOGLE"
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import World
 from doorward import Door, InvokerPolicy, Refusal, errors, explain_token
 from doorward.errors import (
     ClaimError,
@@ -32,6 +31,7 @@ from doorward.errors import (
 )
 from doorward.tokens import claims
 from doorward.tokens.claims import NamedRule
+from support.world import World
 
 PARENTS: dict[type[Exception], tuple[type[Exception], ...]] = {
     DoorwardError: (Exception,),

@@ -11,7 +11,6 @@ import jwt
 import pytest
 from cryptography import x509
 
-from conftest import World
 from doorward import ConfigurationError, Reason, TokenError, Verifier
 from doorward.errors import ClaimError, SignatureError
 from doorward_integrations.emulator import (
@@ -23,6 +22,7 @@ from doorward_integrations.emulator import (
 )
 from support.clock import ManualClock
 from support.tokens import AUDIENCE, rsa_key
+from support.world import World
 
 
 def parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import World
 from doorward import Admission, Door, InvokerPolicy, Refusal
 from doorward.door.credentials import (
     AUTHORIZATION,
@@ -17,6 +16,7 @@ from doorward.door.credentials import (
 )
 from doorward.errors import CredentialError, Reason, TokenError
 from support.tokens import MEMBER
+from support.world import World
 
 A = b"authorization"
 S = b"x-serverless-authorization"

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from conftest import World
 from doorward import Door, InvokerPolicy, PlainRequest, Refusal
 from doorward.door.log import CloudRunFormatter
 from support.tokens import MEMBER
+from support.world import World
 
 PATH = PlainRequest("/orders/7", "POST")
 

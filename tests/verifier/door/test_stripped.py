@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from conftest import World
 from doorward import (
     ConfigurationError,
     CredentialError,
@@ -23,6 +22,7 @@ from doorward.door.stripped import StrippedPrincipal, UnsafeStrippedVerifier
 from doorward.errors import Reason
 from doorward.issuers.google import GCLOUD_CLIENT_ID
 from support.tokens import AUDIENCE, CALLER, MEMBER, b64, claims, header, signed
+from support.world import World
 
 MARK = "SIGNATURE_REMOVED_BY_GOOGLE"
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import World
 from doorward import Reason, Verifier
 from doorward.explain.token import Check, Outcome, TokenExplanation, explain_token
 from support.tokens import AUDIENCE, MEMBER, SigningKey, claims, header, signed, token
+from support.world import World
 
 STAGES = ["form", "header", "algorithm", "key", "signature"]
 RULES = ["issuer", "audience", "expiry", "start", "lifetime", "subject", "e-mail"]

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from conftest import World
 from doorward import GOOGLE, ConfigurationError, Issuer, PrincipalKind, Verifier
 from doorward.errors import ClaimError, Reason
 from doorward.issuers.claim_rule import refuse
@@ -15,6 +14,7 @@ from doorward.issuers.google import EMULATOR_VARIABLE, in_environment
 from doorward.issuers.issuer import Identity
 from doorward.keys.key import ALGORITHMS
 from support.tokens import AUDIENCE, MEMBER
+from support.world import World
 
 OWN: dict[str, Any] = {
     "name": "own",

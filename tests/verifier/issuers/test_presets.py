@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from conftest import World
 from doorward import GOOGLE, ConfigurationError, InvokerPolicy, Issuer, PrincipalKind, RefusedError, Verifier
 from doorward.errors import Reason
 from doorward.explain.token import Outcome, explain_token
@@ -24,6 +23,7 @@ from doorward.issuers.issuer import Identity
 from doorward.issuers.self_signed import service_account_issuer
 from doorward.policy.request import ANYWHERE
 from support.tokens import AUDIENCE, CALLER, MEMBER, SigningKey
+from support.world import World
 
 PROJECT = "my-project-1a2b3"
 Make = Callable[..., str]

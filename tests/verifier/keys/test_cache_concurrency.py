@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import trio
 
-from conftest import World
 from doorward import GOOGLE, Issuer, KeyCache, KeysUnavailableError, Principal, Reason, Verifier
 from doorward.errors import SignatureError
 from doorward.keys.fetch import FetchResponse
@@ -25,6 +24,7 @@ from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
 from support.simulator import PATIENCE, background, join_fetches, watch_readers
 from support.tokens import AUDIENCE, CALLER, SigningKey, ec_key, token
+from support.world import World
 
 OTHER = SigningKey("key-2")
 STALE_AFTER = 3_600.0

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from conftest import World
 from doorward import GOOGLE, ConfigurationError, FixedKeys, KeyCache, KeysUnavailableError, Reason, Verifier
 from doorward.errors import SignatureError
 from doorward.keys.key import VerificationKey
@@ -17,6 +16,7 @@ from doorward.keys.source import KeySource
 from support.clock import ManualClock
 from support.simulator import APIS, Api
 from support.tokens import AUDIENCE, CALLER, SigningKey, ec_key, jwks, rsa_key, token
+from support.world import World
 
 KEY = SigningKey("key-1")
 OTHER = SigningKey("key-2")

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import World
 from doorward import GOOGLE, Issuer, explain_token
 from doorward.audiences.audience import Audiences
 from doorward.errors import ClaimError, Reason
@@ -21,6 +20,7 @@ from doorward.tokens import claims as claims_module
 from doorward.tokens.claims import CLAIM_RULES, NamedRule, Rules, check_claims, refuse_early
 from doorward.tokens.expectations import Expectations
 from support.tokens import AUDIENCE, claims
+from support.world import World
 
 NOW = 1_790_000_000.0
 LEEWAY = 30.0

@@ -28,12 +28,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import doorward
-from conftest import World
 from doorward import GOOGLE, ConfigurationError, Principal, PrincipalKind, RefusedError, TokenError, Verifier
 from doorward.errors import Reason
 from doorward.keys.key import ALGORITHMS
 from doorward.tokens.verifier import engine_of
 from support.tokens import AUDIENCE, CALLER, SigningKey, b64, claims, header, jwks, signed
+from support.world import World
 
 Encoding, PublicFormat = serialization.Encoding, serialization.PublicFormat
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import World
 from doorward import GOOGLE, Issuer, Principal, PrincipalKind
 from doorward.tokens.compute_engine import ComputeEngine
 from doorward.tokens.principal import ANONYMOUS
 from support.tokens import CALLER, MEMBER, SUBJECT, claims
+from support.world import World
 
 OWN = Issuer(name="own", iss_values=("https://issuer.example",), key_url="https://issuer.example/jwks")
 

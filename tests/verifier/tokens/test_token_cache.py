@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import World
 from doorward import GOOGLE, KeyCache, KeysUnavailableError, Principal, TokenError, Verifier
 from doorward.errors import ClaimError, Reason, SignatureError
 from doorward.keys.key import VerificationKey
@@ -26,6 +25,7 @@ from doorward.tokens.verifier import engine_of
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
 from support.tokens import AUDIENCE, SigningKey, b64, claims, header, signed
+from support.world import World
 
 
 @pytest.fixture

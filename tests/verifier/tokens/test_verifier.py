@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import World
 from doorward import (
     GOOGLE,
     ConfigurationError,
@@ -31,6 +30,7 @@ from doorward.issuers.google import GCLOUD_CLIENT_ID
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
 from support.tokens import AUDIENCE, CALLER, MEMBER, SigningKey, b64, claims, header, signed, token
+from support.world import World
 
 Ask = Callable[[Verifier, "str | bytes"], Principal]
 

@@ -24,7 +24,6 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import World
 from doorward import GOOGLE, Issuer, KeysUnavailableError, Reason, Verifier
 from doorward.errors import FetchError, SignatureError
 from doorward.keys.formats.keyset import KeySet, RefusedKey, parse_key_set
@@ -33,6 +32,7 @@ from doorward.keys.key import VerificationKey
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator
 from support.clock import ManualClock
 from support.tokens import AUDIENCE, MEMBER, SigningKey, claims, header, rsa_key, signed, token
+from support.world import World
 
 RS: tuple[str, ...] = ("RS256",)
 ES: tuple[str, ...] = ("ES256",)
