@@ -19,6 +19,7 @@ from doorward.errors import SignatureError
 from doorward.keys.events import FetchFinished, FetchStarted, KeyEvent, StaleUsed, StateChanged
 from doorward.keys.flight import Flight
 from doorward.keys.formats.keyset import parse_key_set
+from doorward.keys.health import KeyHealth
 from doorward.keys.http.freshness import Freshness, Validators
 from doorward.keys.state import NOTHING_HELD, KeyState
 from support.clock import ManualClock
@@ -747,6 +748,7 @@ def test_the_state_is_plain_data(endpoint: SimulatedEndpoint, state: KeyState) -
         "fetches": {"changed": int(held), "unchanged": 0, "not_modified": 0, "failed": 0},
     }
     assert expected == json.loads(json.dumps(cache.health()))
+    assert set(expected) == KeyHealth.__required_keys__
     assert (state, usable, age, int(held)) == (cache.state, cache.ready, cache.age, cache.generation)
     assert f"KeyCache({endpoint.url!r}, state={state.value})" == repr(cache)
 

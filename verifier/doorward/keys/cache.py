@@ -214,7 +214,8 @@ class KeyCache(HeldKeysReader):
         updater, cold = self._updater, trigger == "cold"
         with updater.lock:
             now = self._monotonic()
-            if self.ready if cold else updater.finished_since(since) and updater.last_error is None:
+            refreshed = updater.finished_since(since) and updater.last_error is None
+            if self.ready if cold else refreshed:
                 return None
             return updater.share(since, now, patient=cold) or updater.start(trigger, now)
 

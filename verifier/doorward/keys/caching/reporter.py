@@ -68,7 +68,7 @@ class Reporter:
         """Drop what was postponed, in a forked child: the parent reports it."""
         self._postponed.clear()
 
-    def finished(
+    def finished_event(
         self, flight: Flight, outcome: str, held: HeldKeys, now: float, error: FetchError | None
     ) -> FetchFinished:
         """Make the event of a flight that is over.

@@ -151,7 +151,7 @@ class Updater:
         if (given_up := self._current_flight) is not None:
             error = FetchError("deadline", f"given up after {_GIVE_UP:g} s without an answer")
             self._count_failure(now, error)
-            self._reporter.postpone(self._reporter.finished(given_up, "failed", self.held, now, error))
+            self._reporter.postpone(self._reporter.finished_event(given_up, "failed", self.held, now, error))
         self.started += 1
         flight = Flight(self.started, now, trigger)
         self._current_flight = flight
@@ -164,8 +164,7 @@ class Updater:
     def start_refresh(self, now: float) -> None:
         """Start a flight ahead of time, unless one is under way or the endpoint must not be asked yet.
 
-        Takes the lock itself. That no thread could be started is one more failed fetch, and no error here:
-        the keys of the reader are at hand.
+        It takes the lock. Where no thread can be started, that is a failed fetch, and no error for a reader.
 
         Args:
             now: The time on the monotonic clock.
@@ -189,7 +188,7 @@ class Updater:
             return
         outcome, held, body = finished
         now, error = self._monotonic(), answer if isinstance(answer, FetchError) else None
-        self._reporter.report(self._reporter.finished(flight, outcome, held, now, error))
+        self._reporter.report(self._reporter.finished_event(flight, outcome, held, now, error))
         if error is not None and error.stage in ("content", "size"):
             self._reporter.report(SetRefused(url, error))
         self._reporter.report_state(held.state(now, self._clock()))
