@@ -379,7 +379,12 @@ def _wsgi(door: Door, headers: Iterable[tuple[bytes, bytes]], request: PlainRequ
     for name, value in headers:
         key = "HTTP_" + name.decode().upper().replace("-", "_")
         environ[key] = f"{environ[key]},{value.decode()}" if key in environ else value.decode()
-    body = b"".join(WsgiMiddleware(app, door)(environ, lambda *answer: started.append(answer)))
+
+    def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> Callable[[bytes], object]:
+        started.append((status, headers))
+        return lambda _: None
+
+    body = b"".join(WsgiMiddleware(app, door)(environ, start_response))
     status, answered = started[0]
     pairs = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in answered)
     return int(status.partition(" ")[0]), pairs, body, bool(seen)

@@ -1,6 +1,6 @@
 """Fuzz one property, or each in turn, with atheris: ``python tests/fuzz/run.py SECONDS [PROPERTY ...]``.
 
-Coverage guides it. What it finds is kept in ``.fuzz/PROPERTY``; the input that breaks a property is printed by
+Coverage guides it. What it finds is in ``.fuzz/PROPERTY``; the input that breaks a property is printed by
 libFuzzer and written to ``.fuzz/crash-...``. Without atheris, ``make fuzz`` runs hypothesis for longer.
 """
 
