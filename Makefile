@@ -29,7 +29,7 @@ $(STAMP): remake
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fuzz format test-all lock build bench bench-run clean remake
+.PHONY: help demo test test-floors check fuzz format test-all lock build bench bench-run clean remake
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -54,6 +54,9 @@ check: $(STAMP) ## Lint, and check the format, the types and the imports
 	    grep "completeness" $(VENV)/.types; \
 	done
 	@$(BIN)/lint-imports --no-cache
+
+test-floors: ## Run the tests of the library with the oldest versions that it accepts
+	@$(MAKE) --no-print-directory VENV=.venvs/floors LOCK=.locks/floors.txt ARGS="-q tests/verifier tests/fuzz $(ARGS)" test
 
 # atheris has wheels for some versions of CPython on Linux only; elsewhere hypothesis goes on for longer.
 fuzz: $(STAMP) ## Fuzz every parser and the door (SECONDS=30 for each property)
@@ -88,6 +91,8 @@ lock: $(STAMP) ## Write the lock files anew (ARGS=--upgrade takes newer versions
 	@.venvs/lock/bin/python -m pip install --quiet --require-hashes -r .locks/uv.txt
 	@echo "uv>=0.9" | $(UV) - --output-file .locks/uv.txt >/dev/null
 	@$(COMPILE) --group tests --group types --output-file .locks/dev.txt >/dev/null
+	@$(subst --generate-hashes,,$(COMPILE)) --resolution lowest-direct --output-file .venvs/lock/floors.in >/dev/null
+	@$(COMPILE) --group tests --constraint .venvs/lock/floors.in --output-file .locks/floors.txt >/dev/null
 	@echo "atheris>=2.3; sys_platform == 'linux'" | $(UV) - --output-file .locks/fuzz.txt >/dev/null
 	@$(COMPILE) --group benchmarks --constraint .locks/dev.txt --output-file .locks/benchmarks.txt >/dev/null
 
