@@ -96,7 +96,7 @@ def test_the_bindings_of_a_policy_are_united() -> None:
 
 
 def test_addresses_are_compared_without_regard_to_case() -> None:
-    policy = InvokerPolicy.from_members([MEMBER.replace("caller", "PrincipalMatcher")])
+    policy = InvokerPolicy.from_members([MEMBER.replace("caller", "Caller")])
 
     assert policy.decide(principal(email=CALLER.upper())).granted
 
