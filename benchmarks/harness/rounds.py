@@ -29,7 +29,7 @@ class Spread(NamedTuple):
 
 
 def rounds(samples: Mapping[str, Sample], runs: int, *, warm: int = 1) -> dict[str, list[float]]:
-    """Let the contenders take turns.
+    """Measure all contenders in turn, round by round.
 
     Args:
         samples: By name, a function that measures one contender once.

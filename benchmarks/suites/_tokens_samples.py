@@ -159,7 +159,7 @@ def repeated(fresh: Callable[[], Callable[[Any], object]], batch: Callable[[], S
 
 @contextmanager
 def logged_to(handler: logging.Handler) -> Iterator[None]:
-    """Give the root logger this handler and no other."""
+    """Set this handler, and no other, on the root logger."""
     root = logging.getLogger()
     before = root.handlers[:]
     root.handlers[:] = [handler]

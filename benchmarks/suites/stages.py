@@ -168,7 +168,7 @@ def stages(key: Key) -> dict[str, Sample]:
 
 
 async def nothing(_scope: MutableMapping[str, Any], _receive: object, _send: object) -> None:
-    """Be an application that does nothing."""
+    """An ASGI application that does nothing."""
 
 
 def scope_of(request: Sequence[tuple[bytes, bytes]]) -> dict[str, Any]:
