@@ -12,7 +12,8 @@ from peers.http_door import door
 from peers.settings import BODY
 
 app = FastAPI()
-invoker = Invoker(door(), app)
+invoker = Invoker(door())
+invoker.install(app)
 
 
 @app.get("/")
