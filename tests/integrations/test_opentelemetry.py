@@ -157,7 +157,7 @@ class TestCounters:
             "state_changes", "doorward.before", "doorward.after"
         )
 
-    def test_a_fetch_that_has_only_begun_is_not_counted(
+    def test_a_fetch_that_has_only_started_is_not_counted(
         self, collector: Collector, metrics: KeyMetrics
     ) -> None:
         metrics(FetchStarted("https://keys.example/certs", "cold"))
@@ -219,7 +219,7 @@ class TestAttributes:
 
 
 def current(collector: Collector) -> str:
-    """Give the one state that is told as 1, where all are told."""
+    """Return the one state that is reported as 1, where all are reported."""
     states = collector.values("state", "doorward.state")
     assert {(state.value,) for state in KeyState} == set(states)
     assert [0, 0, 0, 0, 1] == sorted(states.values())
@@ -295,10 +295,10 @@ class TestPassingOn:
         assert [("doorward.keys", logging.WARNING, expected)] == caplog.record_tuples
 
     def test_events_go_on_to_another_listener(self, collector: Collector) -> None:
-        told: list[KeyEvent] = []
-        KeyMetrics(collector.meter, then=told.append)(self.EVENT)
+        received: list[KeyEvent] = []
+        KeyMetrics(collector.meter, then=received.append)(self.EVENT)
 
-        assert [self.EVENT] == told
+        assert [self.EVENT] == received
         assert {(): 1} == collector.values("unknown_kids")
 
     def test_events_may_end_here(self, collector: Collector, caplog: pytest.LogCaptureFixture) -> None:

@@ -139,10 +139,12 @@ def gunicorn(target: str, environ: Mapping[str, str], *options: str) -> Iterator
         options: Further options of its command line.
     """
     command = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0", "--workers", "1", "--threads", "4"]
+    # The modules come from where the tests have them, which need not be where the environment installed them.
+    path = os.pathsep.join([str(_TESTS), *filter(None, sys.path)])
     process = subprocess.Popen(
         [*command, "--graceful-timeout", "1", "--no-control-socket", *options, target],
         cwd=_TESTS,
-        env={**os.environ, "PYTHONPATH": str(_TESTS), **environ},
+        env={**os.environ, "PYTHONPATH": path, **environ},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -82,7 +82,7 @@ class _Flavor:
 
 
 def _text(content: str) -> Response:
-    """FetchResponse with plain text, of a type that no client takes for JSON."""
+    """Answer with plain text, of a type that no client takes for JSON."""
     return Response(content, media_type=_TEXT)
 
 

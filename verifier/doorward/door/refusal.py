@@ -75,7 +75,7 @@ def _headers(
 
 
 def cloud_run(error: RefusedError, path: str) -> Refusal:
-    """FetchResponse as the Cloud Run front end, byte for byte as far as that is known.
+    """Answer as the Cloud Run front end, byte for byte as far as that is known.
 
     The 503 is doorward's own, in the same frame.
 
@@ -104,7 +104,7 @@ def _page(status: int, path: str) -> bytes:
 
 
 def problem_details(error: RefusedError, path: str) -> Refusal:
-    """FetchResponse with problem details (RFC 9457), for clients that read JSON.
+    """Answer with problem details (RFC 9457), for clients that read JSON.
 
     Args:
         error: Why.
