@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request as WerkzeugRequest
 
-from conftest import World
+from support.world import World
 from doorward import ConfigurationError, Door, InvokerPolicy, Refusal
 from doorward_integrations import asgi, fastapi, flask, starlette, wsgi
 from doorward_integrations.admission import ADMISSION, principal_of
