@@ -29,7 +29,7 @@ $(STAMP): remake
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format test-all lock build bench bench-run clean remake
+.PHONY: help demo test test-floors check fuzz format test-all lock build bench bench-run clean remake
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -42,11 +42,27 @@ demo: $(STAMP) ## Show the door at work, on this machine alone
 test: $(STAMP) ## Run the tests
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: $(STAMP) ## Lint, and check the format and the types
+check: $(STAMP) ## Lint, and check the format, the types and the imports
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/pyright
+	@# It looks for the two packages as an installed user of them would, which an editable install hides.
+	@for package in doorward doorward_integrations; do \
+	    PYTHONPATH=verifier:integrations $(BIN)/pyright --ignoreexternal --verifytypes $$package > $(VENV)/.types \
+	        || { cat $(VENV)/.types; exit 1; }; \
+	    grep "completeness" $(VENV)/.types; \
+	done
+	@$(BIN)/lint-imports --no-cache
+
+test-floors: ## Run the tests of the library with the oldest versions that it accepts
+	@$(MAKE) --no-print-directory VENV=.venvs/floors LOCK=.locks/floors.txt ARGS="-q tests/verifier tests/fuzz $(ARGS)" test
+
+# atheris has wheels for some versions of CPython on Linux only; elsewhere hypothesis goes on for longer.
+fuzz: $(STAMP) ## Fuzz every parser and the door (SECONDS=30 for each property)
+	@if $(BIN)/python -m pip install --quiet --require-hashes -r .locks/fuzz.txt 2>/dev/null; \
+	then $(BIN)/python tests/fuzz/run.py $(or $(SECONDS),30) $(ARGS); \
+	else DOORWARD_FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/fuzz $(ARGS); fi
 
 format: $(STAMP) ## Format the code, and mend what the linter can
 	@$(BIN)/ruff check --fix-only
@@ -62,17 +78,22 @@ bench-run: $(STAMP)
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean: ## Remove all that the other targets make
-	@rm -rf .venv .venvs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
+	@rm -rf .venv .venvs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov .fuzz
 	@find verifier integrations tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # One lock serves every Python and system. It names no index, so that pip takes the one it is set up for.
-COMPILE = .venvs/lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-    --generate-hashes --no-emit-index-url --no-header --no-annotate --all-extras $(ARGS)
+UV = .venvs/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+    --generate-hashes --no-emit-index-url --no-header --no-annotate $(ARGS)
+COMPILE = $(UV) pyproject.toml --all-extras
 
 lock: $(STAMP) ## Write the lock files anew (ARGS=--upgrade takes newer versions)
 	@$(BIN)/python -m venv .venvs/lock
-	@.venvs/lock/bin/python -m pip install --quiet "uv>=0.9"
+	@.venvs/lock/bin/python -m pip install --quiet --require-hashes -r .locks/uv.txt
+	@echo "uv>=0.9" | $(UV) - --output-file .locks/uv.txt >/dev/null
 	@$(COMPILE) --group tests --group types --output-file .locks/dev.txt >/dev/null
+	@$(subst --generate-hashes,,$(COMPILE)) --resolution lowest-direct --output-file .venvs/lock/floors.in >/dev/null
+	@$(COMPILE) --group tests --constraint .venvs/lock/floors.in --output-file .locks/floors.txt >/dev/null
+	@echo "atheris>=2.3; sys_platform == 'linux'" | $(UV) - --output-file .locks/fuzz.txt >/dev/null
 	@$(COMPILE) --group benchmarks --constraint .locks/dev.txt --output-file .locks/benchmarks.txt >/dev/null
 
 # Tells whether an interpreter will do, and its version. It has to run, since a pyenv shim may be there and yet fail.

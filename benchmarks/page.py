@@ -1,7 +1,7 @@
 """Put the kept figures into ``docs/benchmarks.md``, and draw its plots.
 
-What a person has written stays; what stands between ``<!-- figures: SUITE -->`` (or ``SUITE / GROUP``) and
-``<!-- end -->`` is made anew from ``results/SUITE.json``, so that no figure on the page was typed.
+The text that a person has written stays. What stands between ``<!-- figures: SUITE -->`` (or
+``SUITE / GROUP``) and ``<!-- end -->`` is generated from ``results/SUITE.json``: no figure there is typed.
 
 ::
 
@@ -34,7 +34,7 @@ def filled(text: str, reports: Mapping[str, Report]) -> str:
         reports: The kept figures by suite.
 
     Returns:
-        The page with them.
+        The page with all regions filled.
 
     Raises:
         KeyError: If a region names a suite or a group that is not kept.
@@ -50,14 +50,14 @@ def filled(text: str, reports: Mapping[str, Report]) -> str:
             for group in groups
             if wanted is None or group == wanted
         ]
-        said = "" if wanted is not None else f"\n{conditions(report)}\n"
-        return f"{found[1]}\n" + "\n\n".join(tables) + f"\n{said}\n{found[4]}"
+        below = "" if wanted is not None else f"\n{conditions(report)}\n"
+        return f"{found[1]}\n" + "\n\n".join(tables) + f"\n{below}\n{found[4]}"
 
     return _REGION.sub(fill, text)
 
 
 def conditions(report: Report) -> str:
-    """Say under which conditions the figures came about."""
+    """Return the conditions under which the figures were measured, as one paragraph."""
     facts = "; ".join(f"{name}: {fact}" for name, fact in report.facts.items())
     versions = ", ".join(f"{name} {number}" for name, number in report.versions.items())
     return f"{report.runs} rounds, {report.python}{'; ' if facts else ''}{facts}. {versions}."
@@ -65,10 +65,10 @@ def conditions(report: Report) -> str:
 
 def bars(figures: Iterable[Figure], title: str, unit: str, path: Path) -> None:
     """Draw one bar for each figure, the spread as a line, on a scale of powers of ten."""
-    import matplotlib as mpl  # noqa: PLC0415 - the tables need none of it
+    import matplotlib as mpl  # noqa: PLC0415 - only the plots need it
 
     mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "doorward"  # the same figures make the same file
+    mpl.rcParams["svg.hashsalt"] = "doorward"  # the same figures give the same file
     mpl.rcParams["font.family"] = "sans-serif"
     from matplotlib import pyplot as plt  # noqa: PLC0415 - after its settings
 
@@ -103,7 +103,7 @@ PICTURES: Mapping[str, tuple[str, str, str]] = {
 
 
 def main() -> None:
-    """Make the page anew."""
+    """Write the page and its plots."""
     reports = {path.stem: Report.load(path.stem) for path in sorted(RESULTS.glob("*.json"))}
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), reports), encoding="utf-8")
     PLOTS.mkdir(exist_ok=True)

@@ -1,10 +1,10 @@
-"""Run the suites that stand in ``suites/``, or only those that are named, each in a process of its own.
+"""Run the suites in ``suites/``, or only those that are named, each in a process of its own.
 
 ::
 
     python benchmarks/run.py                        all of them
     python benchmarks/run.py tokens --runs 5        one of them, with settings of its own
-    python benchmarks/run.py --save                 all of them, and make the page in docs/ anew
+    python benchmarks/run.py --save                 all of them, and keep the figures for the page in docs/
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SUITES = sorted(path.stem for path in (HERE / "suites").glob("[!_]*.py"))
 
 
 def main(arguments: list[str]) -> int:
-    """Run the suites one after the other; what follows the first setting goes to each of them."""
+    """Run the suites one after the other; the first setting and all that follows it are passed to each."""
     split = next((at for at, one in enumerate(arguments) if one.startswith("-")), len(arguments))
     names, settings = arguments[:split], arguments[split:]
     if unknown := [name for name in names if name not in SUITES]:

@@ -1,4 +1,4 @@
-"""A key endpoint on loopback, in a process of its own: it answers at once or after a while, and counts."""
+"""A key endpoint on loopback, in a process of its own: it answers at once or after a delay, and counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ CONTEXT = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where it is, and how often it has been asked."""
+    """The endpoint, as the process that started it sees it.
+
+    Attributes:
+        port: The port that it listens on.
+        asked: The number of requests so far, shared with its process.
+    """
 
     port: int
     asked: Any
@@ -60,10 +65,13 @@ def _serve(ready: Connection, asked: Any, bodies: dict[str, bytes]) -> None:  # 
 
 @contextmanager
 def endpoint(bodies: dict[str, bytes]) -> Iterator[Endpoint]:
-    """Serve ``/MILLISECONDS/NAME``: the body of that name, after so long.
+    """Serve ``/MILLISECONDS/NAME``: the body of that name, after that many milliseconds.
 
     Args:
-        bodies: What it answers with.
+        bodies: The bodies by name.
+
+    Yields:
+        The endpoint.
     """
     ours, theirs = CONTEXT.Pipe()
     asked = CONTEXT.Value("q", 0)

@@ -1,4 +1,4 @@
-"""Figures: what a suite has found out, printed as tables and kept as a file that the page is made of."""
+"""Figures: the results of a suite, printed as tables and kept in a file from which the page is generated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.rounds import Spread
 __all__ = ["RESULTS", "Figure", "Report", "versions_of"]
 
 RESULTS = Path(__file__).parents[1] / "results"
-"""Where kept figures are, a file a suite."""
+"""The folder of the kept figures, one file for each suite."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class Figure:
     """One figure.
 
     Attributes:
-        group: What was done: the table it stands in. Its unit is one for all of the group.
-        contender: Who did it: its row.
-        unit: What is counted: ``verifies``, ``us``, ``% of bare``, ``ms``, ``modules``, ...
-        value: The median; None where the contender cannot do it, as the note says.
+        group: The work that was measured: its table. All figures of a group have the same unit.
+        contender: The library or the part that did the work: its row.
+        unit: The unit: ``verifies``, ``us``, ``% of bare``, ``ms``, ``modules``, ...
+        value: The median; None where the contender cannot do the work, as the note says.
         low: The lower quartile.
         high: The upper quartile.
-        note: What must be known to read the figure: which part of the work a contender leaves out.
-        column: Where a contender has several figures in one group: the size, say, or the count.
+        note: What a reader must know: for example which part of the work a contender leaves out.
+        column: The column, where a contender has several figures in one group: a size or a count.
     """
 
     group: str
@@ -47,11 +47,11 @@ class Figure:
     def of(  # noqa: PLR0917 - as the fields
         cls, group: str, contender: str, unit: str, found: Spread, note: str = "", column: str = ""
     ) -> Figure:
-        """Take a spread for a figure."""
+        """Make a figure of a spread."""
         return cls(group, contender, unit, found.median, found.low, found.high, note, column)
 
     def __str__(self) -> str:
-        """Show the median, with the quartiles where they differ from it."""
+        """Return the median, with the quartiles where they differ from it."""
         if self.value is None:
             return "-"
         middle, low, high = (_short(one) for one in (self.value, self.low, self.high))
@@ -72,10 +72,11 @@ class Report:
 
     Attributes:
         suite: Its name.
-        runs: How many rounds were made.
-        versions: Of the packages and programs that took part.
-        facts: What else belongs to it: how much one unit took here, say.
+        runs: The number of rounds.
+        versions: The versions of the packages and programs that took part.
+        facts: Further conditions of the run, such as the time that one unit took.
         figures: The figures, in the order in which they are shown.
+        python: The interpreter and its version.
     """
 
     suite: str
@@ -87,11 +88,11 @@ class Report:
 
     @staticmethod
     def arguments(description: str | None, runs: int) -> argparse.ArgumentParser:
-        """Give the settings that every suite has.
+        """Return a parser of the settings that every suite has.
 
         Args:
             description: What the suite measures.
-            runs: How many rounds it makes by default.
+            runs: The number of rounds by default.
         """
         parser = argparse.ArgumentParser(
             description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -101,14 +102,18 @@ class Report:
         return parser
 
     def tables(self) -> str:
-        """Show the figures as tables in Markdown, one for each group."""
+        """Return the figures as tables in Markdown, one for each group."""
         return "\n\n".join(
             table([one for one in self.figures if one.group == group])
             for group in dict.fromkeys(one.group for one in self.figures)
         )
 
     def finish(self, *, save: bool) -> None:
-        """Print the figures, and keep them if they are to be kept."""
+        """Print the figures.
+
+        Args:
+            save: Whether to write them to `RESULTS` too.
+        """
         print(self.tables())
         facts = [f"{name}: {fact}" for name, fact in self.facts.items()]
         print("\n" + "; ".join([*facts, self.python]) + ".")
@@ -128,7 +133,7 @@ class Report:
 
 
 def table(figures: list[Figure]) -> str:
-    """Show the figures of one group: contenders down, columns across."""
+    """Return the figures of one group as a table: a row for each contender."""
     group, unit = figures[0].group, figures[0].unit
     columns = list(dict.fromkeys(one.column for one in figures))
     notes = any(one.note for one in figures)
@@ -137,13 +142,13 @@ def table(figures: list[Figure]) -> str:
     for contender in dict.fromkeys(one.contender for one in figures):
         row = {one.column: one for one in figures if one.contender == contender}
         cells = [str(row[column]) if column in row else "" for column in columns]
-        said = "; ".join(dict.fromkeys(one.note for one in row.values() if one.note))
-        lines.append("| " + " | ".join([contender, *cells, *([said] * notes)]) + " |")
+        note = "; ".join(dict.fromkeys(one.note for one in row.values() if one.note))
+        lines.append("| " + " | ".join([contender, *cells, *([note] * notes)]) + " |")
     return "\n".join(lines)
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
-    """Give the versions of installed packages; those that are not are left out."""
+    """Return the versions of those packages that are installed."""
     found = {}
     for package in packages:
         try:

@@ -1,8 +1,8 @@
-"""Interleaved rounds, and the ratios that come of them.
+"""Interleaved rounds, and the ratios within them.
 
-Contenders take turns, in another order each round, and a ratio is made within one round: whatever slows the
-machine down for a while then slows all of them. What is told is the median of the rounds, with the quartiles
-as its spread.
+Contenders take turns, in another order each round, and a ratio is computed within one round: what slows the
+machine down for a while then slows all of them. The result is the median of the rounds, with the quartiles as
+its spread.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import NamedTuple
 __all__ = ["Spread", "per_call", "ratio", "rounds", "spread"]
 
 Sample = Callable[[], float]
-"""Does its work once and says what it cost; seconds per call, as a rule."""
+"""Does its work once and returns the cost: as a rule, seconds per call."""
 
 
 class Spread(NamedTuple):
-    """The median of some samples, and the quartiles around it."""
+    """The median of some samples, and their quartiles."""
 
     median: float
     low: float
@@ -29,15 +29,15 @@ class Spread(NamedTuple):
 
 
 def rounds(samples: Mapping[str, Sample], runs: int, *, warm: int = 1) -> dict[str, list[float]]:
-    """Let the contenders take turns.
+    """Measure all contenders in turn, round by round.
 
     Args:
-        samples: By name, what measures one contender once.
-        runs: How many rounds count.
-        warm: How many more go before them, which do not.
+        samples: By name, a function that measures one contender once.
+        runs: The number of rounds that count.
+        warm: The number of rounds before them, which do not count.
 
     Returns:
-        What each round gave, by name; the rounds are in the same order for all.
+        The result of each round, by name; the rounds are in the same order for all names.
     """
     taken: dict[str, list[float]] = {name: [] for name in samples}
     order = list(samples)
@@ -53,7 +53,7 @@ def rounds(samples: Mapping[str, Sample], runs: int, *, warm: int = 1) -> dict[s
 
 
 def per_call(work: Callable[[], object], calls: int) -> Sample:
-    """Make a sample out of something quick: the seconds of one of so many calls in a row."""
+    """Return a sample of a quick function: the seconds per call of that many calls in a row."""
 
     def sample() -> float:
         repeat = [None] * calls
@@ -66,7 +66,7 @@ def per_call(work: Callable[[], object], calls: int) -> Sample:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Give the median and the quartiles."""
+    """Return the median and the quartiles."""
     if len(values) < 2:
         return Spread(values[0], values[0], values[0])
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -74,5 +74,5 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def ratio(values: Sequence[float], unit: Sequence[float]) -> Spread:
-    """Give how many units something cost, round by round."""
+    """Return the spread of the quotients, round by round."""
     return spread([value / one for value, one in zip(values, unit, strict=True)])

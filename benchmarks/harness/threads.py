@@ -1,4 +1,4 @@
-"""Work that many threads do at the same moment."""
+"""Work that many threads start at the same moment."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["together"]
 
 
 def together(count: int, work: Callable[[int], object]) -> float:
-    """Do it in so many threads that begin at the same moment.
+    """Run a function in several threads that start at the same moment.
 
     Args:
-        count: How many threads.
-        work: Is called in each, with its number.
+        count: The number of threads.
+        work: The function; each thread calls it with its number.
 
     Returns:
-        The seconds from that moment until the last has ended.
+        The seconds from that moment until the last thread has ended.
     """
     barrier = threading.Barrier(count + 1)
 

@@ -48,17 +48,17 @@ class Key:
     @property
     def jwk(self) -> dict[str, str]:
         """The public key, as a JWKS endpoint publishes it (RFC 7517, section 4)."""
-        said = {"kid": self.kid, "alg": self.alg, "use": "sig"}
+        jwk = {"kid": self.kid, "alg": self.alg, "use": "sig"}
         if isinstance(self.private, rsa.RSAPrivateKey):
             numbers = self.private.public_key().public_numbers()
-            return said | {"kty": "RSA", "n": _number(numbers.n), "e": _number(numbers.e)}
+            return jwk | {"kty": "RSA", "n": _number(numbers.n), "e": _number(numbers.e)}
         point = self.private.public_key().public_numbers()
         x, y = (b64(one.to_bytes(32)) for one in (point.x, point.y))
-        return said | {"kty": "EC", "crv": "P-256", "x": x, "y": y}
+        return jwk | {"kty": "EC", "crv": "P-256", "x": x, "y": y}
 
     @property
     def jwks(self) -> bytes:
-        """The whole answer of its endpoint."""
+        """The body of its endpoint: the whole key set."""
         return json.dumps({"keys": [self.jwk]}).encode()
 
     def sign(self, signing_input: bytes) -> bytes:
@@ -69,13 +69,13 @@ class Key:
         return r.to_bytes(32) + s.to_bytes(32)
 
     def token(self, number: int = 0, *, kid: str | None = None, filler: int = 0, **changed: object) -> str:
-        """Make the token of a service account, as Google makes them.
+        """Make a token of a service account, in the form of Google's.
 
         Args:
-            number: Makes one token differ from the other.
-            kid: Another key id than its own.
-            filler: Bytes of a claim of no meaning, for a large token.
-            changed: Claims to be set; None takes a claim out.
+            number: Makes one token differ from another.
+            kid: A key id other than that of the key.
+            filler: Bytes of a claim without meaning, for a large token.
+            changed: Claims to set; None removes a claim.
         """
         now = int(time.time())
         claims: dict[str, Any] = {

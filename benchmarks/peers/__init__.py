@@ -1,1 +1,1 @@
-"""The contenders: each peer as its users use it, doing the same work on the same tokens."""
+"""The contenders: each library as its users call it, with the same work on the same tokens."""

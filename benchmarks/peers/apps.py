@@ -1,8 +1,8 @@
-"""ASGI applications for uvicorn: a bare one, and what may stand in front of it.
+"""ASGI applications for uvicorn: a bare one, and the guards in front of it.
 
 ``uvicorn --factory peers.apps:make`` serves the one that the settings name: ``bare``, ``nothing``,
-``doorward``, ``doorward 16384`` (so many tokens remembered), or a contender of `peers.python` by its name.
-Those are imported only where they are served, so that no app carries what it does not use.
+``doorward``, ``doorward 16384`` (with that token cache size), or a contender of `peers.python` by its name.
+A guard is imported only where it is served, so that no app loads a module that it does not use.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(
 
 
 async def bare(scope: Scope, receive: Receive, send: Send) -> None:
-    """FetchResponse each request with the same body."""
+    """Answer each request with the same body."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
         return
@@ -45,7 +45,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 
 class Nothing:
-    """A middleware that does nothing but what any does that adds to the scope: it passes a copy on."""
+    """A middleware that only copies the scope, as every middleware does that adds to it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -55,7 +55,7 @@ class Nothing:
 
 
 class Guard:
-    """The least that a middleware needs to verify tokens with a library, right in the event loop."""
+    """The smallest middleware that verifies tokens with a library, in the event loop itself."""
 
     def __init__(self, app: ASGIApp, contender: Contender, key: Key) -> None:
         settings = Settings.here()
@@ -72,14 +72,14 @@ class Guard:
             await self.app(scope, receive, send)
             return
         if self.verify is None:
-            self.verify = self.prepare()  # in the event loop that serves, as asyncio's locks want it
+            self.verify = self.prepare()  # inside the event loop that serves: asyncio's locks belong to it
         for name, value in scope["headers"]:
             if name == b"authorization" and value[:7] == b"Bearer ":
                 try:
                     claims = self.verify(value[7:].decode())
                     if self.awaited:
                         claims = await claims
-                except Exception:  # noqa: BLE001 - whatever a library raises is its refusal
+                except Exception:  # noqa: BLE001 - any error of a library is its refusal
                     break
                 await self.app({**scope, "claims": claims}, receive, send)
                 return
@@ -93,12 +93,12 @@ class _Kept(Key):
     def __init__(self, path: str) -> None:
         private = load_pem_private_key(Path(path).read_bytes(), None)
         assert isinstance(private, rsa.RSAPrivateKey)
-        super().__init__("ES256")  # which is made in no time
+        super().__init__("ES256")  # quick to make, and replaced at once
         self.alg, self.private = "RS256", private
 
 
 def make() -> ASGIApp:
-    """Give the app that the settings name."""
+    """Return the app that the settings name."""
     settings = Settings.here()
     name, _, number = settings.app.partition(" ")
     if name == "bare":

@@ -1,4 +1,4 @@
-"""What a contender is: how its verifier is made, and the proof that it refuses what it must."""
+"""A contender: how its verifier is made, and the check that it refuses bad tokens."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from harness.tokens import Key
 
-__all__ = ["Contender", "Given", "Verify", "certificate", "let_through", "same", "specimens"]
+__all__ = ["Contender", "Given", "Verify", "accepted", "certificate", "same", "specimens"]
 
 Verify = Callable[[str], object]
-"""Verifies one token: raises if it refuses. What it returns must be awaited where the contender says so."""
+"""Verifies one token, and raises if it refuses. The result must be awaited if `Contender.awaited` is set."""
 
 Call = Callable[[Coroutine[Any, Any, object]], object]
 
 
 @dataclass(frozen=True)
 class Given:
-    """What contenders are made for: one key, and where it is published.
+    """One key, and where it is published.
 
     Attributes:
         key: The key that signs.
         jwks_url: A key endpoint on loopback that publishes it as a JWK.
-        certificates_url: One that publishes it as a certificate, as Google's libraries look for it.
-        certificates: What that one says: certificates, by key id.
+        certificates_url: One that publishes it as a certificate, the form that Google's libraries read.
+        certificates: The answer of that endpoint: certificates by key id.
     """
 
     key: Key
@@ -43,7 +43,7 @@ class Given:
 
 
 def certificate(key: Key) -> str:
-    """Make a certificate for a key, signed by itself."""
+    """Make a self-signed certificate of a key."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "keys.example.com")])
     now = datetime.now(UTC)
     made = (
@@ -57,14 +57,14 @@ def certificate(key: Key) -> str:
 
 @dataclass(frozen=True)
 class Contender:
-    """One who verifies tokens.
+    """A library, or one way to use it, that verifies tokens.
 
     Attributes:
         name: Its row.
-        prepare: Makes it ready, and gives what makes a verifier that holds its keys and has seen no token.
-        note: What must be known to read its figures.
-        awaited: Whether what its verifier returns must be awaited.
-        missing: Why it cannot take part here, if it cannot.
+        prepare: Prepares it, and returns the maker of a verifier that holds its keys and has seen no token.
+        note: What a reader must know of its figures.
+        awaited: Whether the result of its verifier must be awaited.
+        missing: Why it cannot take part in this environment; empty if it can.
     """
 
     name: str
@@ -75,12 +75,12 @@ class Contender:
 
 
 def same(verify: Verify) -> Callable[[], Verify]:
-    """Give the verifier of a contender that remembers no token: any time is the first."""
+    """Return the maker of a verifier that caches no token, so that one instance serves every sample."""
     return lambda: verify
 
 
 def specimens(key: Key) -> dict[str, str]:
-    """Give one good token, and some that each are bad in one way."""
+    """Return one good token and several bad ones, by what is wrong with them."""
     now = int(time.time())
     return {
         "good": key.token(),
@@ -94,16 +94,22 @@ def specimens(key: Key) -> dict[str, str]:
     }
 
 
-def let_through(contender: Contender, given: Given, call: Call) -> list[str]:
-    """Give which of the specimens a contender lets through; it should be the good one alone."""
+def accepted(contender: Contender, given: Given, call: Call) -> list[str]:
+    """Return which of the specimens a contender accepts; it should be the good one alone.
+
+    Args:
+        contender: The contender.
+        given: The key, and where it is published.
+        call: Runs the coroutine of a contender that is awaited.
+    """
     verify = contender.prepare(given)()
-    passed = []
+    found = []
     for what, token in specimens(given.key).items():
         try:
-            found = verify(token)
+            result = verify(token)
             if contender.awaited:
-                call(cast("Coroutine[Any, Any, object]", found))
-        except Exception:  # noqa: BLE001 - whatever a contender raises is its refusal
+                call(cast("Coroutine[Any, Any, object]", result))
+        except Exception:  # noqa: BLE001 - any error of a contender is its refusal
             continue
-        passed.append(what)
-    return passed
+        found.append(what)
+    return found

@@ -1,4 +1,4 @@
-"""doorward itself: its verifier and its door, with keys that come from memory."""
+"""doorward itself: its verifier and its door, with keys from memory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ __all__ = ["CONTENDERS", "NOTES", "doors", "headers", "verifiers"]
 
 NAMES = ("doorward", "doorward, averify")
 
-NOTES = {(name, "unknown key id"): "under attack: its budget for asking again is used up" for name in NAMES}
-"""What else must be known, by contender and kind of bad token."""
+NOTES = {
+    (name, "unknown key id"): "under attack: its budget of refreshes for unknown key ids is used up"
+    for name in NAMES
+}
+"""Further notes, by contender and kind of bad token."""
 
 
 class InMemory:
@@ -29,13 +32,13 @@ class InMemory:
 
 
 def verifiers(given: Given, issuers: int = 1) -> Callable[[], Verifier]:
-    """Give what makes verifiers as an application does, over keys that are held already.
+    """Return a function that makes verifiers as an application does, over keys that are held already.
 
-    One that was just made remembers nothing but the header of one token, as any does that is in use.
+    A new verifier has cached one token and its header, as every verifier in use has.
 
     Args:
         given: The key of the first issuer, which signs all tokens.
-        issuers: How many are accepted.
+        issuers: The number of accepted issuers.
     """
     alg = given.key.alg
     issuer = (
@@ -49,8 +52,7 @@ def verifiers(given: Given, issuers: int = 1) -> Callable[[], Verifier]:
         for number in range(1, issuers)
     ]
     for one in others:
-        stranger = Key(kid=one.name)
-        caches[one.name] = KeyCache(one.key_url, one.algorithms, fetch=InMemory(stranger.jwks))
+        caches[one.name] = KeyCache(one.key_url, one.algorithms, fetch=InMemory(Key(kid=one.name).jwks))
     for cache in caches.values():
         cache.warm()
     first = given.key.token(10**9)
@@ -74,13 +76,13 @@ def _averify(given: Given) -> Callable[[], Verify]:
 
 
 def doors(given: Given, member: str = f"serviceAccount:{CALLER}") -> Callable[[], Door]:
-    """Give what makes doors that one member may pass: by default, the caller of all tokens."""
+    """Return a function that makes doors which admit one member: by default, the caller of all tokens."""
     fresh, policy = verifiers(given), InvokerPolicy.from_members([member])
     return lambda: Door(fresh(), policy)
 
 
 def headers(token: str | None) -> list[tuple[bytes, bytes]]:
-    """Give the eight headers of a request between services, as ASGI has them; seven without a token."""
+    """Return the eight headers of a request between services, in ASGI's form; seven without a token."""
     authorization = [] if token is None else [(b"authorization", b"Bearer " + token.encode())]
     return [
         (b"host", AUDIENCE.removeprefix("https://").encode()),

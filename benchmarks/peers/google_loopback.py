@@ -1,4 +1,4 @@
-"""What google-auth's ``verify_oauth2_token`` does, with certificates of another address than its own."""
+"""The work of google-auth's ``verify_oauth2_token``, with certificates from a configured address."""
 
 from __future__ import annotations
 

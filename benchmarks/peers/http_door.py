@@ -1,4 +1,4 @@
-"""doorward's door as a service has it: keys from an endpoint, and one service account that may pass."""
+"""doorward's door as a service makes it: keys from an endpoint, and one service account that may invoke."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from peers.settings import Settings
 __all__ = ["door"]
 
 
-def door(remember: int | None = None) -> Door:
+def door(token_cache_size: int | None = None) -> Door:
     """Make a door.
 
     Args:
-        remember: How many tokens its verifier remembers; by default, as many as it does by default.
+        token_cache_size: The number of tokens that its verifier caches at most; by default, the default of
+            `Verifier`.
     """
     settings = Settings.here()
     google = Issuer(
@@ -20,7 +21,7 @@ def door(remember: int | None = None) -> Door:
     )
     verifier = (
         Verifier(settings.audience, issuers=[google])
-        if remember is None
-        else Verifier(settings.audience, issuers=[google], token_cache_size=remember)
+        if token_cache_size is None
+        else Verifier(settings.audience, issuers=[google], token_cache_size=token_cache_size)
     )
     return Door(verifier, InvokerPolicy.from_members([f"serviceAccount:{settings.caller}"]))

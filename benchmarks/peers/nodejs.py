@@ -1,4 +1,4 @@
-"""Node's contenders: installed when they are first needed, and measured by a process that is asked to."""
+"""Node's contenders: installed when they are first needed, and measured in a process of their own."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ __all__ = ["BARE", "CONTENDERS", "Node", "node"]
 
 SOURCE = Path(__file__).parent / "node"
 PLACE = Path(__file__).parents[2] / ".venvs" / "node"
-"""Where the packages are installed, as ``package-lock.json`` says; git takes no notice of it."""
+"""The folder in which the packages of ``package-lock.json`` are installed; git ignores it."""
 
 BARE = "bare verify"
 ONE_KEY = "one key, whatever the key id says"
-EXPIRY = "that there is an expiry is checked around it"
+EXPIRY = "the presence of an expiry is checked around it"
 CONTENDERS = {
     "fast-jwt": ONE_KEY,
     "fast-jwt, cache": ONE_KEY,
     "aws-jwt-verify": f"verifySync; the key set is in memory; {EXPIRY}",
     "jose": "awaited; verifies in another thread; the key set is in memory",
     "google-auth-library": "awaited; reads the certificate each time; certificates are in memory",
-    BARE: "Node's own unit: to be seen beside its contenders",
+    BARE: "the unit in Node: to compare its contenders with",
 }
 """Names and notes."""
 
@@ -41,8 +41,8 @@ class Node:
     """The process, or the reason why there is none.
 
     Attributes:
-        missing: That reason.
-        versions: Of Node and of its packages.
+        missing: That reason; empty if there is a process.
+        versions: The versions of Node and of its packages.
     """
 
     def __init__(self, process: subprocess.Popen[str] | None, missing: str = "") -> None:
@@ -51,7 +51,7 @@ class Node:
         self.versions: dict[str, str] = {}
 
     def ask(self, **question: object) -> dict[str, Any]:
-        """Ask for one thing and wait for the answer; see ``peers.mjs`` for what there is."""
+        """Send one question and return its answer; ``peers.mjs`` describes the questions."""
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -67,24 +67,28 @@ class Node:
 
         Args:
             contender: Its name.
-            case: The tokens, by their name.
-            calls: How many it verifies.
-            again: Whether that is one token, which it has seen before.
+            case: The name of the tokens.
+            calls: The number of verifications.
+            again: Whether they are all of one token, which it has seen before.
 
         Returns:
             Seconds per call.
         """
         return float(self.ask(contender=contender, case=case, calls=calls, again=again)["seconds"])
 
-    def let_through(self, contender: str, alg: str) -> list[str]:
-        """Give which of the specimens a contender lets through."""
-        return list(self.ask(contender=contender, check=alg)["passed"])
+    def accepted(self, contender: str, alg: str) -> list[str]:
+        """Return which of the specimens a contender accepts."""
+        return list(self.ask(contender=contender, check=alg)["accepted"])
 
 
 def install() -> str:
-    """Install the packages unless they are there; give the reason if that cannot be."""
+    """Install the packages if they are not there.
+
+    Returns:
+        Why that is impossible; empty if they are installed.
+    """
     if shutil.which("node") is None or shutil.which("npm") is None:
-        return "Node is not here"
+        return "Node is not installed"
     PLACE.mkdir(parents=True, exist_ok=True)
     done, lock = PLACE / "installed.json", (SOURCE / "package-lock.json").read_bytes()
     shutil.copy(SOURCE / "peers.mjs", PLACE)
@@ -103,7 +107,7 @@ def install() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Give the versions of what is installed."""
+    """Return the versions of Node and of the installed packages."""
     found = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
     wanted = json.loads((SOURCE / "package.json").read_text(encoding="utf-8"))["dependencies"]
     packages = {
@@ -122,11 +126,14 @@ def node(given: Mapping[str, Given], cases: Mapping[str, tuple[str, Sequence[str
     Args:
         given: The key of each algorithm.
         cases: Tokens that were never seen, by name, each with its algorithm.
+
+    Yields:
+        The process, or the reason why there is none.
     """
     if reason := install():
         yield Node(None, reason)
         return
-    told = {
+    settings = {
         "issuer": ISSUER,
         "audience": AUDIENCE,
         "keys": {
@@ -142,7 +149,7 @@ def node(given: Mapping[str, Given], cases: Mapping[str, tuple[str, Sequence[str
     environ = {name: value for name, value in os.environ.items() if not name.startswith("NODE")}
     with tempfile.TemporaryDirectory(prefix="doorward-node-") as folder:
         file = Path(folder, "given.json")
-        file.write_text(json.dumps(told), encoding="utf-8")
+        file.write_text(json.dumps(settings), encoding="utf-8")
         with subprocess.Popen(
             ["node", PLACE / "peers.mjs", file],
             stdin=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """The Python libraries that a service may verify Google's ID tokens with, called as they document it.
 
-Where a library takes a key that has been parsed, it is given one; issuer, audience and expiry are checked by
-the library's own means, and it is told to insist on them; where it cannot be, its note says so.
+A library that takes a parsed key gets one. Issuer, audience and expiry are checked by the library itself, by
+settings that require them; where there is no such setting, its note says so.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from jwt.types import Options
 from peers.contender import Contender, Given, Verify, same
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", authlib.deprecate.AuthlibDeprecationWarning)  # it has become joserfc
+    warnings.simplefilter("ignore", authlib.deprecate.AuthlibDeprecationWarning)  # it became joserfc
     import authlib.jose
 
 __all__ = ["CONTENDERS", "NOTES"]
@@ -41,12 +41,12 @@ Fresh = Callable[[], Verify]
 
 REQUIRED = ["exp", "iss", "aud"]
 
-# Google's own, which looks for certificates at an address that is fixed: the transport leads elsewhere.
+# Google's own, which looks for certificates at a fixed address: the transport replaces that address.
 
 
 @dataclass
 class _Body:
-    """An answer, as google-auth's transports give it."""
+    """An answer, in the form of google-auth's transports."""
 
     data: bytes
     status: int = 200
@@ -73,7 +73,7 @@ def google_fetching(given: Given, *, cached: bool) -> Fresh:
     return same(lambda token: id_token.verify_oauth2_token(token, request, AUDIENCE))
 
 
-# PyJWT, alone and with those that lead tokens to it.
+# PyJWT, alone and with the libraries that use it.
 
 
 def pyjwt(given: Given) -> Fresh:
@@ -149,12 +149,12 @@ def jwcrypto_(given: Given) -> Fresh:
 def oxyjwt_(given: Given) -> Fresh:
     key, algorithms = oxyjwt.DecodingKey.from_jwk(given.key.jwk), [given.key.alg]
     decode = oxyjwt.decode
-    # To be told to insist on an expiry, it leaves its quickest path.
+    # With a setting that requires an expiry, it leaves its quickest path.
     return same(lambda token: decode(token, key, algorithms, audience=AUDIENCE, issuer=ISSUER)["exp"])
 
 
 def ryjwt_(given: Given) -> Fresh:
-    import ryjwt  # noqa: PLC0415 - it is not there for every Python
+    import ryjwt  # noqa: PLC0415 - it is not available for every Python
 
     from_jwks, algorithms = ryjwt.PublicKey.from_jwks, [given.key.alg]
     decode = from_jwks(given.key.jwks, algorithms=algorithms, audience=AUDIENCE, issuer=ISSUER).decode
@@ -163,7 +163,7 @@ def ryjwt_(given: Given) -> Fresh:
 
 ONE_KEY = "one key, whatever the key id says"
 READS_CERTIFICATE = "reads the certificate each time"
-EXPIRY = "that there is an expiry is checked around it"
+EXPIRY = "the presence of an expiry is checked around it"
 
 CONTENDERS = (
     Contender("google-auth, certificates in memory", google_in_memory, READS_CERTIFICATE),
@@ -192,4 +192,4 @@ NOTES = {
     ("PyJWKClient", "unknown key id"): "refuses without asking while it cools down from having asked",
     ("auth-jwks", "unknown key id"): "asks the key endpoint for each, here on loopback",
 }
-"""What else must be known, by contender and kind of bad token."""
+"""Further notes, by contender and kind of bad token."""

@@ -1,4 +1,4 @@
-"""What the apps of the contenders are told by the suite that starts them, through the environment."""
+"""The settings of the contenders' apps, which the suite that starts them passes in the environment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 __all__ = ["BODY", "Settings"]
 
 BODY = {"status": "packed"}
-"""What every app answers, as JSON."""
+"""The answer of every app, as JSON."""
 
 _PREFIX = "BENCH_"
 
@@ -19,13 +19,13 @@ class Settings:
     """What an app verifies tokens by.
 
     Attributes:
-        app: Which app of its module is to be served, where there is more than one.
-        audience: Whom tokens must be made for.
-        issuer: Who must have made them.
+        app: The app to serve, where a module has several.
+        audience: The audience that tokens must be made for.
+        issuer: The issuer that must have made them.
         caller: The service account that calls.
-        keys_url: Where the keys are, as a JWKS.
-        certificates_url: Where they are as certificates, in the form that google-auth reads by default.
-        key_file: The private key, for what must make a certificate of its own.
+        keys_url: The URL of the keys, as a JWKS.
+        certificates_url: Their URL as certificates, in the form that google-auth reads by default.
+        key_file: The private key, for apps that make a certificate of their own.
     """
 
     app: str
@@ -37,7 +37,7 @@ class Settings:
     key_file: str
 
     def environ(self) -> Mapping[str, str]:
-        """Give the variables that `here` reads."""
+        """Return the variables that `here` reads."""
         return {_PREFIX + name.upper(): value for name, value in asdict(self).items()}
 
     @classmethod

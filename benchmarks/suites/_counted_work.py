@@ -1,8 +1,7 @@
-"""The work that ``counted`` counts, and the process in which it does so.
+"""The work that ``counted`` counts, and the process that does it.
 
-All that changes from run to run is kept out: the clock stands still, the garbage collector is off, keys and
-tokens come from outside, and each case has run often enough for the interpreter to have settled before it
-counts.
+Nothing in it changes from run to run: the clock stands still, the garbage collector is off, keys and tokens
+come from outside, and each case runs so often before it counts that the interpreter has specialised its code.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ __all__ = ["BARE", "DIGEST", "MARKS", "OWN", "RULER", "TURNS", "material"]
 
 NOW = 1_790_000_000.0
 TOKENS = 64
-REMEMBERED = 16
-"""Tokens that a verifier keeps here: so few that none is known when its turn comes again."""
+CACHED = 16
+"""Tokens that a verifier caches here: so few that none is in the cache when its turn comes again."""
 
 WARM = 2 * TOKENS
 TURNS = 4 * TOKENS
 MARKS = ("getpriority", "__getpriority")
-"""The function of the C library, by any name it goes by, at whose calls callgrind starts a new count."""
+"""The names of the function of the C library at whose calls callgrind starts a new count."""
 
 RULER = "the ruler: a fixed bit of Python"
 BARE = "bare RS256 verification"
@@ -47,7 +46,7 @@ NEVER, AGAIN, DOOR = "token never seen", "token seen before", "whole door, token
 GARBAGE, FORGED, EXPIRED = "garbage refused", "forged signature refused", "expired token refused"
 DECISION = "policy decision"
 OWN = (NEVER, AGAIN, DOOR, GARBAGE, FORGED, EXPIRED, DECISION)
-"""The cases that are doorward's; the others are what these are told in."""
+"""The cases of doorward; the others are the units for them."""
 
 _VERIFY, _DIGEST = {"verify"}, {"openssl_sha256", "sha256"}
 
@@ -55,7 +54,7 @@ Work = Callable[[], object]
 
 
 def material() -> dict[str, Any]:
-    """Make the key and the tokens; this is done outside of what is counted."""
+    """Make the key and the tokens, outside of the counted process."""
     key = Key()
     times = {"iat": int(NOW), "exp": int(NOW) + 3600}
     tokens = [key.token(number, **times) for number in range(TOKENS)]
@@ -85,7 +84,7 @@ class _Entry:
 
 
 def _ruler() -> Work:
-    """Give a fixed bit of work out of what a verifier is made of: calls, dictionaries, bytes, JSON."""
+    """Return a fixed piece of work of the kind that a verifier does: calls, dictionaries, bytes, JSON."""
     known: dict[bytes, _Entry] = {}
     texts = [b"%d.eyJhIjoiYiIsImMiOlsxLDIsM119.x" % number for number in range(8)]
     turn = cycle(texts).__next__
@@ -127,53 +126,61 @@ def _refused(verifier: Verifier, token: bytes) -> Work:
             verifier.verify(token)
         except RefusedError:
             return
-        raise AssertionError("a bad token was let through")
+        raise AssertionError("a bad token was accepted")
 
     return work
 
 
-def cases(given: Mapping[str, Any]) -> dict[str, Work]:
-    """Make each case ready to be called.
-
-    Args:
-        given: As `material` makes it.
-    """
+def _verifier(given: Mapping[str, Any]) -> Verifier:
+    """Make a verifier that holds its keys, with a clock that stands still."""
     jwks = json.dumps({"keys": [given["jwk"]]}).encode()
-
-    def verifier(remember: int = REMEMBERED) -> Verifier:
-        made = Verifier(
-            AUDIENCE,
-            token_cache_size=remember,
+    made = Verifier(
+        AUDIENCE,
+        token_cache_size=CACHED,
+        clock=lambda: NOW,
+        key_cache=lambda issuer: KeyCache(
+            issuer.key_url,
+            fetch=lambda *_: FetchResponse(jwks, {"cache-control": "max-age=3600"}),
             clock=lambda: NOW,
-            key_cache=lambda issuer: KeyCache(
-                issuer.key_url,
-                fetch=lambda *_: FetchResponse(jwks, {"cache-control": "max-age=3600"}),
-                clock=lambda: NOW,
-                monotonic=lambda: 0.0,
-            ),
-        )
-        made.key_caches[0].warm()
-        return made
+            monotonic=lambda: 0.0,
+        ),
+    )
+    made.warm()
+    return made
 
-    tokens = [token.encode() for token in given["tokens"]]
-    turn = cycle(tokens).__next__
-    fresh, known = verifier(), verifier()
-    policy = InvokerPolicy.from_members([f"serviceAccount:{CALLER}"])
-    door = Door(verifier(), policy)
-    request = headers(given["tokens"][0])
-    claims = {"sub": "1", "email": CALLER, "email_verified": True, "iss": ISSUER}
-    caller = Principal(MappingProxyType(claims), GOOGLE)
-    signing_input, _, signature = tokens[0].rpartition(b".")
+
+def _bare(given: Mapping[str, Any]) -> Work:
+    """Return the verification of one signature, with everything decoded before."""
+    signing_input, _, signature = given["tokens"][0].encode().rpartition(b".")
     raw = binascii.a2b_base64(signature.translate(bytes.maketrans(b"-_", b"+/")) + b"==")
     n, e = (
         int.from_bytes(binascii.a2b_base64(given["jwk"][name].replace("-", "+").replace("_", "/") + "=="))
         for name in "ne"
     )
     public, scheme, algorithm = rsa.RSAPublicNumbers(e, n).public_key(), padding.PKCS1v15(), SHA256()
-    # The caller is a new one each time: what a policy keeps with it must not count as a decision.
+    return lambda: public.verify(raw, signing_input, scheme, algorithm)
+
+
+def cases(given: Mapping[str, Any]) -> dict[str, Work]:
+    """Prepare each case.
+
+    Args:
+        given: The result of `material`.
+
+    Returns:
+        The cases by name, ready to be called.
+    """
+    tokens = [token.encode() for token in given["tokens"]]
+    turn = cycle(tokens).__next__
+    fresh, known = _verifier(given), _verifier(given)
+    policy = InvokerPolicy.from_members([f"serviceAccount:{CALLER}"])
+    door = Door(_verifier(given), policy)
+    request = headers(given["tokens"][0])
+    claims = {"sub": "1", "email": CALLER, "email_verified": True, "iss": ISSUER}
+    caller = Principal(MappingProxyType(claims), GOOGLE)
     return {
         RULER: _ruler(),
-        BARE: lambda: public.verify(raw, signing_input, scheme, algorithm),
+        BARE: _bare(given),
         DIGEST: lambda: sha256(tokens[0]).digest(),
         NEVER: lambda: fresh.verify(turn()),
         AGAIN: lambda: known.verify(tokens[0]),
@@ -186,7 +193,7 @@ def cases(given: Mapping[str, Any]) -> dict[str, Work]:
 
 
 def checked(given: Mapping[str, Any]) -> dict[str, Work]:
-    """Give the cases, once each has shown that it does what it says."""
+    """Return the cases, after a check that each does what its name says."""
     made = cases(given)
     first = made[AGAIN]()
     assert isinstance(first, Principal)
@@ -200,7 +207,7 @@ def checked(given: Mapping[str, Any]) -> dict[str, Work]:
 
 
 def count(work: Work) -> Counter[str]:
-    """Count what one call of it does: ``calls`` of functions, in Python or built in, and the cryptography."""
+    """Count, in one call of it, the ``calls`` of functions, in Python or built in, and the cryptography."""
     seen: Counter[str] = Counter()
 
     def see(_frame: FrameType, event: str, detail: object) -> None:
@@ -216,15 +223,15 @@ def count(work: Work) -> Counter[str]:
         work()
     finally:
         sys.setprofile(None)
-    seen["calls"] -= 1  # the one that ends the profile
+    seen["calls"] -= 1  # the call that ends the profile
     return seen
 
 
 def calls(given: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """Count calls, the most that any of some rounds of a case makes, and how often it verifies and digests.
+    """Count the calls of each case: the most of several rounds, and how often it verifies and digests.
 
     Args:
-        given: As `material` makes it.
+        given: The result of `material`.
     """
     found: dict[str, dict[str, int]] = {}
     for name, work in checked(given).items():
@@ -236,7 +243,7 @@ def calls(given: Mapping[str, Any]) -> dict[str, dict[str, int]]:
 
 
 def run(given: Mapping[str, Any]) -> None:
-    """Do each case between two marks, of which callgrind takes notice."""
+    """Do each case between two marks, at which callgrind starts a new count."""
     made = checked(given)
     gc.collect()
     gc.disable()
@@ -255,8 +262,8 @@ def _mark() -> None:
 
 
 if __name__ == "__main__":
-    told = json.load(sys.stdin)
+    material_given = json.load(sys.stdin)
     if sys.argv[1] == "calls":
-        json.dump(calls(told), sys.stdout)
+        json.dump(calls(material_given), sys.stdout)
     else:
-        run(told)
+        run(material_given)

@@ -1,4 +1,4 @@
-"""Present very many tokens to one verifier, in a process of its own, and look at what it keeps of them.
+"""Present very many tokens to one verifier, in a process of its own, and examine what it keeps of them.
 
 Prints a line of JSON at each of the stages. The tokens are signed by another process with an ES256 key, since
 a signature of RSA would take ten times as long.
@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -30,18 +29,22 @@ from harness.rounds import per_call
 from harness.tokens import AUDIENCE, CALLER, ISSUER, Key, b64
 
 from doorward import Verifier
+from doorward.tokens.token_cache import TokenCache
+from doorward.tokens.verifier import engine_of
 from suites._growth_world import refuses_what_is_bad, verifier_of
 
 __all__ = ["BOUND"]
 
 BOUND = 8192
-"""Tokens that a verifier remembers by default."""
+"""Tokens that a verifier caches by default."""
 
 CHUNK = 500
 PART = 17
 """Characters in a row that may not be kept: no more than 16 of a token may be shown anywhere."""
 
 LOOKED_FOR = 300
+"""The last tokens, parts of which are looked for at the end."""
+
 HITS = 3_000
 KEY: list[Key] = []
 
@@ -71,13 +74,13 @@ def _sign(numbers: tuple[int, int, int]) -> list[bytes]:
 
 
 def resident() -> float:
-    """Give the memory of this process, in MiB."""
+    """Return the resident memory of this process, in MiB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def reachable(root: object) -> Iterator[object]:
-    """Walk all that hangs on an object, but for what the process shares: classes, modules, functions."""
+    """Yield every object that one refers to, except what a process shares: classes, modules, functions."""
     shared = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType)
     seen: set[int] = set()
     waiting = [root]
@@ -91,7 +94,7 @@ def reachable(root: object) -> Iterator[object]:
 
 
 def parts_kept(keeper: object, tokens: list[bytes]) -> tuple[int, int]:
-    """Count the texts that somebody keeps, and those that hold a part of a token's payload or signature."""
+    """Count the texts that an object keeps, and those that hold a part of a token's payload or signature."""
     parts: set[bytes] = set()
     for token in tokens:
         for segment in token.split(b".")[1:]:
@@ -106,28 +109,35 @@ def parts_kept(keeper: object, tokens: list[bytes]) -> tuple[int, int]:
 
 
 def hit(verifier: Verifier, token: bytes) -> float:
-    """Time a hit: the token has just been presented."""
+    """Return the seconds of a hit, for a token that was just presented."""
     first = verifier.verify(token)
     assert verifier.verify(token) is first
     return min(per_call(lambda: verifier.verify(token), HITS)() for _ in range(5))
 
 
+def cache_of(verifier: Verifier) -> TokenCache:
+    """Return the token cache of a verifier that has one."""
+    cache = engine_of(verifier)._token_cache
+    assert cache is not None
+    return cache
+
+
 def present(verifier: Verifier, chunks: Iterator[list[bytes]], stages: list[int]) -> None:
-    """Present all of them, and tell at each stage what is kept."""
-    memo: Any = verifier._token_cache
+    """Present all tokens, and print at each stage what is kept."""
+    cache = cache_of(verifier)
     recent: deque[bytes] = deque(maxlen=LOOKED_FOR)
     verify, presented, largest, base = verifier.verify, 0, 0, None
     for chunk in chunks:
         for token in chunk:
             verify(token)
-            if len(memo) > largest:
-                largest = len(memo)
-                assert largest <= BOUND, f"{largest} tokens are remembered, over {BOUND}"
+            if len(cache) > largest:
+                largest = len(cache)
+                assert largest <= BOUND, f"{largest} tokens are cached, over {BOUND}"
         presented += len(chunk)
         recent.extend(chunk)
         base = resident() if base is None else base
         if presented in stages:
-            found: dict[str, float] = {"presented": presented, "remembered": len(memo), "largest": largest}
+            found: dict[str, float] = {"presented": presented, "cached": len(cache), "largest": largest}
             found |= {"MiB": resident() - base, "hit": hit(verifier, recent[-1])}
             if presented == stages[-1]:
                 found |= look_through(verifier, list(recent))
@@ -135,12 +145,10 @@ def present(verifier: Verifier, chunks: Iterator[list[bytes]], stages: list[int]
 
 
 def look_through(verifier: Verifier, tokens: list[bytes]) -> dict[str, float]:
-    """Make sure that nothing of some remembered tokens is kept, and that it would have been found."""
-    memo = verifier._token_cache
+    """Check that no part of some cached tokens is kept, and that it would have been found."""
     texts, kept = parts_kept(verifier, tokens)
     assert parts_kept([tokens[0], {"x": tokens[-1].decode()[-20:]}], tokens)[1] == 2
-    assert memo is not None
-    assert texts > len(memo), "the walk does not reach what is remembered"
+    assert texts > len(cache_of(verifier)), "the walk does not reach the cached entries"
     assert not kept, f"{kept} texts hold a part of a token"
     return {"texts": texts, "parts": kept}
 
@@ -155,7 +163,7 @@ def main() -> None:
     assert all(one % CHUNK == 0 for one in stages)
     ends = ((first, first + CHUNK, now) for first in range(0, stages[-1], CHUNK))
     with multiprocessing.get_context("spawn").Pool(1, _begin, (private, key.kid)) as pool:
-        # A little ahead, and no more: what waits here is memory too.
+        # Only a few chunks ahead: those that wait here take memory too.
         waiting = deque(pool.apply_async(_sign, (one,)) for one in islice(ends, 8))
 
         def chunks() -> Iterator[list[bytes]]:

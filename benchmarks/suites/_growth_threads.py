@@ -1,7 +1,7 @@
-"""Verify from several threads at once, in a process of its own, so that any interpreter can be asked to.
+"""Verify from several threads at once, in a process of its own, so that any interpreter can run it.
 
-Prints a line of JSON: whether there is a lock around the interpreter, and for each kind of token and number
-of threads the seconds per verification, round by round.
+Prints a line of JSON: whether the interpreter has a global lock, and for each kind of token and number of
+threads the seconds per verification, round by round.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["CALLS", "THREADS"]
 
 THREADS = (1, 2, 4, 8)
 EACH = 24
-"""Tokens of each thread; a verifier that has to know none of them remembers fewer than that."""
+"""Tokens of each thread; a verifier that must find none of them in its cache caches fewer."""
 
 BARE, PEER = "bare RS256 verification", "PyJWT's decode"
 CALLS = {BARE: 1_920, PEER: 1_920, NEVER: 1_920, AGAIN: 38_400}

@@ -1,4 +1,4 @@
-"""What the parts of ``growth`` verify with: clocks that stand still, and keys without a network."""
+"""The verifiers of ``growth``: with clocks that stand still, and keys without a network."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ NEVER, AGAIN = "token never seen", "token seen before"
 
 
 def issuer_of(key: Key, iss: str = ISSUER) -> Issuer:
-    """Make an issuer that signs with one key; its keys stand under a URL of its own."""
+    """Make an issuer that signs with one key and has a key URL of its own."""
     return Issuer(
         name=key.kid, iss_values=(iss,), key_url=f"https://keys.example.com/{key.kid}", algorithms=(key.alg,)
     )
 
 
 def verifier_of(
-    keys: dict[str, Key], audience: str | Sequence[str] = AUDIENCE, remember: int = 8192
+    keys: dict[str, Key], audience: str | Sequence[str] = AUDIENCE, token_cache_size: int = 8192
 ) -> Verifier:
-    """Make a verifier that has its keys already.
+    """Make a verifier that holds its keys already.
 
     Args:
-        keys: By issuer.
-        audience: What it accepts.
-        remember: How many tokens it keeps.
+        keys: The key of each issuer, by its value of ``iss``.
+        audience: The accepted audiences.
+        token_cache_size: The number of tokens that it caches at most.
     """
     now = time.time()
     bodies = {
@@ -48,19 +48,27 @@ def verifier_of(
         )
 
     issuers = [issuer_of(key, iss) for iss, key in keys.items()]
-    made = Verifier(audience, issuers=issuers, token_cache_size=remember, clock=lambda: now, key_cache=cache)
-    for one in made.key_caches:
-        one.warm()
+    made = Verifier(
+        audience,
+        issuers=issuers,
+        token_cache_size=token_cache_size,
+        clock=lambda: now,
+        key_cache=cache,
+    )
+    made.warm()
     return made
 
 
 def refuses_what_is_bad(verifier: Verifier, key: Key, iss: str = ISSUER) -> None:
-    """See to it that it does the work: good passes, bad does not."""
+    """Check that a verifier accepts a good token and refuses bad ones.
+
+    Raises:
+        AssertionError: If it accepts a bad one.
+    """
     now = int(time.time())
     verifier.verify(key.token(iss=iss))
-    stranger = Key(key.alg, key.kid)
     bad = [
-        stranger.token(iss=iss),
+        Key(key.alg, key.kid).token(iss=iss),
         key.token(iss=iss, iat=now - 7200, exp=now - 3600),
         key.token(iss=iss, aud="https://none-of-them.example.com"),
         key.token(iss="https://another-issuer.example.com"),
@@ -70,4 +78,4 @@ def refuses_what_is_bad(verifier: Verifier, key: Key, iss: str = ISSUER) -> None
             verifier.verify(token)
         except RefusedError:
             continue
-        raise AssertionError("a bad token was let through")
+        raise AssertionError("a bad token was accepted")

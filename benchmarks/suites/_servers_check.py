@@ -1,4 +1,4 @@
-"""Requests one by one: who is let in by a server, and who is not; and each token shown to it once."""
+"""Single requests: which tokens a server admits; and one request with each of many tokens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import http.client
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-__all__ = ["REFUSED", "let_in", "visit"]
+__all__ = ["REFUSED", "admitted", "visit"]
 
 REFUSED: Final = frozenset({401, 403})
 
@@ -18,41 +18,41 @@ def _ask(connection: http.client.HTTPConnection, token: str | None) -> tuple[int
     return answer.status, answer.read()
 
 
-def let_in(port: int, specimens: Mapping[str, str | None], body: bytes) -> list[str]:
-    """Find out which tokens a server lets in.
+def admitted(port: int, specimens: Mapping[str, str | None], body: bytes) -> list[str]:
+    """Find out which tokens a server admits.
 
     Args:
-        port: Where it listens.
-        specimens: Tokens by what they are; None is a request without one.
-        body: What it answers those that it lets in, but for blanks and newlines.
+        port: The port that it listens on.
+        specimens: Tokens by their description; None is a request without a token.
+        body: The answer to an admitted request, without blanks and newlines.
 
     Returns:
-        What those are that it lets in.
+        The descriptions of those that it admits.
 
     Raises:
         RuntimeError: If it answers with anything but success or a refusal.
     """
-    passed = []
+    found = []
     for what, token in specimens.items():
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         try:
-            status, said = _ask(connection, token)
+            status, answer = _ask(connection, token)
         finally:
             connection.close()
-        if status == 200 and b"".join(said.split()) == body:
-            passed.append(what)
+        if status == 200 and b"".join(answer.split()) == body:
+            found.append(what)
         elif status not in REFUSED:
-            raise RuntimeError(f"{what}: the server answered {status}, {said[:200]!r}")
-    return passed
+            raise RuntimeError(f"{what}: the server answered {status}, {answer[:200]!r}")
+    return found
 
 
 def visit(port: int, tokens: Iterable[str]) -> None:
-    """Show a server each of these tokens once, all good."""
+    """Send a server one request with each of these tokens, which must all be admitted."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         for token in tokens:
-            status, said = _ask(connection, token)
+            status, answer = _ask(connection, token)
             if status != 200:
-                raise RuntimeError(f"a good token was answered with {status}, {said[:200]!r}")
+                raise RuntimeError(f"a good token was answered with {status}, {answer[:200]!r}")
     finally:
         connection.close()

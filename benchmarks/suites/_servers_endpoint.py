@@ -1,6 +1,6 @@
-"""The key endpoint of ``servers``: answers from memory, as quickly as Python gives them.
+"""The key endpoint of ``servers``: answers from memory, as quickly as Python can.
 
-Some contenders fetch their keys for each request: they should not be measured by how slow this is.
+Some contenders fetch their keys for each request: a slow endpoint would be measured along with them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CONTEXT = multiprocessing.get_context("spawn")
 
 
 class _Answering(asyncio.Protocol):
-    """One connection: each request is a GET without a body, and is answered by its path."""
+    """One connection: each request is a GET without a body; its path selects the answer."""
 
     def __init__(self, bodies: Mapping[bytes, bytes]) -> None:
         self.bodies = bodies
@@ -38,7 +38,7 @@ class _Answering(asyncio.Protocol):
 
 
 def _answer(body: bytes) -> bytes:
-    # Without a date, CacheControl keeps nothing.
+    # CacheControl caches nothing without a date.
     head = (
         f"HTTP/1.1 200 OK\r\nDate: {formatdate(usegmt=True)}\r\n"
         "Content-Type: application/json; charset=UTF-8\r\n"
@@ -66,8 +66,8 @@ def endpoint(core: int, bodies: Mapping[str, bytes]) -> Iterator[Mapping[str, st
     """Serve some bodies over HTTP on loopback, from a process of its own.
 
     Args:
-        core: Where that process runs.
-        bodies: What it answers with, by name.
+        core: The core that the process runs on.
+        bodies: The answers, by name.
 
     Yields:
         The URL of each.
@@ -75,7 +75,7 @@ def endpoint(core: int, bodies: Mapping[str, bytes]) -> Iterator[Mapping[str, st
     ours, theirs = CONTEXT.Pipe()
     process = CONTEXT.Process(target=_run, args=(theirs, core, bodies), daemon=True)
     process.start()
-    theirs.close()  # so that its end is seen, should it come before it has said anything
+    theirs.close()  # so that the pipe ends if the process ends before it has sent its port
     try:
         assert ours.poll(30), "the key endpoint did not start"
         port = ours.recv()

@@ -1,4 +1,4 @@
-"""Load from wrk, and what it came to."""
+"""Load from wrk, and its outcome."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["CONNECTIONS", "Outcome", "Wrk"]
 
 CONNECTIONS: Final = 32
 
-# All requests are put together before the first is sent, one for each line of the file; whether there is one
-# or 10,000, wrk does the same for each.
+# All requests are built before the first is sent, one for each line of the file: wrk does the same work for
+# each request, with one token or with 10,000.
 _SCRIPT = r"""
 local requests, turn = {}, 0
 
@@ -50,13 +50,13 @@ end
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run against one server came to.
+    """The outcome of one run against one server.
 
     Attributes:
-        per_second: Requests answered in a second.
-        cpu: Microseconds of CPU that the server used for one.
+        per_second: Answered requests per second.
+        cpu: Microseconds of CPU that the server used for one request.
         server_busy: The share of its core that the server used, 0 to 1.
-        wrk_busy: The same of wrk.
+        wrk_busy: The share of its core that wrk used, 0 to 1.
     """
 
     per_second: float
@@ -72,9 +72,9 @@ class Wrk:
         """Write the script.
 
         Args:
-            directory: Where.
-            seconds: How long one run takes.
-            host: What requests name as their host.
+            directory: The folder of the script.
+            seconds: The duration of one run.
+            host: The ``Host`` of the requests.
         """
         self.script = directory / "requests.lua"
         self.script.write_text(_SCRIPT)
@@ -83,18 +83,18 @@ class Wrk:
 
     @staticmethod
     def program() -> str | None:
-        """Find it."""
+        """Return its path; None if it is not installed."""
         return shutil.which("wrk")
 
     def run(self, server: Server, tokens: Path) -> Outcome:
-        """Send requests for a while, from the core that this process is on.
+        """Send requests for one run, from the core that this process is on.
 
         Args:
-            server: To whom.
-            tokens: A file of tokens, one a line; they are taken in turn.
+            server: The server.
+            tokens: A file of tokens, one a line; requests carry them in turn.
 
         Raises:
-            RuntimeError: If one of them failed, or was answered with anything but success.
+            RuntimeError: If a request failed, or was answered with anything but success.
         """
         program = self.program()
         assert program is not None
@@ -107,11 +107,11 @@ class Wrk:
             text=True,
         )
         used, spent = cpu_time(pids) - used, _children() - spent
-        said = json.loads(found.stdout.splitlines()[-1])
-        requests, seconds = said.pop("requests"), said.pop("microseconds") / 1e6
-        if any(said.values()) or not requests:
+        errors = json.loads(found.stdout.splitlines()[-1])
+        requests, seconds = errors.pop("requests"), errors.pop("microseconds") / 1e6
+        if any(errors.values()) or not requests:
             printed = server.log.read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"{requests} requests, and these went wrong: {said}\n{printed}")
+            raise RuntimeError(f"{requests} requests, with these errors: {errors}\n{printed}")
         if server.members() != pids:
             raise RuntimeError("the server has started or lost a process under load")
         server.settle()
@@ -125,6 +125,6 @@ class Wrk:
 
 
 def _children() -> float:
-    """Give the seconds of CPU of the processes that were waited for."""
+    """Return the seconds of CPU of the child processes that have ended."""
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     return spent.ru_utime + spent.ru_stime

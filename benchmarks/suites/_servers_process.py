@@ -1,4 +1,4 @@
-"""Servers as processes: started on a core of their own, waited for, asked for their CPU time, and stopped."""
+"""Servers as processes on a core of their own: how they are started and stopped, and their CPU time."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from typing import Final, Self
 __all__ = ["Server", "free_port"]
 
 _PATIENCE: Final = 60.0
-"""Seconds that a server has to come up, or to go."""
+"""Seconds that a server has to start, or to end."""
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def free_port() -> int:
-    """Find a port of loopback that nobody listens on."""
+    """Return a port of loopback on which no process listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Server:
-    """One server, with the processes that it has made."""
+    """One server, with the processes that it has started."""
 
     def __init__(
         self, command: Sequence[str], port: int, core: int, environ: Mapping[str, str], log: Path
     ) -> None:
-        """Start it; `wait` until it listens.
+        """Start the server; `wait` returns once it listens.
 
         Args:
-            command: What to run.
-            port: Where it listens.
-            core: Where it runs, with all threads and processes that it makes.
-            environ: What it finds in its environment, besides ours.
-            log: Where all goes that it prints.
+            command: The command.
+            port: The port that it listens on.
+            core: The core of the server, and of all threads and processes that it starts.
+            environ: Variables to add to its environment.
+            log: The file for all that it prints.
         """
         self.port = port
         self.log = log
         mine = os.sched_getaffinity(0)
-        # A child starts where its parent is; set afterwards, threads that it has made already would be left
-        # out.
+        # A child starts on the core of its parent. A core that is set afterwards would not apply to threads
+        # that it has started already.
         os.sched_setaffinity(0, {core})
         try:
             with log.open("wb") as out:
@@ -69,23 +69,23 @@ class Server:
         self.stop()
 
     def wait(self) -> None:
-        """Wait until it takes connections.
+        """Wait until the server accepts connections.
 
         Raises:
-            RuntimeError: If it ends instead, or takes too long; with what it has printed.
+            RuntimeError: If it ends instead, or takes too long; with the end of its log.
         """
         until = time.monotonic() + _PATIENCE
         while True:
             if self.process.poll() is not None or time.monotonic() > until:
                 printed = self.log.read_text(errors="replace")[-3000:]
-                raise RuntimeError(f"{' '.join(self.process.args)} did not come up:\n{printed}")  # type: ignore[arg-type]
+                raise RuntimeError(f"{' '.join(self.process.args)} did not start:\n{printed}")  # type: ignore[arg-type]
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
             time.sleep(0.02)
 
     def members(self) -> list[int]:
-        """Give the processes of its group, which is its own."""
+        """Return the ids of the processes of its process group."""
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
@@ -99,7 +99,7 @@ class Server:
         return sorted(found)
 
     def settle(self) -> None:
-        """Wait until it has nothing left to do: a load generator leaves requests behind when it goes."""
+        """Wait until the server is idle: a load generator leaves unanswered requests behind."""
         until = time.monotonic() + _PATIENCE
         pids = self.members()
         used = cpu_time(pids)
@@ -108,17 +108,17 @@ class Server:
             before, used = used, cpu_time(pids)
             if used - before < 1_000_000:
                 return
-        raise RuntimeError(f"{' '.join(self.process.args)} does not come to rest")  # type: ignore[arg-type]
+        raise RuntimeError(f"{' '.join(self.process.args)} did not become idle")  # type: ignore[arg-type]
 
     def stop(self) -> None:
-        """End it and all that it has started, whatever they are at."""
+        """End the server and all processes that it has started, at once."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(_PATIENCE)
 
 
 def cpu_time(pids: Sequence[int]) -> int:
-    """Add up the CPU time of processes, with threads that are gone: nanoseconds, in user code and kernel."""
+    """Return the CPU time of some processes, their ended threads included: nanoseconds, user and kernel."""
     return sum(_cpu_time(pid) for pid in pids)
 
 

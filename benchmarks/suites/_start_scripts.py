@@ -1,4 +1,4 @@
-"""What the fresh interpreters of ``start`` run: statements that import, scripts that verify one token."""
+"""The code that the new interpreters of ``start`` run: import statements, and scripts that verify a token."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMPORTS = {
         "import fastapi, doorward_integrations.fastapi\nfrom doorward import Door, InvokerPolicy, Verifier"
     ),
 }
-"""By contender, how its users import it. ``import jwt`` loads its cryptography backend along."""
+"""By contender, the imports of its users. ``import jwt`` also loads its cryptography backend."""
 
 _TAIL = """
 import os
@@ -37,23 +37,23 @@ except OSError:
 os.write(1, b"%d %d\\n" % (len(sys.modules), peak))
 os._exit(0)
 """
-"""Says that it is done, and only then how many modules there are and how much memory it took, in KiB."""
+"""Prints that the work is done, and only then the number of modules and the peak memory in KiB."""
 
 
 def whole(body: str) -> str:
-    """Make a script that reports."""
+    """Return a script that reports its end."""
     return f"{body}\n{_TAIL}"
 
 
 @dataclass(frozen=True)
 class Script:
-    """A script that verifies the token in the environment, and raises if that is not good.
+    """A script that verifies the token in the environment, and raises if it is not good.
 
     Attributes:
         body: Its text.
-        keys: The name of what it reads the keys from: a JWK set or Google's certificates.
-        asks: How often it asks the endpoint for keys before it answers.
-        note: What must be known to read its figure.
+        keys: The name of the document that it reads the keys from: a JWK set or Google's certificates.
+        asks: The number of requests for keys before it answers.
+        note: What a reader must know of its figure.
     """
 
     body: str

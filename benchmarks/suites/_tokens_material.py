@@ -1,4 +1,4 @@
-"""The tokens that ``tokens`` has verified: good ones of two sizes, and bad ones of each kind."""
+"""The tokens of ``tokens``: good ones of two sizes, and bad ones of each kind."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from harness.tokens import Key, b64
 __all__ = ["BAD", "COSTLY", "bad", "bare", "good", "signed_bytes"]
 
 COUNT = 300
-"""Distinct tokens of each kind: as many may be verified in a row without one coming twice."""
+"""Distinct tokens of each kind: the number that can be verified in a row without a repetition."""
 
 SIGNATURE = {"RS256": 342, "ES256": 86}
 ALPHABET = string.ascii_letters + string.digits + "-_"
 TINY = [f"{first}{second}" for first in ALPHABET for second in ALPHABET]
-"""Names of members that take seven bytes each, as in ``"ab":0,``."""
+"""Names of members of seven bytes each, as in ``"ab":0,``."""
 
 NOT_OVER = 16 * 1024 - 100
-"""Bytes of a token that is just short of the 16 KiB over which doorward reads none."""
+"""Bytes of a token just below the 16 KiB over which doorward refuses a token unread."""
 
 
 def _filler(key: Key, size: int) -> int:
-    """Give how long a claim must be for the whole token to have about so many bytes."""
+    """Return how long a claim must be for the whole token to have about that many bytes."""
     return (size - len(key.token())) * 3 // 4 - len(',"filler":""')
 
 
@@ -39,27 +39,27 @@ def good(key: Key, size: int = 0) -> list[str]:
     """Make good tokens, no two the same.
 
     Args:
-        key: Signs them.
-        size: Bytes of each; 0 for as many as Google's tokens have.
+        key: The key that signs them.
+        size: Bytes of each; 0 for the size of Google's tokens.
     """
     filler = _filler(key, size) if size else 0
     return [key.token(number, filler=filler) for number in range(COUNT)]
 
 
 def signed_bytes(token: str, alg: str) -> int:
-    """Give how many bytes of a token its signature covers, or would if it had one."""
+    """Return how many bytes of a token its signature covers, whether it holds or not."""
     return len(token) - SIGNATURE[alg] - 1
 
 
 def bare(key: Key, size: int) -> Callable[[int], float]:
-    """Give the unit: verifying so often, with nothing around it, a signature over so many bytes.
+    """Return the unit: the verification of a signature over that many bytes, with nothing around it.
 
     Args:
-        key: Signs them.
+        key: The key that signs the messages.
         size: Bytes of each message.
 
     Returns:
-        A function that does it, and gives the seconds of one.
+        A function that does a number of verifications, and returns the seconds of one.
     """
     messages = [random.Random(number).randbytes(size) for number in range(64)]
     public, sha256 = key.public, SHA256()
@@ -84,7 +84,7 @@ def bare(key: Key, size: int) -> Callable[[int], float]:
     return repeat
 
 
-# Bad tokens, a generator for each kind.
+# Bad tokens: one generator for each kind.
 
 
 def _spoiled(token: str) -> str:
@@ -114,9 +114,9 @@ def _other_audience(key: Key) -> Iterator[str]:
 
 
 def _unknown_key(key: Key) -> Iterator[str]:
-    """Name a key that nobody publishes, and sign with it: some contenders look at the signature alone."""
-    stranger, chance = Key(key.alg), random.Random(1)
-    return (stranger.token(number, kid=chance.randbytes(20).hex()) for number in itertools.count())
+    """Name a key that is not published, and sign with it: some contenders check the signature alone."""
+    other, chance = Key(key.alg), random.Random(1)
+    return (other.token(number, kid=chance.randbytes(20).hex()) for number in itertools.count())
 
 
 def _garbage(*lengths: int) -> Iterator[str]:
@@ -135,7 +135,7 @@ def _costly_header(key: Key) -> Iterator[str]:
 
 
 def _under_another_header(key: Key, number: int, **parameters: object) -> str:
-    """Put a header before a token whose signature, which is of another one, is a bad one then."""
+    """Replace the header of a signed token, whose signature does not hold then."""
     header = {"alg": key.alg, "kid": key.kid, "typ": "JWT", "n": number, **parameters}
     head = b64(json.dumps(header, separators=(",", ":")).encode())
     return f"{head}.{key.token(number).partition('.')[2]}"
@@ -152,7 +152,7 @@ def _nested_header(key: Key) -> Iterator[str]:
 
 
 def _claims_looked_at(key: Key) -> Iterator[str]:
-    """Have as many claims, and as long ones, as are looked at before a signature is checked."""
+    """Make tokens with as many and as long claims as are read before a signature is checked."""
     texts = dict.fromkeys(TINY[:14], "a" * 20)
     return (_spoiled(key.token(number, **texts)) for number in itertools.count())
 
@@ -177,7 +177,7 @@ BAD: dict[str, Callable[[Key], Iterator[str]]] = {
     "16 KiB of tiny claims, bad signature": _costly_claims,
     "2 KiB of tiny header parameters, bad signature": _costly_header,
 }
-"""By what is wrong with it."""
+"""The kinds, by what is wrong with the token."""
 
 
 COSTLY: dict[str, tuple[int, Callable[[Key], Iterator[str]]]] = {
@@ -190,7 +190,7 @@ COSTLY: dict[str, tuple[int, Callable[[Key], Iterator[str]]]] = {
     "signed, another audience, with an escape": (1, _other_audience_escaped),
     "signed, another audience, longer than what is looked at": (1, _other_audience_long),
 }
-"""The costliest that were found for doorward, by what they are; and how many issuers it has for that."""
+"""The costliest kinds that were found for doorward: the number of accepted issuers, and the generator."""
 
 
 def bad(kind: str, key: Key) -> list[str]:

@@ -1,18 +1,18 @@
-"""Counted, not timed: what a verification takes in instructions and in calls, on however noisy a machine.
+"""Counted, not timed: the instructions and the calls of a verification, which do not depend on other load.
 
 callgrind counts the instructions of each case, and Python's own profiler the calls of functions. From the
-instructions of a case those of the cryptography that nobody can do without are taken away, counted in the
-same run: one digest of the token, and one verification where a signature is checked at all. What is left is
-doorward's own. OpenSSL is told to use no special feature of the processor, so that it does the same anywhere.
+instructions of a case those of the necessary cryptography are subtracted, counted in the same run: one digest
+of the token, and one verification where a signature is checked at all. The rest is doorward's own. OpenSSL is
+set to use no special feature of the processor, so that it does the same on any machine.
 
-One build of Python does as many each time, whichever machine it runs on; it is recognised by the instructions
-of the ruler, a fixed bit of Python that is counted along. Another build of the same version does up to a
+One build of Python executes the same number each time, on any machine; it is recognised by the instructions
+of the ruler, a fixed piece of Python that is counted too. Another build of the same version executes up to a
 quarter more or fewer, even in units of the ruler.
 
 ``counted.json`` keeps the figures that CI compares with, those of several builds of several versions::
 
-    python benchmarks/run.py counted --keep     keep what is counted here, for this build
-    python benchmarks/run.py counted --check    compare only: exit status 1 if anything has become slower
+    python benchmarks/run.py counted --keep     keep the figures of this run, for this build
+    python benchmarks/run.py counted --check    compare only: exit status 1 if any case has become slower
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ ENVIRON = {
 }
 
 SAME_BUILD = 0.02
-"""By how much the ruler may differ: 0.7 % within a build was seen, and 10 % between two of one version."""
+"""By how much the ruler of one build may differ: 0.7 % was measured, and 10 % between two builds."""
 TOLERANCE = 0.03
-"""How much more is put up with. Runs differ by 0.1 %, processors of other features by 1.3 %."""
+"""How much more is accepted. Runs differ by 0.1 %, processors with other features by 1.3 %."""
 TOLERANCE_OF_OTHERS = 0.4
-"""The same against the figures of another build, scaled by the ruler: 24 % is the most that was seen."""
+"""The same against the figures of another build, scaled by the ruler: 24 % is the most that was measured."""
 
 HOW_TO_KEEP = "if that is meant, keep the new figures: python benchmarks/run.py counted --keep"
 
@@ -65,8 +65,8 @@ class Build:
     """The kept figures of one build of Python.
 
     Attributes:
-        build: What it is, for the reader.
-        machine: The architecture; another one is never compared with.
+        build: Its version and compiler, for the reader.
+        machine: The architecture; figures of another one are never compared.
         ruler: Instructions of the ruler, by which a build is recognised.
         own: Instructions of each case, without those of the cryptography in it.
     """
@@ -79,7 +79,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Instructions:
-    """What was counted in one run: instructions by case, in all and without the cryptography."""
+    """The counts of one run: instructions by case, in all and without the cryptography."""
 
     whole: Mapping[str, int]
     own: Mapping[str, int]
@@ -89,7 +89,7 @@ class Instructions:
         return self.whole[RULER]
 
     def kept(self) -> Build:
-        """Give it as it is kept."""
+        """Return the figures to keep."""
         build = f"{platform.python_version()}, {platform.python_compiler()}"
         return Build(build, platform.machine(), self.ruler, dict(self.own))
 
@@ -115,7 +115,7 @@ def instructions(given: Mapping[str, Any], counted: Calls) -> Instructions:
 
     Args:
         given: The key and the tokens.
-        counted: The calls, which say how much cryptography there is in each case.
+        counted: The calls, from which the cryptography in each case is known.
     """
     with tempfile.TemporaryDirectory(prefix="doorward-counted-") as folder:
         out = Path(folder, "out")
@@ -123,7 +123,7 @@ def instructions(given: Mapping[str, Any], counted: Calls) -> Instructions:
         callgrind += [f"--dump-before={mark}" for mark in MARKS]
         _work([*callgrind, sys.executable, "-m", "suites._counted_work", "run"], given)
         dumps = sorted(out.parent.glob("out.*"), key=lambda path: int(path.suffix[1:]))
-        # Up to the first mark, of each case up to its second, and from there up to the next case.
+        # One dump up to the first mark; for each case one up to its second mark, and one up to the next case.
         if len(dumps) != 2 * len(counted):
             raise RuntimeError(f"callgrind saw {len(dumps)} marks, not {2 * len(counted)}")
         whole = dict(zip(counted, (_total(path) // TURNS for path in dumps[1::2]), strict=True))
@@ -136,7 +136,7 @@ def instructions(given: Mapping[str, Any], counted: Calls) -> Instructions:
 def _total(dump: Path) -> int:
     found = re.search(r"^summary: (\d+)", dump.read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
-        raise RuntimeError("callgrind has written another format than it did")
+        raise RuntimeError("callgrind has written a format that is not known: there is no summary")
     return int(found[1])
 
 
@@ -147,13 +147,13 @@ def load(path: Path = KEPT) -> dict[str, dict[str, Any]]:
 
 
 def nearest(found: Instructions, builds: list[Build]) -> Build | None:
-    """Choose what to compare with: the build that is most like this one."""
+    """Return the build to compare with: the one with the nearest ruler, None if there is none."""
     like = [one for one in builds if one.machine == platform.machine()]
     return min(like, key=lambda one: abs(one.ruler - found.ruler), default=None)
 
 
 def check_calls(found: Calls, kept: Mapping[str, int]) -> list[str]:
-    """Say which cases make more calls than they did; none may, since calls are counted exactly."""
+    """Return a line for each case with more calls than are kept; calls are exact, so that none may."""
     return [
         f"{name}: {found[name]['calls']} calls of functions, where {kept[name]} are kept; {HOW_TO_KEEP}"
         for name in OWN
@@ -162,21 +162,21 @@ def check_calls(found: Calls, kept: Mapping[str, int]) -> list[str]:
 
 
 def check_instructions(found: Instructions, kept: Build) -> list[str]:
-    """Say which cases take more instructions of doorward's own than they did, and than is put up with."""
+    """Return a line for each case with more instructions of its own than are kept and accepted."""
     scale = found.ruler / kept.ruler
     same = abs(scale - 1) <= SAME_BUILD
     tolerance = TOLERANCE if same else TOLERANCE_OF_OTHERS
     expected = {name: kept.own.get(name, 0) * (1.0 if same else scale) for name in OWN}
     return [
         f"{name}: {found.own[name]:,} instructions, where {expected[name]:,.0f} are kept ({kept.build}) and "
-        f"{tolerance:.0%} more are put up with; {HOW_TO_KEEP}"
+        f"{tolerance:.0%} more are accepted; {HOW_TO_KEEP}"
         for name in OWN
         if found.own[name] > expected[name] * (1 + tolerance)
     ]
 
 
 def keep(counted: Calls, found: Instructions | None, path: Path = KEPT) -> None:
-    """Put the figures of this build in the place of those that are kept."""
+    """Replace the kept figures of this build."""
     kept = load(path)
     before = kept.get(PYTHON, {"builds": []})
     builds = before["builds"]
@@ -193,7 +193,7 @@ def _is_of(one: Build, other: Build) -> bool:
 
 
 def check(counted: Calls, found: Instructions | None) -> list[str]:
-    """Compare all with what is kept for this version of Python; where nothing is, nothing is said."""
+    """Compare all with the kept figures of this version of Python; no lines if none are kept."""
     kept = load().get(PYTHON)
     if kept is None:
         return []
@@ -203,20 +203,20 @@ def check(counted: Calls, found: Instructions | None) -> list[str]:
 
 
 def figures(counted: Calls, runs: list[Instructions]) -> list[Figure]:
-    """Tell what was counted."""
-    told = []
+    """Return the counts as figures."""
+    made = []
     for name in counted if runs else ():
         whole = spread([one.whole[name] for one in runs])
-        told.append(Figure.of("instructions", name, "instructions", whole, column="in all"))
+        made.append(Figure.of("instructions", name, "instructions", whole, column="in all"))
         if name in OWN:
             own = spread([one.own[name] for one in runs])
-            told.append(Figure.of("instructions", name, "instructions", own, column="doorward's own"))
+            made.append(Figure.of("instructions", name, "instructions", own, column="doorward's own"))
     if not runs:
-        told.append(Figure("instructions", "doorward", "instructions", note="there is no valgrind here"))
-    told += [
+        made.append(Figure("instructions", "doorward", "instructions", note="valgrind is not installed"))
+    made += [
         Figure("calls of functions", name, "calls", *[float(counted[name]["calls"])] * 3) for name in OWN
     ]
-    return told
+    return made
 
 
 def main() -> int:
@@ -225,7 +225,9 @@ def main() -> int:
     parser.add_argument(
         "--keep", action="store_true", help=f"keep the figures in {KEPT.name}, for this build"
     )
-    parser.add_argument("--check", action="store_true", help="compare only, and say it by the exit status")
+    parser.add_argument(
+        "--check", action="store_true", help="compare only; exit status 1 if any case is slower"
+    )
     chosen = parser.parse_args()
     given = [material() for _ in range(1 if chosen.check else chosen.runs)]
     counted = calls(given[0])

@@ -1,7 +1,7 @@
-"""What doorward costs as things grow: members, audiences, issuers, remembered tokens, threads.
+"""How the cost grows with the number of members, audiences, issuers, cached tokens and threads.
 
-Each figure is told beside the smallest of its kind. A policy decides on the last of its members; a verifier
-is given a token for the last of its audiences, or of the last of its issuers, each with a key of its own.
+Each figure is relative to the smallest of its kind. A policy decides on the last of its members; a verifier
+gets a token for the last of its audiences, or of the last of its issuers, each with a key of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from types import MappingProxyType
@@ -33,8 +34,8 @@ CONDITIONS = {
     "a lasting condition": "timestamp('2020-01-01T00:00:00Z') < timestamp('2030-01-01T00:00:00Z')",
     "a condition on the request": "request.path.startsWith('/')",
 }
-"""One depends on nothing of the request, so that it is decided once, when the policy is loaded; the other is
-evaluated for each request."""
+"""The lasting one depends on nothing of the request, so that it is decided once, when the policy is loaded;
+the other is evaluated for each request."""
 
 DECISIONS, VERIFIES, HITS = 2_000, 128, 4_000
 TOKENS, FEW = 64, 16
@@ -43,7 +44,7 @@ FREE_THREADED = ("python3.14t", "python3.13t")
 
 def policy(size: int, condition: str | None) -> InvokerPolicy:
     """Make a policy whose last member is the caller."""
-    members = [f"user:somebody-{number}@example.com" for number in range(size - 1)]
+    members = [f"user:user-{number}@example.com" for number in range(size - 1)]
     binding: dict[str, object] = {
         "role": "roles/run.invoker",
         "members": [*members, f"serviceAccount:{CALLER}"],
@@ -54,17 +55,17 @@ def policy(size: int, condition: str | None) -> InvokerPolicy:
 
 
 def decision(decider: InvokerPolicy) -> Sample:
-    """Measure one policy, once it has shown that it decides."""
+    """Measure one policy, after a check that it grants and refuses."""
     claims = {"sub": "1", "email": CALLER, "email_verified": True, "iss": GOOGLE.iss_values[0]}
     caller = Principal(MappingProxyType(claims), GOOGLE)
-    stranger = Principal(MappingProxyType(claims | {"email": "nobody@example.com"}), GOOGLE)
+    other = Principal(MappingProxyType(claims | {"email": "other@example.com"}), GOOGLE)
     assert decider.decide(caller).granted
-    assert not decider.decide(stranger).granted
+    assert not decider.decide(other).granted
     return per_call(lambda: decider.decide(caller), DECISIONS)
 
 
 def members(runs: int, facts: dict[str, str]) -> list[Figure]:
-    """Decide by policies of more and more members."""
+    """Measure decisions of policies with more and more members."""
     keys = [(kind, size) for kind in CONDITIONS for size in MEMBERS]
     taken = rounds({f"{kind}|{size}": decision(policy(size, CONDITIONS[kind])) for kind, size in keys}, runs)
     unit = taken["no condition|1"]
@@ -85,23 +86,23 @@ def verifying(make: Callable[[int], Verifier], tokens: Sequence[str]) -> dict[st
     """Measure a verifier with tokens that it has never seen, and with one that it has.
 
     Args:
-        make: Makes one that remembers so many tokens.
-        tokens: More of them than it may know.
+        make: Makes a verifier with a token cache of a given size.
+        tokens: More tokens than the small cache holds.
     """
-    forgetful, mindful = make(FEW), make(BOUND)
+    small, large = make(FEW), make(BOUND)
     turn, again = cycle(tokens).__next__, tokens[0]
-    assert mindful.verify(again) is mindful.verify(again)
-    assert {forgetful.verify(turn()) is forgetful.verify(turn()) for _ in tokens} == {False}
+    assert large.verify(again) is large.verify(again)
+    assert {small.verify(turn()) is small.verify(turn()) for _ in tokens} == {False}
     return {
-        NEVER: per_call(lambda: forgetful.verify(turn()), VERIFIES),
-        AGAIN: per_call(lambda: mindful.verify(again), HITS),
+        NEVER: per_call(lambda: small.verify(turn()), VERIFIES),
+        AGAIN: per_call(lambda: large.verify(again), HITS),
     }
 
 
 def by_size(
     what: str, samples: Mapping[int, Mapping[str, Sample]], runs: int, facts: dict[str, str]
 ) -> list[Figure]:
-    """Tell what each size costs beside the first."""
+    """Return the cost of each size relative to the first."""
     flat = {f"{kind}|{size}": one for size, of_size in samples.items() for kind, one in of_size.items()}
     taken = rounds(flat, runs)
     facts |= {f"a {kind}, one {what}": _microseconds(taken[f"{kind}|1"]) for kind in (NEVER, AGAIN)}
@@ -116,23 +117,21 @@ def by_size(
 
 
 def audiences(runs: int, facts: dict[str, str]) -> list[Figure]:
-    """Verify against more and more audiences."""
+    """Measure verifiers with more and more audiences."""
     key = Key()
     tokens = [key.token(number) for number in range(TOKENS)]
 
-    def make(size: int, remember: int) -> Verifier:
+    def make(size: int, token_cache_size: int) -> Verifier:
         others = [f"https://service-{number}.example.com" for number in range(size - 1)]
-        return verifier_of({ISSUER: key}, [*others, AUDIENCE], remember)
+        return verifier_of({ISSUER: key}, [*others, AUDIENCE], token_cache_size)
 
     refuses_what_is_bad(make(AUDIENCES[-1], FEW), key)
-    samples = {
-        size: verifying(lambda remember, size=size: make(size, remember), tokens) for size in AUDIENCES
-    }
+    samples = {size: verifying(partial(make, size), tokens) for size in AUDIENCES}
     return by_size("audience", samples, runs, facts)
 
 
 def issuers(runs: int, facts: dict[str, str]) -> list[Figure]:
-    """Verify with more and more issuers."""
+    """Measure verifiers with more and more issuers."""
     keys = {f"https://issuer-{number}.example.com": Key(kid=f"key-{number}") for number in range(ISSUERS[-1])}
     names = list(keys)
     samples = {}
@@ -141,9 +140,7 @@ def issuers(runs: int, facts: dict[str, str]) -> list[Figure]:
         some = {name: keys[name] for name in names[:size]}
         tokens = [keys[last].token(number, iss=last) for number in range(TOKENS)]
         refuses_what_is_bad(verifier_of(some, token_cache_size=FEW), keys[last], last)
-        samples[size] = verifying(
-            lambda remember, some=some: verifier_of(some, token_cache_size=remember), tokens
-        )
+        samples[size] = verifying(partial(verifier_of, some, AUDIENCE), tokens)
     return by_size("issuer", samples, runs, facts)
 
 
@@ -151,9 +148,9 @@ def _microseconds(samples: Sequence[float]) -> str:
     return f"{spread(samples).median * 1e6:.1f} us"
 
 
-def remembered(stages: Sequence[int]) -> list[Figure]:
-    """Present very many tokens to one verifier; `_growth_memory` makes sure of what is told here."""
-    lines = _told("_growth_memory", *map(str, stages)).splitlines()
+def cached(stages: Sequence[int]) -> list[Figure]:
+    """Present very many tokens to one verifier; `_growth_memory` checks what is claimed here."""
+    lines = _output("_growth_memory", *map(str, stages)).splitlines()
     found: dict[str, dict[str, Any]] = {f"{one['presented']:,}": one for one in map(json.loads, lines)}
     last = list(found)[-1]
     first = next(iter(found.values()))["hit"]
@@ -162,8 +159,8 @@ def remembered(stages: Sequence[int]) -> list[Figure]:
         f"of {found[last]['texts']:,} texts within the verifier, those that hold over 16 characters in a row "
         "of one of the last 300 tokens"
     )
-    told = [
-        *((group, "tokens remembered", "count", one["remembered"], at, bound) for at, one in found.items()),
+    made = [
+        *((group, "tokens cached", "count", one["cached"], at, bound) for at, one in found.items()),
         *((group, "the most at any time", "count", one["largest"], at, bound) for at, one in found.items()),
         (group, "parts of tokens kept", "count", found[last]["parts"], last, looked),
         *(
@@ -172,26 +169,26 @@ def remembered(stages: Sequence[int]) -> list[Figure]:
         ),
         *((f"{group}: time", AGAIN, "times", one["hit"] / first, at, "") for at, one in found.items()),
     ]
-    return [Figure(*names, value, value, value, note, at) for *names, value, at, note in told]
+    return [Figure(*names, value, value, value, note, at) for *names, value, at, note in made]
 
 
 def threads(runs: int) -> list[Figure]:
-    """Verify from several threads at once, here and without the lock around the interpreter."""
-    told = _threads(json.loads(_told("_growth_threads", str(runs))))
+    """Verify from several threads at once, with this interpreter and with one that has no global lock."""
+    here = _threads(json.loads(_output("_growth_threads", str(runs))))
     free = next(filter(None, map(shutil.which, FREE_THREADED)), None)
     note = "no free-threaded Python here"
     if free is not None:
         name = Path(free).name
         try:
-            found = json.loads(_told("_growth_threads", str(runs), python=free))
+            found = json.loads(_output("_growth_threads", str(runs), python=free))
         except RuntimeError as error:
-            note = f"{name} cannot do it: {str(error).strip().splitlines()[-1]}"
+            note = f"{name} failed: {str(error).strip().splitlines()[-1]}"
         else:
             if not found["locked"]:
-                return told + _threads(found)
-            note = f"{name} has turned its lock on, as an extension module asked it to"
+                return here + _threads(found)
+            note = f"{name} has turned its lock on, as an extension module requires"
     group = "verifications per second by threads, without the interpreter's lock"
-    return [*told, *(Figure(group, kind, "times those of one", note=note) for kind in CALLS)]
+    return [*here, *(Figure(group, kind, "times those of one", note=note) for kind in CALLS)]
 
 
 def _threads(found: Mapping[str, Any]) -> list[Figure]:
@@ -212,8 +209,8 @@ def _threads(found: Mapping[str, Any]) -> list[Figure]:
     ]
 
 
-def _told(module: str, *arguments: str, python: str = sys.executable) -> str:
-    """Give what a part says that is a process of its own."""
+def _output(module: str, *arguments: str, python: str = sys.executable) -> str:
+    """Run a part in a process of its own, and return what it prints."""
     command = [python, "-m", f"suites.{module}", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -228,7 +225,7 @@ def main() -> None:
         "--presented",
         type=int,
         default=1_000_000,
-        help="to one verifier (default: %(default)s)",
+        help="tokens presented to one verifier (default: %(default)s)",
     )
     chosen = parser.parse_args()
     stages = [one for one in (1_000, 10_000, 100_000) if one < chosen.presented] + [chosen.presented]
@@ -239,7 +236,7 @@ def main() -> None:
         *members(chosen.runs, report.facts),
         *audiences(chosen.runs, report.facts),
         *issuers(chosen.runs, report.facts),
-        *remembered(stages),
+        *cached(stages),
         *threads(chosen.runs),
     ]
     report.facts["tokens"] = "RS256; those presented in great number ES256"

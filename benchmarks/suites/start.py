@@ -1,9 +1,9 @@
-"""Cold start: what an import costs, and how soon a fresh process has verified its first token.
+"""Cold start: the time of an import, and the time until a new process has verified its first token.
 
-Each sample is a new interpreter, timed from its spawning to the line that says it is done, so that the start
-of the interpreter itself is in it; what that takes alone stands in the first row. Byte code has been compiled
-before, as an installation has it. The key endpoint is on loopback, in another process, over plain HTTP for
-all: a contender that would speak TLS to Google's has that still to come.
+Each sample is a new interpreter, timed from its spawning to the line that it prints at the end, so that the
+start of the interpreter itself is included; the first row is that start alone. Byte code is compiled before,
+as in an installation. The key endpoint is on loopback, in another process, over plain HTTP for all: the TLS
+handshake with Google's endpoint is not included.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PEER = "PyJWKClient"
 
 
 def environment() -> dict[str, str]:
-    """Give what the children see: nothing that keeps byte code from being used, or sends them elsewhere."""
+    """Return the environment of the children, without variables that change imports or addresses."""
     dropped = ("PYTHON", "DOORWARD", "GOOGLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "K_SERVICE")
     return {name: value for name, value in os.environ.items() if not name.upper().startswith(dropped)} | {
         "PYTHONHASHSEED": "0"
@@ -45,18 +45,18 @@ def environment() -> dict[str, str]:
 
 
 class StartError(RuntimeError):
-    """A child did not come to its end."""
+    """A child failed."""
 
 
 @dataclass
 class Child:
-    """A script, to be run by fresh interpreters.
+    """A script that new interpreters run.
 
     Attributes:
         script: Its text.
-        environ: What it is given besides.
+        environ: Variables to add to its environment.
         modules: Modules loaded at its end, in the last run.
-        peaks: The most memory that it took, in MiB, for each run.
+        peaks: The peak memory of each run, in MiB.
     """
 
     script: str
@@ -65,18 +65,18 @@ class Child:
     peaks: list[float] = field(default_factory=list)
 
     def __call__(self) -> float:
-        """Give the seconds from the spawning to the end of the work."""
+        """Run it once; return the seconds from the spawning to the end of the work."""
         command = [sys.executable, "-c", self.script]
         environ = environment() | self.environ
         began = time.perf_counter()
-        # Without close_fds it is posix_spawn, which takes the same time whatever this process has grown to.
+        # Without close_fds it is posix_spawn, whose time does not depend on the size of this process.
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ, close_fds=False, bufsize=0
         ) as child:
-            said = _line(child)
+            line = _line(child)
             took = time.perf_counter() - began
             rest, errors = child.communicate(timeout=60)
-        if said != b"ready\n":
+        if line != b"ready\n":
             raise StartError(errors.decode()[-500:])
         modules, peak = rest.split()
         self.modules = int(modules)
@@ -121,7 +121,7 @@ def exact(group: str, contender: str, unit: str, value: float) -> Figure:
 
 
 def certificates(key: Key) -> bytes:
-    """Give the key as Google's older endpoint does: certificates, by key id."""
+    """Return the key in the form of Google's older endpoint: certificates by key id."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "federated-signon.example.com")])
     now = datetime.now(UTC)
     assert isinstance(key.private, rsa.RSAPrivateKey)
@@ -135,7 +135,11 @@ def certificates(key: Key) -> bytes:
 
 
 def refuse_what_is_bad(child: Callable[[str], Child], name: str, key: Key) -> None:
-    """See to it that a contender does the work: good passes, bad does not."""
+    """Check that a contender accepts a good token and refuses bad ones.
+
+    Raises:
+        AssertionError: If it accepts a bad one.
+    """
     now = int(time.time())
     child(key.token())()
     bad = {
@@ -149,11 +153,11 @@ def refuse_what_is_bad(child: Callable[[str], Child], name: str, key: Key) -> No
             child(token)()
         except StartError:
             continue
-        raise AssertionError(f"{name} has let {what} through")
+        raise AssertionError(f"{name} accepts {what}")
 
 
 def snapshot(url: str, path: Path) -> None:
-    """Leave a snapshot, as a process before this one would have."""
+    """Write a snapshot, as an earlier process would have done."""
     KeyCache(url, snapshot=path).warm()
     until = time.monotonic() + 10
     while not path.exists():
@@ -162,7 +166,7 @@ def snapshot(url: str, path: Path) -> None:
 
 
 def counting(name: str, child: Child, keys: Endpoint) -> Sample:
-    """Measure it, and see to it that it asks for keys as often as is known."""
+    """Measure a child, and check the number of its requests for keys."""
 
     def sample() -> float:
         before = keys.requests
@@ -198,7 +202,7 @@ def first_tokens(runs: int) -> list[Figure]:
 
 
 def first_figures(taken: Mapping[str, Sequence[float]], peaks: Mapping[str, Sequence[float]]) -> list[Figure]:
-    """Tell what came out of `first_tokens`: the times, beside those of `PEER`, and the memory."""
+    """Return the results of `first_tokens`: the times, their ratios to those of `PEER`, and the memory."""
     group = "first verified token"
     cells = [(name, delay, column) for name in FIRST for delay, column in DELAYS.items()]
     beside = {
@@ -218,7 +222,7 @@ def first_figures(taken: Mapping[str, Sequence[float]], peaks: Mapping[str, Sequ
 
 
 def explain(name: str, most: int = 20) -> str:
-    """List the most expensive imports of a contender, each without those that it makes itself."""
+    """List the most expensive imports of a contender, each without the imports that it causes."""
     child = [sys.executable, "-X", "importtime", "-c", IMPORTS[name]]
     done = subprocess.run(child, capture_output=True, text=True, check=True, env=environment())
     lines = [line.removeprefix("import time:").split("|") for line in done.stderr.splitlines()]
@@ -236,7 +240,7 @@ def main() -> None:
     parser.add_argument("--explain", action="store_true", help="list the most expensive imports instead")
     chosen = parser.parse_args()
     if chosen.explain:
-        print("Each import without those that it makes, and with them:")
+        print("Each import without the imports that it causes, and with them:")
         for name in (UNIT, "doorward", "google-auth"):
             print(explain(name))
         return

@@ -1,14 +1,14 @@
-"""Verifying a token, beside everybody else: new ones, ones seen before, and bad ones of each kind.
+"""The verification of tokens beside other libraries: new ones, ones seen before, and bad ones of each kind.
 
 The unit is one bare ``public_key.verify`` of ``cryptography``, with the signature decoded already, over as
-many bytes as the token has signed: nobody who uses that library can do with less. It is measured in each
-round along with the contenders, and all that is told are ratios within rounds.
+many bytes as the token has signed: the least work of any library that uses it. It is measured in each round
+along with the contenders, and all figures are ratios within rounds.
 
 All contenders verify the same tokens: signature, issuer, audience and expiry. Before anything is measured,
-each has to let a good token through, and to refuse seven bad ones. A token never seen is one that the
-contender has not seen in that sample, which begins with a verifier that holds its keys and has met one other
-token. doorward has its memory of verified tokens on throughout, so it pays there for remembering. Key
-endpoints are on loopback, in a process of their own; what is fetched once is fetched beforehand.
+each must accept a good token and refuse seven bad ones. A token never seen is one that the contender has not
+seen in that sample, which begins with a verifier that holds its keys and has seen one other token. doorward's
+token cache is on throughout, so that a new token includes the cost of caching it. Key endpoints are on
+loopback, in a process of their own; contenders that fetch their keys once have done so before.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PACKAGES = (
     *("joserfc", "python-jose", "jwcrypto", "oxyjwt", "ryjwt"),
 )
 NOTES = ours.NOTES | theirs.NOTES
-STRANGER = "serviceAccount:somebody-else@doorward-bench.iam.gserviceaccount.com"
+OTHER_MEMBER = "serviceAccount:another-caller@doorward-bench.iam.gserviceaccount.com"
 
 
 @dataclass
@@ -56,8 +56,8 @@ class Group:
     Attributes:
         name: Its name.
         bare: The unit.
-        rows: What is measured, by name; None where it cannot be here.
-        notes: What is to be said of a row.
+        rows: The samples by name; None where a contender cannot take part in this environment.
+        notes: The note of each row.
     """
 
     name: str
@@ -71,24 +71,24 @@ class Group:
         self.notes[name] = "; ".join(filter(None, notes))
 
     def measure(self, runs: int) -> tuple[list[Figure], float]:
-        """Let the rows take turns.
+        """Measure the rows in interleaved rounds.
 
         Returns:
             The figures, and the seconds of one unit.
         """
         samples = {name: sample for name, sample in self.rows.items() if sample is not None}
         taken = rounds({UNIT: unit(self.bare), **samples}, runs)
-        told = [
+        figures = [
             Figure.of(self.name, name, UNIT, ratio(taken[name], taken[UNIT]), note)
             if name in taken
             else Figure(self.name, name, UNIT, note=note)
             for name, note in self.notes.items()
         ]
-        return told, spread(taken[UNIT]).median
+        return figures, spread(taken[UNIT]).median
 
 
 class Suite:
-    """All contenders, made ready, and the tables that they are measured for."""
+    """All contenders, prepared and checked, and the tables that they are measured for."""
 
     def __init__(self, given: Mapping[str, Given], runner: asyncio.Runner, stack: ExitStack) -> None:
         self.given = given
@@ -107,14 +107,14 @@ class Suite:
         self.node = stack.enter_context(nodejs.node(given, cases))
         for name in nodejs.CONTENDERS:
             for alg in () if self.node.missing or name == nodejs.BARE else given:
-                passed = self.node.let_through(name, alg)
-                assert passed == ["good"], f"{name} lets through: {', '.join(passed)}"
+                found = self.node.accepted(name, alg)
+                assert found == ["good"], f"{name} accepts: {', '.join(found)}"
         self.devnull = logging.StreamHandler(
             stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - the stack closes it
         )
 
     def groups(self) -> dict[str, Callable[[str], Group]]:
-        """Give all tables by name; each is made when its turn comes."""
+        """Return the makers of all tables by name; a table is made when it is measured."""
         made: dict[str, Callable[[str], Group]] = {}
         for what, again in (("a token never seen", False), ("a token seen before", True)):
             for alg, size in self.good:
@@ -128,7 +128,7 @@ class Suite:
         }
 
     def accepted(self, name: str, *, alg: str, size: str, again: bool) -> Group:
-        """Measure all who verify good tokens."""
+        """Measure all contenders on good tokens."""
         tokens, case = self.good[alg, size], f"{alg}{size}"
         group = Group(name, bare(self.given[alg].key, signed_bytes(tokens[0], alg)))
         for one in self.contenders:
@@ -159,7 +159,7 @@ class Suite:
         return group
 
     def costliest(self, name: str) -> Group:
-        """Measure doorward alone, on tokens that were made to cost it much."""
+        """Measure doorward alone, on tokens that are made to be costly for it."""
         given = self.given["RS256"]
         made = {kind: bad(kind, given.key) for kind in COSTLY}
         group = self._ordinary(name)
@@ -177,11 +177,11 @@ class Suite:
         return Group(name, bare(given.key, signed_bytes(self.good["RS256", ""][0], "RS256")))
 
     def decision(self, name: str) -> Group:
-        """Measure the policy alone; each caller is met for the first time, so that nothing is remembered."""
+        """Measure the policy alone; each principal is a new one, so that no decision is cached."""
         group = self._ordinary(name)
         claims = {"sub": SUBJECT, "email": CALLER, "email_verified": True, "iss": ISSUER}
         claims_of_all = MappingProxyType(claims)
-        for member, granted in ((f"serviceAccount:{CALLER}", True), (STRANGER, False)):
+        for member, granted in ((f"serviceAccount:{CALLER}", True), (OTHER_MEMBER, False)):
             decide = InvokerPolicy.from_members([member]).decide
             assert decide(Principal(claims_of_all, GOOGLE)).granted is granted
             sample = repeated(
@@ -208,7 +208,7 @@ class Suite:
         seen = ours.headers(self.good["RS256", ""][0])
         requests = {
             "no credential": (ours.doors(given)(), [ours.headers(None)] * 500),
-            "an unknown member, token seen before": (ours.doors(given, STRANGER)(), [seen] * 500),
+            "an unknown member, token seen before": (ours.doors(given, OTHER_MEMBER)(), [seen] * 500),
             "a bad signature": (ours.doors(given)(), [*map(ours.headers, bad("bad signature", given.key))]),
         }
         for what, (door, batch) in requests.items():
@@ -230,14 +230,14 @@ class Suite:
 
 
 def facts(suite: Suite, units: Mapping[str, float]) -> dict[str, str]:
-    """Tell how much a unit is here, and how large the tokens are."""
-    told: dict[str, str] = {}
+    """Return the time of a unit, and the sizes of the tokens."""
+    found: dict[str, str] = {}
     for alg, size in suite.good:
         for what in ("a token never seen", "a token seen before"):
             if (seconds := units.get(f"{what}, {alg}{size}")) is not None:
-                told.setdefault(f"one bare verify, {alg}{size}", f"{seconds * 1e6:.1f} us")
+                found.setdefault(f"one bare verify, {alg}{size}", f"{seconds * 1e6:.1f} us")
     sizes = [f"{alg}{size}: {len(tokens[0]):,}" for (alg, size), tokens in suite.good.items()]
-    return told | {"bytes of a token": ", ".join(sizes)}
+    return found | {"bytes of a token": ", ".join(sizes)}
 
 
 def main() -> None:
@@ -259,15 +259,15 @@ def main() -> None:
         }
         suite = Suite(given, runner, stack)
         report = Report("tokens", chosen.runs, versions_of(PACKAGES) | suite.node.versions)
-        # What is there by now is there for good: the collector, which runs before each sample, need not look.
+        # All objects made so far stay: the collector, which runs before each sample, need not visit them.
         gc.collect()
         gc.freeze()
         units = {}
         for name, make in suite.groups().items():
             if chosen.only in name:
                 print(f"{name} ...", file=sys.stderr)
-                told, units[name] = make(name).measure(chosen.runs)
-                report.figures += told
+                figures, units[name] = make(name).measure(chosen.runs)
+                report.figures += figures
         report.facts = facts(suite, units)
     report.finish(save=chosen.save)
 

@@ -1,5 +1,6 @@
-"""doorward in the places where requests arrive: one module per framework, all over the one `doorward.Door`.
+"""doorward for web frameworks: one module per framework, each of them over the one `doorward.Door`.
 
-Nothing is imported here. Take the module of your framework: ``doorward_integrations.asgi``, ``.fastapi``,
-``.starlette``, ``.wsgi``, ``.flask``; and ``.emulator`` for a Google of your own on this machine.
+Nothing is imported here. Import the module of your framework: ``doorward_integrations.asgi``, ``.starlette``,
+``.fastapi``, ``.wsgi`` or ``.flask``. ``.opentelemetry`` counts what a key cache does, and ``.emulator`` is a
+Google of your own on this machine.
 """

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from doorward import Admission, ConfigurationError, Door, Refusal
 from doorward.policy.request import host_name
+from doorward_integrations.admission import ADMISSION, DOOR, principal_of
+from doorward_integrations.refusal import body_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["ADMISSION", "DOOR", "AsgiRequest", "InvokerMiddleware"]
-
-ADMISSION: Final = "doorward.admission"
-"""Where the scope of an admitted request carries its `doorward.Admission`. A client cannot set it."""
-
-DOOR: Final = "doorward.door"
-"""Where the scope of an admitted request carries the `doorward.Door` that it came through."""
+__all__ = ["AsgiRequest", "InvokerMiddleware", "decide", "principal_of"]
 
 _DENIAL: Final = "websocket.http.response"
 _POLICY_VIOLATION: Final = 1008  # RFC 6455, section 7.4.1; a server that has not accepted answers 403 instead
 
 
 class InvokerMiddleware:
-    """Lets only admitted requests through.
+    """Passes admitted requests on to an application, and answers the others itself.
 
-    Guards http and websocket alike; lifespan passes, any other scope is refused. The application gets the
-    headers as behind Cloud Run, and the `doorward.Admission` under `ADMISSION` in its scope. Bodies are not
-    touched.
+    It decides on http and websocket scopes alike. A lifespan scope is passed on, and any other scope is an
+    error. The application receives the headers as behind Cloud Run, and `principal_of` returns the caller of
+    its scope. Bodies are not touched.
+
+    Attributes:
+        app: The application.
+        door: The door.
     """
+
+    app: ASGIApp
+    door: Final[Door]
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
         """Put a door in front of an application.
@@ -39,48 +43,72 @@ class InvokerMiddleware:
             door: The door.
 
         Raises:
-            ConfigurationError: If the door is something else.
+            ConfigurationError: If the door is not a `doorward.Door`.
         """
         if not isinstance(door, Door):
             raise ConfigurationError(f"InvokerMiddleware(app, door) needs a Door, not {type(door).__name__}")
         self.app = app
-        self.door: Final = door
+        self.door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Decide on one connection, as ASGI 3 calls it."""
+        """Decide on one connection (ASGI 3.0).
+
+        Args:
+            scope: The scope of the connection; it is not changed.
+            receive: Receives a message from the client.
+            send: Sends a message to the client.
+
+        Raises:
+            RuntimeError: If the type of the scope is unknown.
+        """
         kind = scope["type"]
-        if kind == "lifespan":
+        if kind not in ("http", "websocket"):
+            if kind != "lifespan":
+                # What the door cannot decide on is not passed on.
+                raise RuntimeError(
+                    f"no door for ASGI scope type {kind!r}; http, websocket and lifespan are known"
+                )
             await self.app(scope, receive, send)
             return
-        if kind not in ("http", "websocket"):
-            # Unknown is not harmless: what cannot be guarded does not pass.
-            raise RuntimeError(
-                f"no door for ASGI scope type {kind!r}; http, websocket and lifespan are known"
-            )
-        outcome: Admission | Refusal | None = None
-        if kind == "http":
-            outcome = self.door.admit_cached(scope["headers"], scope["method"], scope["path"])
-        if outcome is None:
-            outcome = await self.door.aadmit(scope["headers"], AsgiRequest(scope))
-        if isinstance(outcome, Admission):
-            passed = {**scope, "headers": outcome.headers, ADMISSION: outcome, DOOR: self.door}
-            await self.app(passed, receive, send)
-        elif kind == "http":
-            await _answer(outcome, "http.response", send)
-        else:
-            await _deny(outcome, scope, receive, send)
+        admission = decide(self.door, scope)
+        if not isinstance(admission, Admission):
+            outcome = await admission
+            if isinstance(outcome, Refusal):
+                await _refuse(outcome, scope, receive, send)
+                return
+            admission = outcome
+        passed = {**scope, "headers": admission.headers, ADMISSION: admission, DOOR: self.door}
+        await self.app(passed, receive, send)
+
+
+def decide(door: Door, scope: Scope) -> Admission | Coroutine[Any, Any, Admission | Refusal]:
+    """Decide on an http or websocket scope; at once, if all that decides is cached.
+
+    This is no coroutine function, so that most requests, whose token is cached, do not pay for a coroutine.
+
+    Args:
+        door: The door.
+        scope: The scope.
+
+    Returns:
+        The admission, or what to await for the outcome.
+    """
+    headers = scope["headers"]
+    admission = door.admit_cached(headers, scope.get("method", "GET"), scope["path"])
+    return door.aadmit(headers, AsgiRequest(scope)) if admission is None else admission
 
 
 class AsgiRequest:
-    """What a decision may ask about an http or websocket scope, worked out when it is asked for.
+    """The facts of an http or websocket scope that a policy may ask for, each computed when it is read.
 
-    It reads the scope, and never a URL put together from a Host header: that one is the client's to choose.
+    Method and path are read from the scope, and never from a URL that was built with the Host header, because
+    the client chooses that header.
     """
 
     __slots__ = ("_scope",)
 
     def __init__(self, scope: Scope) -> None:
-        """Look at a scope.
+        """Make the facts of a scope.
 
         Args:
             scope: An http or websocket scope.
@@ -111,20 +139,22 @@ class AsgiRequest:
         return host_name(next((value for name, value in self._scope["headers"] if name == b"host"), b""))
 
 
-async def _answer(refusal: Refusal, kind: str, send: Send) -> None:
+async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await _answer(refusal, "http.response", scope, send)
+        return
+    await receive()  # websocket.connect, which the specification wants received before anything is sent
+    if _DENIAL in (scope.get("extensions") or ()):
+        await _answer(refusal, _DENIAL, scope, send)
+    else:
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+
+
+async def _answer(refusal: Refusal, kind: str, scope: Scope, send: Send) -> None:
     start: dict[str, Any] = {
         "type": f"{kind}.start",
         "status": refusal.status,
         "headers": list(refusal.headers),
     }
     await send(start)
-    await send({"type": f"{kind}.body", "body": refusal.body})
-
-
-async def _deny(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse a websocket before it is accepted, with the whole answer where the server can send one."""
-    await receive()  # websocket.connect: the specification wants it taken before anything is answered
-    if _DENIAL in (scope.get("extensions") or ()):
-        await _answer(refusal, _DENIAL, send)
-    else:
-        await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+    await send({"type": f"{kind}.body", "body": body_of(refusal, scope.get("method", "GET"))})

@@ -1,24 +1,32 @@
-"""The door in FastAPI: as a dependency on single routes, or as middleware in front of all.
+"""The door in FastAPI: in front of the whole application, or as a dependency of single routes.
 
-::
+In front of the whole application::
 
-    invoker = Invoker(door, app)
-    Caller = Annotated[Principal, Depends(invoker)]
+    app = FastAPI()
+    Invoker(app, door)
 
 
     @app.get("/orders")
-    async def orders(caller: Caller): ...
+    async def orders(who: Annotated[Principal, Depends(caller)]): ...
 
-In front of everything, ``app.add_middleware(InvokerMiddleware, door=door)`` with ``Annotated[Principal,
-Depends(caller)]``.
+As a dependency, which FastAPI resolves after it has read the body::
+
+    invoker = InvokerDependency(door)
+    invoker.install(app)
+
+
+    @app.get("/orders")
+    async def orders(who: Annotated[Principal, Depends(invoker)]): ...
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from fastapi import FastAPI, HTTPException
 from fastapi.openapi.models import HTTPBearer
+from fastapi.openapi.models import SecurityBase as SecurityScheme
 from fastapi.security.base import SecurityBase
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
@@ -26,26 +34,55 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from doorward import Admission, ConfigurationError, Door, Principal, Refusal
-from doorward_integrations.asgi import ADMISSION, DOOR, AsgiRequest, InvokerMiddleware
-from doorward_integrations.starlette import principal_of
+from doorward_integrations import starlette
+from doorward_integrations.admission import ADMISSION, DOOR, principal_of
+from doorward_integrations.asgi import InvokerMiddleware, decide
+from doorward_integrations.refusal import body_of
 
-__all__ = ["Invoker", "InvokerMiddleware", "RefusedRequest", "caller"]
+__all__ = ["Invoker", "InvokerDependency", "InvokerMiddleware", "RefusedRequest", "caller", "principal_of"]
+
+_log = logging.getLogger("doorward.fastapi")
+
+
+class Invoker(starlette.Invoker):
+    """Puts the door in front of a whole application, as `doorward_integrations.starlette.Invoker` does.
+
+    It also installs the exception handler for refusals by an `InvokerDependency`, unless the application has
+    a handler for `RefusedRequest` already.
+    """
+
+    def __init__(self, app: FastAPI, door: Door) -> None:
+        """Guard an application.
+
+        Args:
+            app: The application, before it serves its first request or starts its lifespan.
+            door: The door.
+
+        Raises:
+            ConfigurationError: If the door is not a `doorward.Door`, or the application is not a FastAPI, has
+                started, or has a door already.
+        """
+        super().__init__(app, door)
+        if RefusedRequest not in app.exception_handlers:
+            _install_handler(app)
 
 
 class RefusedRequest(HTTPException):
-    """Raised by the dependency `Invoker`.
+    """Raised by an `InvokerDependency` that refuses a request.
 
-    It is answered in full where `Invoker.install` was called, else with FastAPI's JSON.
+    It is answered in full where `InvokerDependency.install` was called, else with FastAPI's JSON.
 
     Attributes:
-        refusal: The answer that the door gave.
+        refusal: The answer of the door.
     """
+
+    refusal: Final[Refusal]
 
     def __init__(self, refusal: Refusal) -> None:
         """Wrap a refusal.
 
         Args:
-            refusal: The answer that the door gave.
+            refusal: The answer of the door.
         """
         headers = {
             name.decode(): value.decode()
@@ -56,63 +93,101 @@ class RefusedRequest(HTTPException):
         self.refusal = refusal
 
 
-class Invoker(SecurityBase):
-    """A dependency that gives the verified caller of a request, or refuses it.
+class InvokerDependency(SecurityBase):
+    """A dependency that returns the verified caller of a request, or refuses the request.
 
     OpenAPI shows it as a bearer scheme.
+
+    Attributes:
+        door: The door.
+        model: The scheme as OpenAPI describes it.
+        scheme_name: The name of the scheme in OpenAPI.
     """
 
-    def __init__(self, door: Door, app: FastAPI | None = None) -> None:
+    door: Final[Door]
+    model: SecurityScheme
+    scheme_name: str
+
+    def __init__(self, door: Door) -> None:
         """Make the dependency.
 
         Args:
             door: The door.
-            app: The application, to have refusals answered as the door says; see `install`.
 
         Raises:
-            ConfigurationError: If the door is something else.
+            ConfigurationError: If the door is not a `doorward.Door`.
         """
         if not isinstance(door, Door):
-            raise ConfigurationError(f"Invoker(door, app) needs a Door, not {type(door).__name__}")
-        self.door: Final = door
+            raise ConfigurationError(f"InvokerDependency(door) needs a Door, not {type(door).__name__}")
+        self.door = door
         self.model = HTTPBearer(bearerFormat="Google ID token")
         self.scheme_name = "Google ID token"
-        if app is not None:
-            self.install(app)
+        self._warned = False
 
     def install(self, app: FastAPI) -> None:
-        """Have an application answer refusals as the door says, to the byte.
+        """Make an application answer refusals exactly as the door says.
 
         Args:
-            app: The application that the routes end up in.
+            app: The application that handles the requests, which may be a sub-application, before it starts.
+
+        Raises:
+            ConfigurationError: If the application has started, and would not use the handler any more.
         """
-        # For http and websocket routes alike; Starlette takes None for a websocket that is closed already.
-        app.add_exception_handler(RefusedRequest, _answer)  # type: ignore[arg-type]
+        if app.middleware_stack is not None:
+            raise ConfigurationError("the application has started: call install(app) before it does")
+        _install_handler(app)
 
     async def __call__(self, connection: HTTPConnection) -> Principal:
-        """Decide on the request that FastAPI is resolving dependencies for."""
+        """Decide on the request for which FastAPI resolves dependencies.
+
+        Args:
+            connection: The request or websocket.
+
+        Returns:
+            The verified principal.
+
+        Raises:
+            RefusedRequest: If the door refuses it.
+        """
         scope = connection.scope
         if scope.get(DOOR) is self.door:
-            # This very door has let it in, and has taken the signature that a second look would ask for.
+            # This door has admitted the request, and has removed the signature that a second decision needs.
             return principal_of(connection)
-        outcome: Admission | Refusal | None = None
-        if scope["type"] == "http":
-            outcome = self.door.admit_cached(scope["headers"], scope["method"], scope["path"])
-        if outcome is None:
-            outcome = await self.door.aadmit(scope["headers"], AsgiRequest(scope))
-        if isinstance(outcome, Refusal):
-            raise RefusedRequest(outcome)
-        scope.update({"headers": outcome.headers, ADMISSION: outcome, DOOR: self.door})
-        # Starlette reads the headers of a request once, and somebody may have done so before us: read them
-        # anew, in the object that the endpoint will be given.
+        admission = decide(self.door, scope)
+        if not isinstance(admission, Admission):
+            outcome = await admission
+            if isinstance(outcome, Refusal):
+                self._warn_if_not_installed(scope.get("app"))
+                raise RefusedRequest(outcome)
+            admission = outcome
+        scope.update({"headers": admission.headers, ADMISSION: admission, DOOR: self.door})
+        # Starlette reads the headers of a request once, and an earlier dependency may have made it do so:
+        # this replaces them in the object that the endpoint receives.
         Headers.__init__(connection.headers, scope=scope)
-        return outcome.principal
+        return admission.principal
+
+    def _warn_if_not_installed(self, app: object) -> None:
+        """Log once that the answer is not the door's; a sub-application has exception handlers of its own."""
+        if self._warned or RefusedRequest in getattr(app, "exception_handlers", ()):
+            return
+        self._warned = True
+        _log.warning(
+            "a request was refused in the application %r, where no handler for RefusedRequest is installed: "
+            "FastAPI answers with JSON of its own in place of the answer of the door. Call "
+            "InvokerDependency.install(app) with this application, before it starts",
+            getattr(app, "title", type(app).__name__),
+        )
+
+
+def _install_handler(app: FastAPI) -> None:
+    # For http and websocket routes alike; Starlette takes None for a websocket that is closed already.
+    app.add_exception_handler(RefusedRequest, _answer)  # type: ignore[arg-type]
 
 
 async def _answer(connection: HTTPConnection, error: Exception) -> Response | None:
     assert isinstance(error, RefusedRequest)  # noqa: S101 - Starlette calls a handler for its own class only
     refusal = error.refusal
-    response = Response(refusal.body, refusal.status)
+    response = Response(body_of(refusal, connection.scope.get("method", "GET")), refusal.status)
     response.raw_headers = list(refusal.headers)
     if isinstance(connection, WebSocket):
         if "websocket.http.response" in (connection.scope.get("extensions") or ()):
@@ -123,7 +198,7 @@ async def _answer(connection: HTTPConnection, error: Exception) -> Response | No
 
 
 async def caller(connection: HTTPConnection) -> Principal:
-    """Give the caller of a request that came through `InvokerMiddleware`; a dependency.
+    """Return the verified caller of a request that a door in front has admitted; a dependency.
 
     Args:
         connection: The request or websocket.
@@ -132,6 +207,6 @@ async def caller(connection: HTTPConnection) -> Principal:
         The verified principal.
 
     Raises:
-        ConfigurationError: If no middleware stands in front.
+        ConfigurationError: If no door has decided on the request.
     """
     return principal_of(connection)

@@ -1,4 +1,4 @@
-"""The door in front of a Flask application, and the caller of a request in it.
+"""The door in front of a Flask application, and the verified caller of the current request.
 
 ::
 
@@ -7,32 +7,35 @@
 
     @app.get("/orders")
     def orders():
-        return f"Hello, {current_principal}"  # also: g.principal
+        return f"Hello, {current_principal}"  # or g.principal, or principal_of(request)
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from flask import Flask, g, has_request_context, request
+from flask import Flask, g, request
 from werkzeug.local import LocalProxy
 
-from doorward import Admission, ConfigurationError, Door, Principal
-from doorward_integrations.wsgi import ADMISSION, InvokerMiddleware
+from doorward import ConfigurationError, Door, Principal
+from doorward_integrations.admission import principal_of
+from doorward_integrations.wsgi import InvokerMiddleware
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["Invoker", "current_principal"]
+__all__ = ["Invoker", "InvokerMiddleware", "current_principal", "principal_of"]
 
 _EXTENSION: Final = "doorward"
 
 
 class Invoker:
-    """Puts the door in front of all that a Flask application does: routes, static files, blueprints, errors.
+    """Puts the door in front of a whole application: routes, static files, blueprints, and errors.
 
-    It stands at the WSGI entry and not in ``before_request``, which others may run before.
+    It stands at the WSGI entry and not in ``before_request``, so that no other hook runs before it.
+
+    Attributes:
+        door: The door.
     """
+
+    door: Final[Door]
 
     def __init__(self, app: Flask | None = None, door: Door | None = None) -> None:
         """Guard an application, now or with `init_app`.
@@ -42,11 +45,11 @@ class Invoker:
             door: The door.
 
         Raises:
-            ConfigurationError: If the door is missing or something else.
+            ConfigurationError: If the door is missing or not a `doorward.Door`, or as `init_app`.
         """
         if not isinstance(door, Door):
             raise ConfigurationError(f"Invoker(app, door) needs a Door, not {type(door).__name__}")
-        self.door: Final = door
+        self.door = door
         if app is not None:
             self.init_app(app)
 
@@ -57,7 +60,7 @@ class Invoker:
             app: The application.
 
         Raises:
-            ConfigurationError: If it is guarded already: the inner door would find no signature to check.
+            ConfigurationError: If it has a door already: the inner one would find no signature to verify.
         """
         if _EXTENSION in app.extensions:
             raise ConfigurationError(
@@ -65,22 +68,18 @@ class Invoker:
             )
         app.extensions[_EXTENSION] = self
         app.wsgi_app = InvokerMiddleware(app.wsgi_app, self.door)  # type: ignore[method-assign]  # as Flask documents it
-        app.before_request_funcs.setdefault(None, []).insert(0, _remember)
+        app.before_request_funcs.setdefault(None, []).insert(0, _set_principal)
 
 
-def _remember() -> None:
-    g.principal = _principal()
+def _set_principal() -> None:
+    g.principal = principal_of(request)
 
 
-def _principal() -> Principal:
-    admission = request.environ.get(ADMISSION) if has_request_context() else None
-    if not isinstance(admission, Admission):
-        raise ConfigurationError(
-            "there is no caller here: outside of a request, or Invoker(app, door) was not called"
-        )
-    return admission.principal
+def _current() -> Principal:
+    # Outside of a request Flask's own proxy raises the RuntimeError by which this one counts as unbound: then
+    # `bool` is False, and what looks at every name of a module (inspect, doctest, gevent) does not fail.
+    return principal_of(request)
 
 
-_lookup: Callable[[], Principal] = _principal
-current_principal: Principal = LocalProxy(_lookup)  # type: ignore[assignment]  # stands for it, as flask.request does
-"""The verified caller of the request at hand."""
+current_principal: Principal = LocalProxy(_current)  # type: ignore[assignment]  # stands for it, as flask.request does
+"""The verified caller of the current request."""

@@ -1,4 +1,4 @@
-"""What a key cache does, as metrics of OpenTelemetry.
+"""Metrics of OpenTelemetry about what a key cache does.
 
 ::
 
@@ -7,10 +7,10 @@
     metrics.observe(cache)
     verifier = Verifier(audience, key_cache=lambda issuer: cache)
 
-Only the API is needed here, the extra ``doorward[otel]``; the application brings the SDK, and without one
-nothing is measured and nothing is spent. Attributes name the endpoint as the semantic conventions do
-(``server.address``, ``server.port``, ``url.path``, ``error.type``); those of doorward's own begin with
-``doorward.``. None holds what a caller has sent, so that nobody can make up series.
+Only the API of OpenTelemetry is needed, which the extra ``doorward[otel]`` installs. The application installs
+the SDK; without one nothing is recorded. Attributes name the endpoint as the semantic conventions do
+(``server.address``, ``server.port``, ``url.path``, ``error.type``); doorward's own begin with ``doorward.``.
+No attribute holds what a caller has sent, so that no caller can create time series.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from doorward.keys.state import KeyState
 
 try:
     from opentelemetry.metrics import CallbackOptions, Meter, Observation, get_meter
-except ModuleNotFoundError as missing:
-    if (missing.name or "").partition(".")[0] != "opentelemetry":
+except ModuleNotFoundError as _missing:
+    if (_missing.name or "").partition(".")[0] != "opentelemetry":
         raise
     raise ConfigurationError("metrics need opentelemetry-api: pip install 'doorward[otel]'") from None
 
@@ -47,14 +47,15 @@ __all__ = ["KeyMetrics"]
 
 Attributes = Mapping[str, str | int]
 
-# As the conventions advise for ``http.client.request.duration``. The SDK's own are for milliseconds.
+# The buckets that the conventions advise for ``http.client.request.duration``. Those of the SDK are for
+# milliseconds.
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _PORTS: Final = {"http": 80, "https": 443}
 
 
 @functools.lru_cache(maxsize=64)
 def _endpoint(url: str) -> Attributes:
-    """Name a key endpoint; without its query, which might hold an API key."""
+    """Return the attributes of a key endpoint, without its query, which might hold an API key."""
     parts = urlsplit(url)
     return MappingProxyType(
         {
@@ -66,28 +67,29 @@ def _endpoint(url: str) -> Attributes:
 
 
 class KeyMetrics:
-    """A listener of key caches that counts what they tell.
+    """A listener of key caches that counts their events.
 
     Counters: ``doorward.keys.fetches`` by ``doorward.outcome`` and ``doorward.trigger`` (and ``error.type``,
-    the stage of `doorward.FetchError`), ``doorward.keys.stale_uses``, ``doorward.keys.unknown_kids`` by
+    the stage of the `doorward.FetchError`), ``doorward.keys.stale_uses``, ``doorward.keys.unknown_kids`` by
     ``doorward.outcome``, ``doorward.keys.state_changes`` by ``doorward.before`` and ``doorward.after``, and
     ``doorward.keys.refused_sets`` by ``error.type``. Histogram: ``doorward.keys.fetch.duration``, in seconds,
-    with the attributes of the fetches. Gauges, for each cache that is observed: ``doorward.keys.age``, in
-    seconds, and ``doorward.keys.state``, 1 for the ``doorward.state`` it is in and 0 for the others.
+    with the attributes of the fetches. Gauges, for each cache given to `observe`: ``doorward.keys.age``, in
+    seconds, and ``doorward.keys.state``, 1 for the current ``doorward.state`` and 0 for the others.
     """
 
     def __init__(self, meter: Meter | None = None, *, then: Listener | None = log_event) -> None:
         """Make the instruments.
 
         Args:
-            meter: What to make them with; by default the meter ``doorward`` of the global provider, which
+            meter: Creates the instruments; by default the meter ``doorward`` of the global provider, which
                 may be set later.
-            then: Is told every event afterwards; logs by default, as a cache without these metrics does.
+            then: Receives every event afterwards; by default it is logged, as by a cache without a listener
+                of its own. None if an event is only counted.
         """
         meter = meter if meter is not None else get_meter("doorward")
         self._then: Final = then
         self._fetches: Final = meter.create_counter(
-            "doorward.keys.fetches", "{fetch}", "Fetches of a key set that are over."
+            "doorward.keys.fetches", "{fetch}", "Fetches of a key set that have finished."
         )
         self._duration: Final = meter.create_histogram(
             "doorward.keys.fetch.duration",
@@ -99,20 +101,20 @@ class KeyMetrics:
             "doorward.keys.stale_uses", "{use}", "Uses of keys past their freshness."
         )
         self._unknown_kids: Final = meter.create_counter(
-            "doorward.keys.unknown_kids", "{token}", "Tokens that named a key id that is not known."
+            "doorward.keys.unknown_kids", "{token}", "Tokens with a key id that is not held."
         )
         self._state_changes: Final = meter.create_counter(
-            "doorward.keys.state_changes", "{change}", "Changes of the state that a cache was seen in."
+            "doorward.keys.state_changes", "{change}", "Changes of the observed state of a cache."
         )
         self._refused_sets: Final = meter.create_counter(
-            "doorward.keys.refused_sets", "{key_set}", "Answers that were refused whole."
+            "doorward.keys.refused_sets", "{key_set}", "Key sets that were refused as a whole."
         )
-        # Weakly, since an instrument lives as long as its provider: it must not keep a dropped cache alive.
+        # Weak: an instrument lives as long as its provider, and must not keep a dropped cache alive.
         self._caches: Final[weakref.WeakSet[KeyCache]] = weakref.WeakSet()
         self._lock: Final = threading.Lock()
         gauges: tuple[tuple[str, Callable[[CallbackOptions], Iterable[Observation]], str, str], ...] = (
             ("doorward.keys.age", self._ages, "s", "Time since the endpoint last confirmed the keys."),
-            ("doorward.keys.state", self._states, "1", "1 for the state that a cache is in, else 0."),
+            ("doorward.keys.state", self._states, "1", "1 for the current state of a cache, else 0."),
         )
         for name, callback, unit, description in gauges:
             meter.create_observable_gauge(name, [callback], unit, description)
@@ -121,7 +123,7 @@ class KeyMetrics:
         """Report the age and the state of a cache each time that metrics are collected.
 
         Args:
-            cache: A cache; the only one of its endpoint that is observed, or their series are mixed up.
+            cache: A cache. Observe one cache per endpoint, since two of them would share their time series.
         """
         with self._lock:
             self._caches.add(cache)
@@ -150,7 +152,7 @@ class KeyMetrics:
             case SetRefused():
                 self._refused_sets.add(1, {**endpoint, "error.type": event.error.stage})
             case _:
-                pass  # a fetch that has begun is counted when it is over
+                pass  # a fetch that has started is counted when it has finished
         if self._then is not None:
             self._then(event)
 

@@ -1,8 +1,9 @@
-"""The door in Starlette: the ASGI middleware, and the caller of a request.
+"""The door in front of a Starlette application.
 
 ::
 
-    app = Starlette(routes=..., middleware=[Middleware(InvokerMiddleware, door=door)])
+    app = Starlette(routes=...)
+    Invoker(app, door)
 
 
     async def endpoint(request):
@@ -11,32 +12,74 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from doorward import Admission, ConfigurationError, Principal
-from doorward_integrations.asgi import ADMISSION, InvokerMiddleware
+from doorward import ConfigurationError, Door
+from doorward_integrations.admission import principal_of
+from doorward_integrations.asgi import InvokerMiddleware
 
 if TYPE_CHECKING:
-    from starlette.requests import HTTPConnection
+    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
-__all__ = ["InvokerMiddleware", "principal_of"]
+__all__ = ["Invoker", "InvokerMiddleware", "principal_of"]
 
 
-def principal_of(connection: HTTPConnection) -> Principal:
-    """Give the caller of a request that came through `InvokerMiddleware`.
+class Invoker:
+    """Puts the door in front of a whole application: its middleware, routes, mounts and static files.
 
-    Args:
-        connection: A request or a websocket.
+    It runs before every middleware of the application, also before those that are added later, so that
+    `principal_of` works in them. Only what Starlette itself puts around all middleware runs first: the page
+    for an unexpected error, and the limit of the size of a body.
 
-    Returns:
-        The verified principal; the anonymous one where the policy admits everybody.
+    A middleware that must run before the door, such as one that answers CORS preflights, which carry no
+    credential, needs an explicit order: ``app.add_middleware(InvokerMiddleware, door=door)`` in place of this
+    class, and after it the other middleware.
 
-    Raises:
-        ConfigurationError: If no middleware stands in front, so that nobody has checked anything.
+    Attributes:
+        door: The door.
     """
-    admission = connection.scope.get(ADMISSION)
-    if not isinstance(admission, Admission):
-        raise ConfigurationError(
-            "this request came past no door: add InvokerMiddleware(app, door) in front of the application"
-        )
-    return admission.principal
+
+    door: Final[Door]
+
+    def __init__(self, app: Starlette, door: Door) -> None:
+        """Guard an application.
+
+        Args:
+            app: The application, before it serves its first request or starts its lifespan.
+            door: The door.
+
+        Raises:
+            ConfigurationError: If the door is not a `doorward.Door`, or the application is not a Starlette,
+                has started, or has a door already: the inner one would find no signature to verify.
+        """
+        if not isinstance(door, Door):
+            raise ConfigurationError(f"Invoker(app, door) needs a Door, not {type(door).__name__}")
+        if not callable(getattr(app, "build_middleware_stack", None)):
+            raise ConfigurationError(
+                f"Invoker(app, door) needs the application itself, not {type(app).__name__}; "
+                "InvokerMiddleware(app, door) guards any ASGI application"
+            )
+        if app.middleware_stack is not None:
+            raise ConfigurationError("the application has started: call Invoker(app, door) before it does")
+        classes = [entry.cls for entry in app.user_middleware]
+        if any(isinstance(one, type) and issubclass(one, InvokerMiddleware) for one in classes):
+            raise ConfigurationError(
+                "the application has a door already: use either Invoker(app, door) or InvokerMiddleware, once"
+            )
+        self.door = door
+        _put_first(app, door)
+
+
+def _put_first(app: Starlette, door: Door) -> None:
+    # The entry stands in the list of the application, and not around its stack, so that the door stays where
+    # another library builds the stack in a way of its own, as instrumentations do.
+    app.add_middleware(InvokerMiddleware, door=door)
+    guard = app.user_middleware[0]
+    build = app.build_middleware_stack
+
+    def build_with_door_first() -> ASGIApp:
+        app.user_middleware = [guard, *(entry for entry in app.user_middleware if entry is not guard)]
+        return build()
+
+    app.build_middleware_stack = build_with_door_first  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""What verifications take, counted and compared with the kept figures; and that the comparison is right."""
+"""The counted cost of verifications, compared with the kept figures; and the comparison itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEPT: dict[str, Any] = counted.load()
 HERE: dict[str, Any] = KEPT.get(counted.PYTHON, {})
 NEVER, AGAIN, DOOR, GARBAGE = work.NEVER, work.AGAIN, work.DOOR, work.GARBAGE
 
-needs_valgrind = pytest.mark.skipif(shutil.which("valgrind") is None, reason="there is no valgrind")
+needs_valgrind = pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def instructions(given: Mapping[str, Any], calls: Mapping[str, Mapping[str, int]
     return counted.instructions(given, calls)
 
 
-# What is counted here, beside what is kept. For a version of Python without kept figures there is nothing to
-# compare with: these two tests are not there, the ones after them are.
+# The counts of this run beside the kept ones. A version of Python without kept figures has nothing to compare
+# with: these two tests do not exist for it, the ones after them do.
 
 if HERE:
 
@@ -102,7 +102,7 @@ def test_figures_are_kept_for_the_oldest_version_and_the_newest_that_are_tested(
 
 
 def found_with(**changed: int) -> Any:
-    """Give figures that are as kept by `kept_as`, but for those that are changed, in thousandths."""
+    """Return the figures that `kept_as` keeps, except those that are changed."""
     own = {name: changed.get(name, 1_000) for name in work.OWN}
     return counted.Instructions({work.RULER: changed.get("ruler", 1_000)}, own)
 
@@ -123,23 +123,23 @@ def test_another_build_is_scaled_by_the_ruler_and_may_take_forty_percent_more(ow
     assert slower == len(counted.check_instructions(found, kept_as()))
 
 
-def test_a_case_that_is_not_kept_yet_is_told() -> None:
+def test_a_case_that_is_not_kept_yet_is_reported() -> None:
     kept = kept_as(own={name: 1_000 for name in work.OWN if name != NEVER})
-    (said,) = counted.check_instructions(found_with(), kept)
-    assert NEVER in said
+    (line,) = counted.check_instructions(found_with(), kept)
+    assert NEVER in line
 
 
-def test_what_is_slower_is_told_with_the_way_to_keep_it() -> None:
-    (said,) = counted.check_instructions(found_with(**{NEVER: 1_500}), kept_as())
-    assert said.startswith("token never seen: 1,500 instructions, where 1,000 are kept (3.11.0) and 3% more")
-    assert said.endswith("python benchmarks/run.py counted --keep")
+def test_a_slower_case_is_reported_with_the_way_to_keep_it() -> None:
+    (line,) = counted.check_instructions(found_with(**{NEVER: 1_500}), kept_as())
+    assert line.startswith("token never seen: 1,500 instructions, where 1,000 are kept (3.11.0) and 3% more")
+    assert line.endswith("python benchmarks/run.py counted --keep")
 
 
 def test_one_more_call_is_slower_and_one_fewer_is_not() -> None:
     kept = dict.fromkeys(work.OWN, 10)
     found = {name: {"calls": 10} for name in work.OWN} | {NEVER: {"calls": 11}, AGAIN: {"calls": 9}}
-    (said,) = counted.check_calls(found, kept)
-    assert said.startswith("token never seen: 11 calls of functions, where 10 are kept")
+    (line,) = counted.check_calls(found, kept)
+    assert line.startswith("token never seen: 11 calls of functions, where 10 are kept")
 
 
 def test_the_build_with_the_nearest_ruler_is_compared_with() -> None:

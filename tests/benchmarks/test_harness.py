@@ -15,7 +15,7 @@ from doorward.keys.fetch import FetchResponse
 
 figures = import_module("harness.figures")
 tokens = import_module("harness.tokens")
-# By this name, since the module has a function of its own.
+# By another name than its own: the module has a function of that name.
 measuring = import_module("harness.rounds")
 
 Figure, Spread = figures.Figure, measuring.Spread
@@ -47,7 +47,7 @@ class TestRounds:
         assert all("abcd" == "".join(sorted(turn)) for turn in turns)
         assert len(set(turns)) > 1
 
-    def test_a_sample_of_something_quick_is_per_call(self) -> None:
+    def test_a_sample_of_a_quick_function_is_per_call(self) -> None:
         called = 0
 
         def work() -> None:
@@ -88,16 +88,16 @@ class TestFigures:
             ((0.0, 0.0, 0.0), "0.00"),
         ],
     )
-    def test_a_figure_shows_as_many_digits_as_say_something(
+    def test_a_figure_shows_three_digits_or_a_whole_number(
         self, found: tuple[float, float, float], expected: str
     ) -> None:
         assert expected == str(Figure.of("group", "contender", "us", Spread(*found)))
 
-    def test_a_figure_that_there_is_not_is_a_dash(self) -> None:
+    def test_a_missing_figure_is_a_dash(self) -> None:
         assert "-" == str(Figure("group", "contender", "us", note="cannot do it"))
 
     def test_a_table_has_a_row_a_contender_and_a_column_a_size(self) -> None:
-        told = [
+        given = [
             Figure("cost", "one", "us", 1.0, 1.0, 1.0, column="10"),
             Figure("cost", "one", "us", 2.0, 2.0, 2.0, column="100"),
             Figure("cost", "other", "us", 3.0, 3.0, 3.0, column="100"),
@@ -107,10 +107,10 @@ class TestFigures:
             "|---|--:|--:|",
             "| one | 1.00 | 2.00 |",
             "| other |  | 3.00 |",
-        ] == figures.table(told).splitlines()
+        ] == figures.table(given).splitlines()
 
     def test_notes_stand_in_a_column_of_their_own_each_once(self) -> None:
-        told = [
+        given = [
             Figure("cost", "one", "us", 1.0, 1.0, 1.0, "half the work", "a"),
             Figure("cost", "one", "us", 1.0, 1.0, 1.0, "half the work", "b"),
             Figure("cost", "other", "us", None, column="a"),
@@ -120,7 +120,7 @@ class TestFigures:
             "|---|--:|--:|---|",
             "| one | 1.00 | 1.00 | half the work |",
             "| other | - |  |  |",
-        ] == figures.table(told).splitlines()
+        ] == figures.table(given).splitlines()
 
     def test_a_report_that_is_kept_reads_as_it_was(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -132,9 +132,9 @@ class TestFigures:
         report.finish(save=True)
 
         assert report == figures.Report.load("some")
-        said = capsys.readouterr().out
-        assert "| one | 1.00 (0.90 to 1.10) |" in said
-        assert "unit: 1 us; CPython" in said
+        printed = capsys.readouterr().out
+        assert "| one | 1.00 (0.90 to 1.10) |" in printed
+        assert "unit: 1 us; CPython" in printed
 
     def test_a_report_that_is_not_kept_writes_nothing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -146,7 +146,7 @@ class TestFigures:
         assert [] == list(tmp_path.iterdir())
         assert "Not kept" in capsys.readouterr().err
 
-    def test_a_package_that_is_not_there_has_no_version(self) -> None:
+    def test_a_package_that_is_not_installed_has_no_version(self) -> None:
         assert ["doorward"] == list(figures.versions_of(["doorward", "no-such-package-anywhere"]))
 
 
@@ -171,7 +171,7 @@ def test_the_tokens_of_the_harness_are_good_and_those_of_another_key_are_not(alg
         verifier.verify(tokens.Key(alg).token())
 
 
-def test_a_suite_that_is_not_there_is_refused_with_those_that_are() -> None:
+def test_an_unknown_suite_is_refused_with_the_names_of_the_others() -> None:
     script = Path(__file__).parents[2] / "benchmarks" / "run.py"
     done = subprocess.run(
         [sys.executable, str(script), "nonesuch"], capture_output=True, text=True, timeout=60, check=False

@@ -45,7 +45,7 @@ def test_a_plot_is_drawn_of_groups_that_are_kept() -> None:
         assert (ROOT / "docs" / "benchmarks" / f"{name}.svg").is_file()
 
 
-def test_a_region_of_what_is_not_kept_is_a_mistake() -> None:
+def test_a_region_of_a_group_that_is_not_kept_is_a_mistake() -> None:
     suite = next(iter(REPORTS))
 
     with pytest.raises(KeyError, match="no group 'of nothing'"):

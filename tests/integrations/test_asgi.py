@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import World
 from doorward import (
     Admission,
     ConfigurationError,
@@ -22,8 +21,11 @@ from doorward import (
     Refusal,
     problem_details,
 )
-from doorward_integrations.asgi import ADMISSION, AsgiRequest, InvokerMiddleware
+from doorward.door.refusal import RefusalStyle, cloud_run
+from doorward_integrations.admission import ADMISSION, DOOR
+from doorward_integrations.asgi import AsgiRequest, InvokerMiddleware, principal_of
 from support.tokens import MEMBER
+from support.world import World
 
 Message = MutableMapping[str, Any]
 
@@ -118,6 +120,17 @@ def test_the_application_finds_the_admission_in_its_scope(
     assert MEMBER == admission.principal.member
 
 
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_the_application_gets_the_caller_and_the_door_of_its_scope(
+    application: Application, door: Door, world: World, kind: str
+) -> None:
+    middleware = InvokerMiddleware(application, door)
+    for _ in range(2):  # the token is new, and then cached
+        call(middleware, scope_of(kind, bearer(world.token())))
+    assert [MEMBER, MEMBER] == [principal_of(scope).member for scope in application.scopes]
+    assert [door, door] == [scope[DOOR] for scope in application.scopes]
+
+
 @pytest.mark.parametrize("name", [b"authorization", b"x-serverless-authorization"])
 def test_the_application_sees_the_token_with_its_signature_replaced(
     application: Application, door: Door, world: World, name: bytes
@@ -159,7 +172,7 @@ def test_the_scope_of_the_server_stays_as_it_was(
     assert before == scope
 
 
-def test_an_admission_that_somebody_put_into_the_scope_admits_nobody(
+def test_an_admission_that_is_in_the_scope_already_admits_no_request(
     application: Application, door: Door, world: World
 ) -> None:
     admission = door.admit([bearer(world.token())])
@@ -254,6 +267,26 @@ def test_the_style_of_the_door_answers(application: Application, world: World) -
     assert (b"content-type", b"application/problem+json") == wire.sent[0]["headers"][0]
 
 
+@pytest.mark.parametrize("style", [cloud_run, problem_details])
+@pytest.mark.parametrize("credential", ["none", "bad", "unavailable"])
+def test_a_refused_head_request_gets_the_headers_of_a_get_and_no_body(
+    application: Application, world: World, style: RefusalStyle, credential: str
+) -> None:
+    door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), style=style)
+    if credential == "unavailable":
+        world.endpoint.down(retry_after=7)
+    token = world.token(**({"aud": "https://other"} if credential == "bad" else {}))
+    headers = [] if credential == "none" else [bearer(token)]
+    head, get = (
+        call(InvokerMiddleware(application, door), scope_of("http", *headers, method=method)).sent
+        for method in ("HEAD", "GET")
+    )
+    assert get[0] == head[0]
+    assert {"type": "http.response.body", "body": b""} == head[1]
+    assert b"%d" % len(get[1]["body"]) == dict(head[0]["headers"])[b"content-length"]
+    assert [] == application.scopes
+
+
 def test_the_headers_of_an_answer_are_a_list_of_its_own(application: Application, door: Door) -> None:
     middleware = InvokerMiddleware(application, door)
     first, second = (call(middleware, scope_of("http")).sent[0]["headers"] for _ in range(2))
@@ -261,7 +294,7 @@ def test_the_headers_of_an_answer_are_a_list_of_its_own(application: Application
     assert (b"x-added-outside", b"1") not in second
 
 
-def test_where_everybody_may_come_nobody_is_the_caller(application: Application, world: World) -> None:
+def test_a_public_door_admits_a_request_as_anonymous(application: Application, world: World) -> None:
     door = Door(world.verifier(), InvokerPolicy.all_users())
     call(InvokerMiddleware(application, door), scope_of("http"))
     assert application.scopes[0][ADMISSION].principal.anonymous
@@ -401,7 +434,7 @@ def test_what_the_application_raises_passes_through(door: Door, world: World) ->
         call(InvokerMiddleware(failing, door), scope_of("http", bearer(world.token())))
 
 
-def test_a_second_door_refuses_what_the_first_has_let_through(
+def test_a_second_door_refuses_what_the_first_has_admitted(
     application: Application, door: Door, world: World
 ) -> None:
     """The signature is gone after the first, and what cannot be checked is not believed."""
@@ -449,10 +482,10 @@ def test_no_token_gets_into_the_answer_or_the_log(
     token = make(world)
     with caplog.at_level(logging.DEBUG):
         wire = call(InvokerMiddleware(application, door), scope_of("http", bearer(token)))
-    told = caplog.text + repr(wire.sent)
+    written = caplog.text + repr(wire.sent)
     assert "refused with 401" in caplog.text
     for segment in token.split("."):
-        assert segment[:17] not in told
+        assert segment[:17] not in written
 
 
 def test_the_answer_is_the_one_of_the_door(application: Application, door: Door) -> None:

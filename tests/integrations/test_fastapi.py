@@ -15,7 +15,6 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Request, Security, WebS
 from starlette.responses import PlainTextResponse, Response
 from websockets.exceptions import InvalidStatus
 
-from conftest import World
 from doorward import (
     Admission,
     ConfigurationError,
@@ -26,9 +25,17 @@ from doorward import (
     Refusal,
     problem_details,
 )
-from doorward_integrations.fastapi import Invoker, InvokerMiddleware, RefusedRequest, caller
+from doorward_integrations.fastapi import (
+    Invoker,
+    InvokerDependency,
+    InvokerMiddleware,
+    RefusedRequest,
+    caller,
+    principal_of,
+)
 from support.servers import asgi_server
 from support.tokens import MEMBER
+from support.world import World
 
 
 @pytest.fixture
@@ -47,14 +54,23 @@ def _quiet_server(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     logged = [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
     failed = [record.getMessage() for record in logged]
-    # uvicorn says so of every websocket that was refused with an answer, whoever refused it.
+    # uvicorn logs this for every websocket that was refused with an answer.
     assert [] == [text for text in failed if text != "ASGI callable returned without completing handshake."]
+
+
+def installed(door: Door, app: FastAPI) -> InvokerDependency:
+    """Return a dependency whose refusals an application answers."""
+    invoker = InvokerDependency(door)
+    invoker.install(app)
+    return invoker
 
 
 def guarded(door: Door, *, install: bool = True) -> FastAPI:
     """An application with one guarded route of each kind."""
     app = FastAPI()
-    invoker = Invoker(door, app if install else None)
+    invoker = InvokerDependency(door)
+    if install:
+        invoker.install(app)
 
     @app.get("/orders")
     async def orders(who: Annotated[Principal, Depends(invoker)]) -> str:
@@ -120,7 +136,8 @@ class TestDependency:
 
     def test_it_guards_each_route_of_a_router(self, door: Door, bearer: dict[str, str]) -> None:
         app = FastAPI()
-        router = APIRouter(prefix="/v1", dependencies=[Depends(Invoker(door, app))])
+        invoker = installed(door, app)
+        router = APIRouter(prefix="/v1", dependencies=[Depends(invoker)])
 
         @router.get("/orders")
         async def orders(request: Request) -> str:
@@ -135,7 +152,7 @@ class TestDependency:
 
     def test_on_a_router_and_on_its_route_it_decides_once(self, door: Door, bearer: dict[str, str]) -> None:
         app = FastAPI()
-        invoker = Invoker(door, app)
+        invoker = installed(door, app)
         router = APIRouter(dependencies=[Depends(invoker)])
 
         @router.get("/orders")
@@ -152,15 +169,17 @@ class TestDependency:
         [
             pytest.param(lambda invoker: Security(invoker, scopes=["orders"]), id="asked for with scopes"),
             pytest.param(lambda invoker: Depends(invoker, use_cache=False), id="asked for without a cache"),
-            pytest.param(lambda invoker: Depends(Invoker(invoker.door)), id="made again over the same door"),
+            pytest.param(
+                lambda invoker: Depends(InvokerDependency(invoker.door)), id="made again over the same door"
+            ),
         ],
     )
     def test_asked_twice_in_one_request_it_gives_the_same_answer(
         self, door: Door, bearer: dict[str, str], again: Any
     ) -> None:
-        """The first look replaces the signature, so the second has to remember the admission."""
+        """The first look replaces the signature, so the second has to use the admission of the first."""
         app = FastAPI()
-        invoker = Invoker(door, app)
+        invoker = installed(door, app)
 
         @app.get("/orders", dependencies=[again(invoker)])
         async def orders(who: Annotated[Principal, Depends(invoker)]) -> str:
@@ -179,7 +198,7 @@ class TestDependency:
             answer = client.get("/orders", headers=bearer)
         assert (200, f"Hello, {MEMBER}") == (answer.status_code, answer.json())
 
-    def test_what_another_door_has_admitted_it_does_not_believe(
+    def test_what_another_door_has_admitted_it_decides_anew(
         self, door: Door, world: World, bearer: dict[str, str]
     ) -> None:
         strict = Door(world.verifier(), InvokerPolicy.from_members(["user:somebody@example.com"]))
@@ -192,7 +211,7 @@ class TestDependency:
         self, door: Door, bearer: dict[str, str]
     ) -> None:
         app = FastAPI()
-        invoker = Invoker(door, app)
+        invoker = installed(door, app)
 
         @app.get("/headers")
         async def headers(
@@ -208,11 +227,11 @@ class TestDependency:
         expected = bearer["authorization"].rpartition(".")[0] + ".SIGNATURE_REMOVED_BY_GOOGLE"
         assert [expected] * 3 == seen
 
-    def test_whoever_read_the_headers_before_sees_the_replaced_signature_after(
+    def test_headers_that_were_read_before_show_the_replaced_signature_after(
         self, door: Door, bearer: dict[str, str]
     ) -> None:
         app = FastAPI()
-        invoker = Invoker(door, app)
+        invoker = installed(door, app)
         early: list[Any] = []
 
         async def reads_first(request: Request) -> None:
@@ -241,7 +260,7 @@ class TestDependency:
         self, door: Door, bearer: dict[str, str]
     ) -> None:
         app = FastAPI()
-        invoker = Invoker(door, app)
+        invoker = installed(door, app)
 
         async def makes_its_own(request: Request) -> None:
             assert request.headers["authorization"] == Request(request.scope).headers["authorization"]
@@ -262,7 +281,7 @@ class TestDependency:
 
     def test_the_scope_carries_the_admission(self, door: Door, bearer: dict[str, str]) -> None:
         app = FastAPI()
-        invoker = Invoker(door, app)
+        invoker = installed(door, app)
 
         @app.get("/who", dependencies=[Depends(invoker)])
         async def who(found: Annotated[Principal, Depends(caller)]) -> str:
@@ -278,7 +297,7 @@ class TestDependency:
         async def later() -> None:
             reached.append("dependency")
 
-        invoker = Invoker(door, app)
+        invoker = installed(door, app)
 
         @app.get("/orders")
         async def orders(
@@ -290,7 +309,7 @@ class TestDependency:
             assert 403 == client.get("/orders").status_code
         assert [] == reached
 
-    def test_where_everybody_may_come_nobody_is_the_caller(self, world: World) -> None:
+    def test_a_public_door_admits_a_request_as_anonymous(self, world: World) -> None:
         app = guarded(Door(world.verifier(), InvokerPolicy.all_users()))
         with client_of(app) as client:
             assert "Hello, anonymous" == client.get("/orders").json()
@@ -298,7 +317,7 @@ class TestDependency:
     @pytest.mark.parametrize("wrong", [None, "door"])
     def test_without_a_door_it_is_not_made(self, wrong: Any) -> None:
         with pytest.raises(ConfigurationError, match="needs a Door"):
-            Invoker(wrong)
+            InvokerDependency(wrong)
 
 
 class TestAnswer:
@@ -363,7 +382,7 @@ class TestAnswer:
 
     def test_a_head_request_is_refused_without_a_body(self, door: Door) -> None:
         app = FastAPI()
-        invoker = Invoker(door, app)
+        invoker = installed(door, app)
 
         @app.head("/orders")
         async def orders(who: Annotated[Principal, Depends(invoker)]) -> None: ...
@@ -371,6 +390,24 @@ class TestAnswer:
         with asgi_server(app) as base:
             refused = httpx.head(f"{base}/orders")
         assert (403, b"") == (refused.status_code, refused.content)
+
+    @pytest.mark.parametrize("credential", ["none", "bad", "unavailable"])
+    def test_a_refused_head_request_gets_the_headers_of_a_get_and_no_body(
+        self, world: World, credential: str
+    ) -> None:
+        """Message by message, since a server removes a body that was sent."""
+        door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]))
+        app = FastAPI()
+        invoker = installed(door, app)
+
+        @app.api_route("/orders", methods=["GET", "HEAD"])
+        async def orders(who: Annotated[Principal, Depends(invoker)]) -> None: ...
+
+        headers = [(name.encode(), value.encode()) for name, value in _prepare(world, credential).items()]
+        (head, nothing), (get, body) = (messages(app, method, headers) for method in ("HEAD", "GET"))
+        assert get == head
+        assert b"" == nothing["body"]
+        assert b"%d" % len(body["body"]) == dict(head["headers"])[b"content-length"] != b"0"
 
 
 def _prepare(world: World, credential: str) -> dict[str, str]:
@@ -385,6 +422,199 @@ def _prepare(world: World, credential: str) -> dict[str, str]:
 def _comparable(answer: httpx.Response) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     headers = [(name.lower(), value) for name, value in answer.headers.raw if name.lower() != b"date"]
     return answer.status_code, headers, answer.content
+
+
+def messages(app: FastAPI, method: str, headers: list[tuple[bytes, bytes]]) -> list[Any]:
+    """Return the messages by which an application answers a request for its orders."""
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": "/orders",
+        "raw_path": b"/orders",
+        "headers": headers,
+        "query_string": b"",
+    }
+    asyncio.run(app(scope, receive, send))
+    return sent
+
+
+class TestNotInstalled:
+    """An application that answers refusals with JSON of FastAPI's own is noted in the log, once."""
+
+    def warnings_of(self, caplog: pytest.LogCaptureFixture) -> list[str]:
+        found = [record for record in caplog.records if record.name == "doorward.fastapi"]
+        assert {logging.WARNING} >= {record.levelno for record in found}
+        return [record.getMessage() for record in found]
+
+    def test_the_first_refusal_warns_with_how_to_mend_it(
+        self, door: Door, bearer: dict[str, str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app = guarded(door, install=False)
+        app.title = "Orders"
+        with client_of(app) as client:
+            assert 200 == client.get("/orders", headers=bearer).status_code
+            assert [] == self.warnings_of(caplog)
+            assert [403, 403] == [client.get("/orders").status_code for _ in range(2)]
+        (warning,) = self.warnings_of(caplog)
+        assert "the application 'Orders'" in warning
+        assert "InvokerDependency.install(app)" in warning
+
+    def test_a_refused_websocket_warns_too(self, door: Door, caplog: pytest.LogCaptureFixture) -> None:
+        with asgi_server(guarded(door, install=False)) as base:
+            websocket_refusal(base)
+        assert 1 == len(self.warnings_of(caplog))
+
+    @pytest.mark.parametrize("handler", ["install", "Invoker", "the application's own"])
+    def test_where_a_handler_is_installed_nothing_is_logged(
+        self, door: Door, world: World, caplog: pytest.LogCaptureFixture, handler: str
+    ) -> None:
+        app = guarded(door, install=handler == "install")
+        if handler == "Invoker":
+            Invoker(app, Door(world.verifier(), InvokerPolicy.all_users()))
+        elif handler != "install":
+            app.add_exception_handler(RefusedRequest, lambda *_: PlainTextResponse("no", 418))
+        with client_of(app) as client:
+            assert (418 if "own" in handler else 403) == client.get("/orders").status_code
+        assert [] == self.warnings_of(caplog)
+
+    @pytest.mark.parametrize("install", ["outside", "inside", "both"])
+    def test_a_sub_application_needs_the_handler_itself(
+        self, door: Door, caplog: pytest.LogCaptureFixture, install: str
+    ) -> None:
+        outer, inner, invoker = FastAPI(title="Outer"), FastAPI(title="Inner"), InvokerDependency(door)
+
+        @inner.get("/orders")
+        async def orders(who: Annotated[Principal, Depends(invoker)]) -> None: ...
+
+        outer.mount("/inner", inner)
+        for app in {"outside": [outer], "inside": [inner], "both": [outer, inner]}[install]:
+            invoker.install(app)
+        expected = door.admit([], PlainRequest("/inner/orders"))
+        assert isinstance(expected, Refusal)
+        with client_of(outer) as client:
+            refused = client.get("/inner/orders")
+        assert (403, install != "outside") == (refused.status_code, expected.body == refused.content)
+        assert [install == "outside"] * (install == "outside") == [
+            "the application 'Inner'" in warning for warning in self.warnings_of(caplog)
+        ]
+
+    def test_an_application_without_it_is_noted_after_a_refusal_in_one_with_it(
+        self, door: Door, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        outer, inner, invoker = FastAPI(title="Outer"), FastAPI(title="Inner"), InvokerDependency(door)
+        for app in (outer, inner):
+            app.get("/orders", dependencies=[Depends(invoker)])(_nothing)
+        outer.mount("/inner", inner)
+        invoker.install(outer)
+        with client_of(outer) as client:
+            assert 403 == client.get("/orders").status_code
+            assert [] == self.warnings_of(caplog)
+            assert 403 == client.get("/inner/orders").status_code
+        (warning,) = self.warnings_of(caplog)
+        assert "'Inner'" in warning
+
+    def test_it_is_not_installed_where_it_would_have_no_effect(self, door: Door) -> None:
+        app, invoker = FastAPI(), InvokerDependency(door)
+        with client_of(app) as client:
+            client.get("/orders")
+        with pytest.raises(ConfigurationError, match="has started"):
+            invoker.install(app)
+
+
+async def _nothing() -> None: ...
+
+
+class TestInvoker:
+    """`Invoker(app, door)` is that of Starlette, with the handler for the dependency installed."""
+
+    def test_the_whole_application_is_behind_it(self, door: Door, bearer: dict[str, str]) -> None:
+        app = FastAPI()
+        assert door is Invoker(app, door).door
+
+        @app.get("/orders")
+        async def orders(request: Request, who: Annotated[Principal, Depends(caller)]) -> str:
+            assert who is principal_of(request)
+            return f"Hello, {who}"
+
+        with client_of(app) as client:
+            paths = ("/orders", "/nowhere", "/openapi.json", "/docs")
+            assert [403] * 4 == [client.get(path).status_code for path in paths]
+            assert [200, 404, 200, 200] == [client.get(path, headers=bearer).status_code for path in paths]
+            assert f"Hello, {MEMBER}" == client.get("/orders", headers=bearer).json()
+
+    def test_a_request_is_refused_before_its_body_is_read(self, door: Door) -> None:
+        app = FastAPI()
+        Invoker(app, door)
+
+        @app.post("/orders")
+        async def orders(order: dict[str, str]) -> None: ...
+
+        with client_of(app) as client:
+            assert 403 == client.post("/orders", content=b"no json").status_code
+
+    def test_a_function_as_middleware_gets_the_caller(self, door: Door, bearer: dict[str, str]) -> None:
+        app = guarded(door)
+        Invoker(app, door)
+        callers: list[str] = []
+
+        @app.middleware("http")
+        async def note(request: Request, call_next: Any) -> Any:
+            callers.append(str(principal_of(request)))
+            return await call_next(request)
+
+        with client_of(app) as client:
+            assert [403, 200] == [
+                client.get("/open", headers=headers).status_code for headers in ({}, bearer)
+            ]
+        assert [MEMBER] == callers
+
+    def test_a_dependency_over_the_same_door_gives_the_same_caller(
+        self, door: Door, bearer: dict[str, str]
+    ) -> None:
+        app = guarded(door, install=False)
+        Invoker(app, door)
+        with client_of(app) as client:
+            assert f"Hello, {MEMBER}" == client.get("/orders", headers=bearer).json()
+            assert [403, 200] == [
+                client.get("/open", headers=headers).status_code for headers in ({}, bearer)
+            ]
+
+    def test_a_dependency_over_another_door_is_answered_as_that_door_says(self, world: World) -> None:
+        public = Door(world.verifier(), InvokerPolicy.all_users())
+        strict = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), style=problem_details)
+        app = guarded(strict, install=False)
+        Invoker(app, public)
+        expected = strict.admit([], PlainRequest("/orders"))
+        assert isinstance(expected, Refusal)
+        with client_of(app) as client:
+            refused = client.get("/orders")
+        assert (403, expected.body) == (refused.status_code, refused.content)
+
+    def test_a_handler_of_the_application_is_kept(self, door: Door) -> None:
+        async def answer(_: Request, error: Exception) -> Response:
+            return PlainTextResponse("of its own", 418)
+
+        app = FastAPI(exception_handlers={RefusedRequest: answer})
+        Invoker(app, door)
+        assert answer is app.exception_handlers[RefusedRequest]
+
+    def test_the_door_and_the_application_in_the_other_order_are_refused(self, door: Door) -> None:
+        swapped: Any = (door, FastAPI())
+        with pytest.raises(ConfigurationError, match="needs a Door, not FastAPI"):
+            Invoker(*swapped)
+
+    def test_a_second_door_is_refused(self, door: Door) -> None:
+        app = behind_middleware(door)
+        with pytest.raises(ConfigurationError, match="has a door already"):
+            Invoker(app, door)
 
 
 class TestWebSocket:
@@ -482,7 +712,7 @@ class TestCaller:
             async with httpx.AsyncClient(transport=transport, base_url="http://orders") as client:
                 await client.get("/orders")
 
-        with pytest.raises(ConfigurationError, match="past no door"):
+        with pytest.raises(ConfigurationError, match="no door has decided"):
             asyncio.run(ask())
 
     def test_the_middleware_guards_what_has_no_route_and_the_documentation(self, door: Door) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import doctest
+import inspect
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import httpx
 import pytest
 from flask import Blueprint, Flask, Response, g, request, stream_with_context
 
-from conftest import World
 from doorward import Admission, ConfigurationError, Door, InvokerPolicy, PlainRequest, Principal, Refusal
-from doorward_integrations.flask import Invoker, current_principal
-from doorward_integrations.wsgi import ADMISSION
+from doorward_integrations.admission import ADMISSION
+from doorward_integrations.flask import Invoker, current_principal, principal_of
 from support.servers import waitress
 from support.tokens import CALLER, MEMBER
+from support.world import World
 
 BEARER = "Authorization"
 
@@ -44,6 +48,7 @@ def app(tmp_path: Path) -> Flask:
 
     @app.get("/orders")
     def orders() -> str:
+        assert current_principal == principal_of(request) == principal_of(request.environ)
         return f"{current_principal} {g.principal}"
 
     @app.get("/headers")
@@ -111,13 +116,13 @@ class TestAdmitted:
             pytest.param("/static/page.txt", 200, "static", id="a static file"),
         ],
     )
-    def test_the_caller_is_known_everywhere(
+    def test_the_caller_is_available_everywhere(
         self, guarded: Flask, bearer: dict[str, str], path: str, status: int, text: str
     ) -> None:
         answer = guarded.test_client().get(path, headers=bearer, buffered=True)
         assert (status, text) == (answer.status_code, answer.text)
 
-    def test_hooks_that_were_registered_before_the_door_know_the_caller(
+    def test_hooks_that_were_registered_before_the_door_get_the_caller(
         self, guarded: Flask, bearer: dict[str, str]
     ) -> None:
         guarded.test_client().get("/shop/items", headers=bearer)
@@ -148,7 +153,7 @@ class TestAdmitted:
         ]
         assert [f"serviceAccount:{email} serviceAccount:{email}" for email in callers] == answers
 
-    def test_where_everybody_may_come_it_is_anonymous(self, world: World, app: Flask) -> None:
+    def test_a_public_door_admits_a_request_as_anonymous(self, world: World, app: Flask) -> None:
         Invoker(app, Door(world.verifier(), InvokerPolicy.all_users()))
         assert "anonymous anonymous" == app.test_client().get("/orders").text
 
@@ -171,7 +176,8 @@ class TestRefused:
 
     @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "TRACE"])
     def test_every_method_is_refused(self, guarded: Flask, method: str) -> None:
-        assert 403 == guarded.test_client().open("/orders", method=method).status_code
+        answer = guarded.test_client().open("/orders", method=method)
+        assert (403, method == "HEAD") == (answer.status_code, answer.data == b"")
         assert [] == guarded.extensions["seen"]
 
     def test_a_bad_token_is_refused_with_401(self, guarded: Flask, world: World) -> None:
@@ -220,6 +226,10 @@ class TestSetup:
             assert 200 == client.get("/orders", headers=bearer).status_code
             assert request.environ["outer"] is True
 
+    def test_a_second_door_is_refused(self, guarded: Flask, door: Door) -> None:
+        with pytest.raises(ConfigurationError, match="has a door already"):
+            Invoker(guarded, door)
+
     @pytest.mark.parametrize("wrong", [None, "door"])
     def test_without_a_door_it_is_not_made(self, app: Flask, wrong: Any) -> None:
         with pytest.raises(ConfigurationError, match="needs a Door"):
@@ -227,13 +237,46 @@ class TestSetup:
 
 
 class TestOutside:
+    """Outside of a request `current_principal` is unbound, as the proxies of Flask itself."""
+
     def test_outside_of_a_request_there_is_no_caller(self) -> None:
-        with pytest.raises(ConfigurationError, match="outside of a request"):
+        with pytest.raises(RuntimeError, match="outside of request context") as of_ours:
             str(current_principal.member)
+        with pytest.raises(RuntimeError) as of_flask:
+            str(request.method)
+        assert str(of_flask.value) == str(of_ours.value)
+        assert not isinstance(of_ours.value, ConfigurationError)
 
     def test_in_an_application_context_alone_there_is_no_caller(self, guarded: Flask) -> None:
-        with guarded.app_context(), pytest.raises(ConfigurationError):
+        with guarded.app_context(), pytest.raises(RuntimeError, match="outside of request context"):
             str(current_principal.member)
+        with guarded.app_context():
+            assert not isinstance(current_principal, Principal)
+
+    @pytest.mark.parametrize(
+        "look",
+        [
+            pytest.param(lambda proxy, _: isinstance(proxy, Principal), id="isinstance"),
+            pytest.param(lambda proxy, _: bool(proxy), id="bool"),
+            pytest.param(lambda proxy, _: repr(proxy), id="repr"),
+            pytest.param(lambda proxy, _: dir(proxy), id="dir"),
+            pytest.param(lambda proxy, _: inspect.isclass(proxy), id="inspect.isclass"),
+            pytest.param(
+                lambda _, module: inspect.getmembers(module, inspect.isclass), id="inspect.getmembers"
+            ),
+            pytest.param(lambda _, module: doctest.DocTestFinder().find(module), id="doctest"),
+        ],
+    )
+    def test_what_looks_at_every_name_of_a_module_finds_the_same_as_of_a_proxy_of_flask(
+        self, look: Callable[[Any, Any], object]
+    ) -> None:
+        assert look(request, module_of(request)) == look(current_principal, module_of(current_principal))
+
+    def test_what_looks_at_the_names_of_every_module_does_not_fail_on_it(self) -> None:
+        """As gevent does when it replaces locks in the modules that are loaded already."""
+        names = vars(sys.modules[Invoker.__module__])
+        assert any(one is current_principal for one in names.values())
+        assert [] == [name for name, one in names.items() if isinstance(one, Principal)]
 
     def test_without_a_door_in_front_there_is_no_caller(self, app: Flask) -> None:
         with app.test_request_context("/orders"), pytest.raises(ConfigurationError, match="Invoker"):
@@ -243,6 +286,12 @@ class TestOutside:
         """As in a test that makes a request context: hooks raise before any view runs."""
         with guarded.test_request_context("/orders"), pytest.raises(ConfigurationError):
             guarded.full_dispatch_request()
+
+
+def module_of(proxy: object) -> ModuleType:
+    module = ModuleType("views")
+    vars(module)["proxy"] = proxy
+    return module
 
 
 def test_behind_a_real_server(guarded: Flask, door: Door, bearer: dict[str, str]) -> None:

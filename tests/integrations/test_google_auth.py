@@ -18,7 +18,6 @@ import pytest
 from fastapi import Depends, FastAPI
 from flask import Flask
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -32,7 +31,7 @@ from support.servers import asgi_server, gunicorn, waitress
 from support.tokens import AUDIENCE
 
 MEMBER = f"serviceAccount:{DEFAULT_ACCOUNT}"
-STRANGER = "stranger@doorward-demo.iam.gserviceaccount.com"
+UNLISTED = "unlisted@doorward-demo.iam.gserviceaccount.com"
 
 CLIENTS = {
     "fetch_id_token": """
@@ -109,7 +108,8 @@ def door() -> Door:
 
 def fastapi_app() -> FastAPI:
     app = FastAPI()
-    invoker = for_fastapi.Invoker(door(), app)
+    invoker = for_fastapi.InvokerDependency(door())
+    invoker.install(app)
 
     @app.get("/orders", response_class=PlainTextResponse)
     async def orders(caller: Annotated[Principal, Depends(invoker)]) -> str:
@@ -122,8 +122,9 @@ def starlette_app() -> Starlette:
     async def orders(request: Request) -> PlainTextResponse:
         return PlainTextResponse(f"Hello, {for_starlette.principal_of(request)}")
 
-    middleware = [Middleware(for_starlette.InvokerMiddleware, door=door())]
-    return Starlette(routes=[Route("/orders", orders)], middleware=middleware)
+    app = Starlette(routes=[Route("/orders", orders)])
+    for_starlette.Invoker(app, door())
+    return app
 
 
 def flask_app() -> Flask:
@@ -139,7 +140,7 @@ def flask_app() -> Flask:
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[RunningEmulator]:
-    with Emulator(other_accounts=[STRANGER]).serve() as running:
+    with Emulator(other_accounts=[UNLISTED]).serve() as running:
         yield running
 
 
@@ -162,7 +163,7 @@ def urls(emulator: RunningEmulator) -> Iterator[list[str]]:
 
 
 def run(client: str, audience: str, urls: list[str], environ: Mapping[str, str]) -> dict[str, Any]:
-    """Run one client in a process of its own; give status and body by application."""
+    """Run one client in a process of its own; return status and body by application."""
     kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     done = subprocess.run(
         [sys.executable, "-c", _FRAME.format(body=CLIENTS[client]), audience, *urls],
@@ -183,7 +184,7 @@ def answers(request: pytest.FixtureRequest, urls: list[str], emulator: RunningEm
 
 
 @pytest.mark.parametrize("application", APPLICATIONS)
-def test_the_application_knows_the_caller(answers: dict[str, Any], application: str) -> None:
+def test_the_application_gets_the_caller(answers: dict[str, Any], application: str) -> None:
     assert (200, f"Hello, {MEMBER}") == answers[application]
 
 
@@ -195,10 +196,10 @@ def of_another_audience(
 
 
 @pytest.fixture(scope="module", params=["fetch_id_token", "AsyncAuthorizedSession"])
-def of_a_stranger(
+def of_an_unlisted_caller(
     request: pytest.FixtureRequest, urls: list[str], emulator: RunningEmulator
 ) -> dict[str, Any]:
-    emulator.emulator.accounts.use(STRANGER)
+    emulator.emulator.accounts.use(UNLISTED)
     try:
         return run(request.param, AUDIENCE, urls, emulator.environment())
     finally:
@@ -220,16 +221,16 @@ def test_a_token_for_another_service_gets_401(
 
 @pytest.mark.parametrize("application", APPLICATIONS)
 def test_a_caller_who_is_not_in_the_policy_gets_403(
-    of_a_stranger: dict[str, Any],
+    of_an_unlisted_caller: dict[str, Any],
     application: str,
     emulator: RunningEmulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DOORWARD_EMULATOR_HOST", emulator.host)
-    one = emulator.emulator.issuer.mint(AUDIENCE, email=STRANGER)
+    one = emulator.emulator.issuer.mint(AUDIENCE, email=UNLISTED)
     expected = door().admit([(b"authorization", f"Bearer {one}".encode())], PlainRequest("/orders"))
     assert isinstance(expected, Refusal)
-    assert (403, expected.body.decode()) == of_a_stranger[application]
+    assert (403, expected.body.decode()) == of_an_unlisted_caller[application]
 
 
 def test_a_token_signed_after_a_rotation_is_admitted_at_once(

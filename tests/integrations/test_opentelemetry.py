@@ -22,7 +22,7 @@ from doorward.errors import SignatureError
 from doorward.keys.events import FetchStarted, KeyEvent, StaleUsed, StateChanged, UnknownKid
 from doorward.keys.state import KeyState
 from doorward_integrations.opentelemetry import KeyMetrics
-from support.simulator import SimulatedEndpoint, background, landed
+from support.simulator import SimulatedEndpoint, background, join_fetches
 from support.tokens import SigningKey
 
 KEY = SigningKey("key-1")
@@ -96,7 +96,7 @@ class TestCounters:
         cache.refresh()
         cache.refresh()
         miss(cache, "unknown")
-        landed()
+        join_fetches()
 
         assert {
             ("changed", "cold"): 1,
@@ -111,7 +111,7 @@ class TestCounters:
             behave()
             with pytest.raises(KeysUnavailableError):
                 cache.refresh()
-        landed()
+        join_fetches()
 
         assert {("failed", "status"): 1, ("failed", "content"): 2} == collector.values(
             "fetches", "doorward.outcome", "error.type"
@@ -126,7 +126,7 @@ class TestCounters:
         endpoint.pass_time(SOFT)
         for _ in range(3):
             cache.get(KEY.kid)
-        landed()
+        join_fetches()
 
         assert {(): 3} == collector.values("stale_uses")
 
@@ -137,7 +137,7 @@ class TestCounters:
         for index in range(5):
             miss(cache, f"unknown-{index}")
         miss(cache, "unknown-0")
-        landed()
+        join_fetches()
 
         assert {("absent",): 3, ("no_budget",): 2, ("remembered",): 1} == collector.values(
             "unknown_kids", "doorward.outcome"
@@ -151,13 +151,13 @@ class TestCounters:
         for _ in range(2):
             endpoint.pass_time(SOFT)
             cache.get(KEY.kid)
-            landed()
+            join_fetches()
 
         assert {("empty", "fresh"): 1, ("fresh", "stale"): 2, ("stale", "fresh"): 2} == collector.values(
             "state_changes", "doorward.before", "doorward.after"
         )
 
-    def test_a_fetch_that_has_only_begun_is_not_counted(
+    def test_a_fetch_that_has_only_started_is_not_counted(
         self, collector: Collector, metrics: KeyMetrics
     ) -> None:
         metrics(FetchStarted("https://keys.example/certs", "cold"))
@@ -219,7 +219,7 @@ class TestAttributes:
 
 
 def current(collector: Collector) -> str:
-    """Give the one state that is told as 1, where all are told."""
+    """Return the one state that is reported as 1, where all are reported."""
     states = collector.values("state", "doorward.state")
     assert {(state.value,) for state in KeyState} == set(states)
     assert [0, 0, 0, 0, 1] == sorted(states.values())
@@ -244,7 +244,7 @@ class TestGauges:
         metrics.observe(cache)
         seen = [current(collector)]
         cache.warm()
-        landed()
+        join_fetches()
         for passed in (0.0, SOFT - 1, 1.0, 90_000.0):
             endpoint.pass_time(passed)
             seen.append(current(collector))
@@ -255,7 +255,7 @@ class TestGauges:
         self, collector: Collector, cache: KeyCache
     ) -> None:
         cache.warm()
-        landed()
+        join_fetches()
 
         assert not {"age", "state"} & set(collector.collect())
 
@@ -273,7 +273,7 @@ class TestGauges:
         cache = endpoint.cache(listener=metrics)
         metrics.observe(cache)
         cache.warm()
-        landed()
+        join_fetches()
         assert 1 == len(collector.points("age"))
         dropped = weakref.ref(cache)
         del cache
@@ -295,10 +295,10 @@ class TestPassingOn:
         assert [("doorward.keys", logging.WARNING, expected)] == caplog.record_tuples
 
     def test_events_go_on_to_another_listener(self, collector: Collector) -> None:
-        told: list[KeyEvent] = []
-        KeyMetrics(collector.meter, then=told.append)(self.EVENT)
+        received: list[KeyEvent] = []
+        KeyMetrics(collector.meter, then=received.append)(self.EVENT)
 
-        assert [self.EVENT] == told
+        assert [self.EVENT] == received
         assert {(): 1} == collector.values("unknown_kids")
 
     def test_events_may_end_here(self, collector: Collector, caplog: pytest.LogCaptureFixture) -> None:
@@ -316,7 +316,7 @@ class TestPassingOn:
 
         cache = endpoint.cache(listener=KeyMetrics(collector.meter, then=broken))
         assert KEY.kid == cache.get(KEY.kid).kid
-        landed()
+        join_fetches()
 
         assert {("changed",): 1} == collector.values("fetches", "doorward.outcome")
         assert "the listener failed on FetchFinished" in caplog.text

@@ -13,17 +13,18 @@ from wsgiref.validate import validator
 
 import pytest
 
-from conftest import World
 from doorward import Admission, ConfigurationError, Door, InvokerPolicy, PlainRequest, Refusal, Verifier
-from doorward_integrations.wsgi import ADMISSION, InvokerMiddleware
+from doorward_integrations.admission import ADMISSION
+from doorward_integrations.wsgi import InvokerMiddleware, principal_of
 from support.servers import Reply, exchange, gunicorn, key_server, waitress
 from support.tokens import AUDIENCE, MEMBER, SigningKey, jwks, token
+from support.world import World
 
 REMOVED = "SIGNATURE_REMOVED_BY_GOOGLE"
 
 
 class Application:
-    """Tells in JSON what it was called with."""
+    """Answers in JSON with what it was called with."""
 
     def __init__(self) -> None:
         self.environs: list[dict[str, Any]] = []
@@ -33,7 +34,7 @@ class Application:
         seen: dict[str, Any] = {key: value for key, value in environ.items() if key.startswith("HTTP_")}
         if environ["REQUEST_METHOD"] == "POST":
             seen["body"] = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])).decode()
-        body = json.dumps({**seen, "principal": str(environ[ADMISSION].principal)}).encode()
+        body = json.dumps({**seen, "principal": str(principal_of(environ))}).encode()
         start_response("200 OK", [("content-type", "application/json"), ("content-length", str(len(body)))])
         return [body]
 
@@ -92,6 +93,7 @@ class TestMiddleware:
         admission = app.environs[0][ADMISSION]
         assert isinstance(admission, Admission)
         assert (200, MEMBER) == (reply.status, admission.principal.member)
+        assert admission.principal is principal_of(app.environs[0])
 
     @pytest.mark.parametrize("key", ["HTTP_AUTHORIZATION", "HTTP_X_SERVERLESS_AUTHORIZATION"])
     def test_the_application_sees_the_token_with_its_signature_replaced(
@@ -154,7 +156,7 @@ class TestMiddleware:
         expected = refusal_of(door, [], "/orders")
         assert (403, b"", str(len(expected.body))) == (reply.status, reply.body, reply.get("content-length"))
 
-    def test_a_public_door_admits_nobody_in_particular(self, world: World) -> None:
+    def test_a_public_door_admits_a_forged_credential_as_anonymous(self, world: World) -> None:
         app = Application()
         door = Door(world.verifier(), InvokerPolicy.all_users())
         spoof = f"Bearer {world.token().rpartition('.')[0]}.forged"
@@ -287,12 +289,12 @@ class TestServers:
         ]
 
     @pytest.mark.parametrize("name", ["X_Serverless_Authorization", "x_serverless-authorization"])
-    def test_a_header_spelled_with_underscores_is_no_credential(
+    def test_a_header_written_with_underscores_is_no_credential(
         self, server: str, real_token: str, name: str
     ) -> None:
         assert 200 != exchange(server, request_of(f"{name}: Bearer {real_token}")).status
 
-    def test_a_header_spelled_with_underscores_does_not_take_the_place_of_the_credential(
+    def test_a_header_written_with_underscores_does_not_replace_the_credential(
         self, server: str, real_token: str
     ) -> None:
         """Either the server drops it, or the request is refused: the application never sees it."""
@@ -301,7 +303,7 @@ class TestServers:
         assert reply.status in {200, 400, 401}
         assert b"spoofed" not in reply.body
 
-    def test_a_header_spelled_with_underscores_does_not_pass_a_public_door(
+    def test_a_header_written_with_underscores_does_not_pass_a_public_door(
         self, public_server: str, real_token: str
     ) -> None:
         spoof = f"X_Serverless_Authorization: Bearer {real_token.rpartition('.')[0]}.{REMOVED}"
@@ -309,7 +311,7 @@ class TestServers:
         assert "HTTP_X_SERVERLESS_AUTHORIZATION" not in reply.body.decode()
         assert (200, "anonymous") == (reply.status, json.loads(reply.body)["principal"])
 
-    def test_a_public_door_admits_whoever_has_no_credential(self, public_server: str) -> None:
+    def test_a_public_door_admits_a_request_without_a_credential(self, public_server: str) -> None:
         assert "anonymous" == json.loads(exchange(public_server, request_of()).body)["principal"]
 
     def test_a_header_cannot_be_the_admission(self, server: str) -> None:

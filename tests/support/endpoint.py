@@ -12,7 +12,7 @@ from support.tokens import SigningKey, jwks
 
 
 class KeyEndpoint:
-    """Answers as told; every call is counted and its request headers are kept.
+    """Answers as it is set up; every call is counted, and its request headers are kept.
 
     Attributes:
         keys: What it publishes; assign to rotate.

@@ -50,7 +50,7 @@ Script = Callable[[Peer], None]
 
 
 def response(body: bytes = b"", *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:
-    """Spell out a response; its length is told truly unless another is given, and left out if it is -1."""
+    """Make a response. Its Content-Length is true unless another is given, and is left out if that is -1."""
     lines = [f"HTTP/1.1 {status}", "Connection: close", *headers]
     if length != -1:
         lines.append(f"Content-Length: {len(body) if length is None else length}")

@@ -1,6 +1,6 @@
 """Real servers on free ports of this machine, started and stopped around a block.
 
-Each one is awaited with a bound, and is gone when the block ends.
+Each start has a time limit, and each server has ended when the block ends.
 """
 
 from __future__ import annotations
@@ -29,16 +29,23 @@ from doorward_integrations.emulator import LoopbackServer
 __all__ = ["Keys", "Reply", "asgi_server", "exchange", "gunicorn", "key_server", "waitress"]
 
 PATIENCE = 20.0
-"""Seconds that anything here is waited for at most."""
+"""Seconds of each wait in this module at most."""
 
 _TESTS = Path(__file__).resolve().parents[1]
 
 
 @dataclass
 class Keys:
-    """A key endpoint over real HTTP; nobody is answered before `delay` seconds after the first request.
+    """A key endpoint over real HTTP.
 
-    A test that has to be sure of what happens first gives no delay, and sets `answering` itself.
+    Attributes:
+        body: The key set of each answer.
+        delay: Seconds after the first request before which no request is answered. None where a test sets
+            `answering` itself, to fix the order of events.
+        url: The URL of the key set.
+        fetches: The number of requests so far.
+        asked: Set with the first request.
+        answering: Set from when requests are answered.
     """
 
     body: bytes
@@ -94,9 +101,9 @@ def key_server(body: bytes, delay: float | None = 0.0) -> Iterator[Keys]:
 
 @contextlib.contextmanager
 def asgi_server(app: ASGIApp) -> Iterator[str]:
-    """Serve an ASGI application with uvicorn, websockets too; gives its base URL.
+    """Serve an ASGI application with uvicorn, websockets too; yields its base URL.
 
-    uvicorn's log goes the way of all others, so that ``caplog`` sees what went wrong inside.
+    uvicorn's log goes to the root logger, so that ``caplog`` has the errors of the application.
     """
     with LoopbackServer(app, websockets=True) as server:
         yield server.url
@@ -104,7 +111,7 @@ def asgi_server(app: ASGIApp) -> Iterator[str]:
 
 @contextlib.contextmanager
 def waitress(app: Callable[..., Any]) -> Iterator[str]:
-    """Serve a WSGI application with waitress, in a thread; gives its base URL."""
+    """Serve a WSGI application with waitress, in a thread; yields its base URL."""
     sockets: dict[int, Any] = {}
     server: Any = create_server(app, sockets, host="127.0.0.1", port=0, threads=4)
     thread = threading.Thread(target=server.run, name="test-waitress", daemon=True)
@@ -112,7 +119,7 @@ def waitress(app: Callable[..., Any]) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
-        # In its own thread, which is the one that may touch its sockets.
+        # In its own thread: no other one may use its sockets.
         server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets))
         thread.join(PATIENCE)
         server.task_dispatcher.shutdown()
@@ -124,18 +131,20 @@ _LISTENING = re.compile(rb"Listening at: (http://127\.0\.0\.1:\d+)")
 
 @contextlib.contextmanager
 def gunicorn(target: str, environ: Mapping[str, str], *options: str) -> Iterator[str]:
-    """Serve a WSGI application with gunicorn, as a process of its own; gives its base URL.
+    """Serve a WSGI application with gunicorn, as a process of its own; yields its base URL.
 
     Args:
-        target: As on gunicorn's command line, e.g. ``support.applications:make()``.
+        target: The application, as on gunicorn's command line: ``support.applications:make()``.
         environ: Variables to set in its environment.
-        options: More of its command line.
+        options: Further options of its command line.
     """
     command = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0", "--workers", "1", "--threads", "4"]
+    # The modules come from where the tests have them, which need not be where the environment installed them.
+    path = os.pathsep.join([str(_TESTS), *filter(None, sys.path)])
     process = subprocess.Popen(
         [*command, "--graceful-timeout", "1", "--no-control-socket", *options, target],
         cwd=_TESTS,
-        env={**os.environ, "PYTHONPATH": str(_TESTS), **environ},
+        env={**os.environ, "PYTHONPATH": path, **environ},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -154,7 +163,11 @@ def gunicorn(target: str, environ: Mapping[str, str], *options: str) -> Iterator
 
 
 def _await_gunicorn(process: subprocess.Popen[bytes]) -> str:
-    """Read its log until a worker is up; what it says later stays in the pipe, which is large enough."""
+    """Read its log until a worker has started; later lines stay in the pipe, which is large enough.
+
+    Returns:
+        The base URL.
+    """
     assert process.stderr is not None
     descriptor = process.stderr.fileno()
     log = b""
@@ -171,23 +184,23 @@ def _await_gunicorn(process: subprocess.Popen[bytes]) -> str:
 
 @dataclass(frozen=True)
 class Reply:
-    """One HTTP answer, as it came."""
+    """One HTTP answer."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
     def get(self, name: str) -> str | None:
-        """Give the one header of that name, which must be in lower case."""
+        """Return the only header of a name in lower case; None if there is none."""
         found = [value for key, value in self.headers if key == name]
         assert len(found) < 2, f"{name} came {len(found)} times"
         return found[0] if found else None
 
 
 def exchange(base: str, request: bytes) -> Reply:
-    """Send the very bytes of a request, read until the server closes, and take the answer apart.
+    """Send the exact bytes of a request, read until the server closes, and parse the answer.
 
-    The request has to say ``Connection: close``.
+    The request must carry ``Connection: close``.
     """
     host, _, port = base.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), PATIENCE) as connection:

@@ -1,4 +1,4 @@
-"""A key endpoint over real HTTP, and the clocks of whoever asks it: changed in one line, and it counts."""
+"""A key endpoint over real HTTP, and the clocks of its clients: changed in one line, and it counts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from doorward.keys.events import KeyEvent
 from doorward.keys.fetch import SIZE_LIMIT, FetchResponse, HttpxFetch
 from doorward.keys.flight import Flight
 from doorward.keys.key import VerificationKey
+from doorward.keys.source import KeySource
 from support.clock import ManualClock
 from support.httpendpoint import HttpEndpoint, Peer, Script, answering, repeating, response
 from support.tokens import AUDIENCE, SigningKey, b64, jwks, token
 
-__all__ = ["APIS", "PATIENCE", "Api", "SimulatedEndpoint", "background", "finished", "waits"]
+__all__ = ["APIS", "PATIENCE", "Api", "SimulatedEndpoint", "background", "join_fetches", "watch_readers"]
 
 PATIENCE = 10.0
 """Seconds that anything here is waited for at most."""
@@ -48,7 +49,7 @@ class SimulatedEndpoint(HttpEndpoint):
         deadline: Seconds that a fetch of the caches made here may take; short only where it has to fail.
         wall: The wall clock of the caches made here.
         monotonic: Their monotonic clock, which starts far from the other, so that they cannot be mixed up.
-        events: What these caches told their listener.
+        events: What these caches reported to their listener.
     """
 
     def __init__(self, *keys: Published) -> None:
@@ -65,11 +66,11 @@ class SimulatedEndpoint(HttpEndpoint):
         self._came = threading.Semaphore(0)
 
     def close(self) -> None:
-        """Let go of whatever hangs, and end."""
+        """Let every request that hangs go on, and end."""
         for gate in self._gates:
             gate.set()
         super().close()
-        finished()
+        join_fetches()
 
     # What came in.
 
@@ -81,8 +82,8 @@ class SimulatedEndpoint(HttpEndpoint):
         """Wait for a request that was not waited for yet."""
         assert self._came.acquire(timeout=PATIENCE), "no request came"
 
-    def told(self, kind: type[E]) -> list[E]:
-        """Give the events of one kind."""
+    def events_of(self, kind: type[E]) -> list[E]:
+        """Return the events of one kind."""
         return [event for event in self.events if isinstance(event, kind)]
 
     # What it publishes.
@@ -101,7 +102,7 @@ class SimulatedEndpoint(HttpEndpoint):
         self._behaviour = self._publish
 
     def hang(self) -> threading.Event:
-        """FetchResponse no request that comes from now on before the event is set."""
+        """Answer no request that comes from now on before the event is set."""
         gate = threading.Event()
         self._gates.append(gate)
 
@@ -142,7 +143,7 @@ class SimulatedEndpoint(HttpEndpoint):
         self._behaviour = answering(jwks(*self.keys) + b" " * SIZE_LIMIT)
 
     def page(self) -> None:
-        """FetchResponse with a page, as a captive portal does."""
+        """Answer with a page, as a captive portal does."""
         self._behaviour = answering(b"<!doctype html><title>Welcome</title>", "Content-Type: text/html")
 
     def mislabel(self) -> None:
@@ -168,28 +169,28 @@ class SimulatedEndpoint(HttpEndpoint):
         self._behaviour = answering(b"")
 
     def unusable_set(self) -> None:
-        """Publish only keys that nobody can sign ID tokens with."""
+        """Publish only keys that no ID token can be signed with."""
         self._behaviour = answering(jwks(SigningKey("encrypts").jwk(use="enc")))
 
     def duplicate_member(self) -> None:
-        """Say ``keys`` twice, so that two readers may understand two things."""
+        """Send the member ``keys`` twice, so that two readers may read two key sets."""
         self._behaviour = answering(b'{"keys": [], ' + jwks(*self.keys)[1:])
 
-    # What time it is for whoever asks.
+    # What time it is for its clients.
 
     def pass_time(self, seconds: float) -> None:
         self.wall.move(seconds)
         self.monotonic.move(seconds)
 
     def freeze(self, seconds: float) -> None:
-        """Freeze the instance, as where it gets no CPU: its monotonic clock stands still, the world's not."""
+        """Freeze the instance, as without CPU: its monotonic clock stands still, the wall clock does not."""
         self.wall.move(seconds)
 
     def set_wall(self, seconds: float) -> None:
         """Set the wall clock forward, or back."""
         self.wall.move(seconds)
 
-    # Who asks it.
+    # Its clients.
 
     def fetch(self, url: str, headers: Mapping[str, str], /) -> FetchResponse:
         """Ask over httpx, as a cache does by default, with the deadline of the moment."""
@@ -232,7 +233,7 @@ class SimulatedEndpoint(HttpEndpoint):
 
 
 class Api:
-    """One of the ways to call what comes in two iss_values: from a thread, from asyncio or from trio."""
+    """A way to call what has a sync and an async form: from a thread, from asyncio or from trio."""
 
     def __init__(self, name: str, run: Callable[[Callable[[], Awaitable[Any]]], Any] | None) -> None:
         self._name = name
@@ -247,11 +248,11 @@ class Api:
         made: T = self._run(functools.partial(awaited, *args))
         return made
 
-    def get(self, cache: KeyCache, kid: str) -> VerificationKey:
-        return self._call(cache.get, cache.aget, kid)
+    def get(self, source: KeySource, kid: str) -> VerificationKey:
+        return self._call(source.get, source.aget, kid)
 
-    def warm(self, cache: KeyCache) -> None:
-        self._call(cache.warm, cache.awarm)
+    def warm(self, source: KeySource | Verifier) -> None:
+        self._call(source.warm, source.awarm)
 
     def refresh(self, cache: KeyCache) -> None:
         self._call(cache.refresh, cache.arefresh)
@@ -280,14 +281,14 @@ def background(call: Callable[..., T], *args: object) -> Future[T]:
     def run() -> None:
         try:
             future.set_result(call(*args))
-        except BaseException as error:  # noqa: BLE001 - the one who asks for the result gets it
+        except BaseException as error:  # noqa: BLE001 - the caller that asks for the result gets it
             future.set_exception(error)
 
     threading.Thread(target=run, name="test-reader", daemon=True).start()
     return future
 
 
-def waits(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+def watch_readers(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Make a function that returns as soon as one more reader has begun to wait for a fetch."""
     begun = threading.Semaphore(0)
     wait, wait_async = Flight.wait, Flight.wait_async
@@ -301,15 +302,15 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         return await wait_async(self, timeout)
 
     def await_reader() -> None:
-        assert begun.acquire(timeout=PATIENCE), "nobody waits for a fetch"
+        assert begun.acquire(timeout=PATIENCE), "no reader waits for a fetch"
 
     monkeypatch.setattr(Flight, "wait", waiting)
     monkeypatch.setattr(Flight, "wait_async", waiting_async)
     return await_reader
 
 
-def finished() -> None:
-    """Wait until no key cache fetches any more, its events told."""
+def join_fetches() -> None:
+    """Wait until no key cache fetches any more, and all events are reported."""
     for thread in threading.enumerate():
         if thread.name == "doorward-keys":
             thread.join(PATIENCE)

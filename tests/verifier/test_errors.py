@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import doorward
-from doorward import errors
+from doorward import Door, InvokerPolicy, Refusal, errors, explain_token
 from doorward.errors import (
     ClaimError,
     ConfigurationError,
@@ -30,6 +29,9 @@ from doorward.errors import (
     TokenError,
     clip,
 )
+from doorward.tokens import claims
+from doorward.tokens.claims import NamedRule
+from support.world import World
 
 PARENTS: dict[type[Exception], tuple[type[Exception], ...]] = {
     DoorwardError: (Exception,),
@@ -86,7 +88,7 @@ def test_the_tree_holds_every_error_there_is() -> None:
 @pytest.mark.parametrize("kind", PARENTS, ids=name_of)
 def test_each_error_is_drawn_in_the_tree_and_exported(kind: type[Exception]) -> None:
     assert f" {kind.__name__} " in (errors.__doc__ or "").replace("\n", " ")
-    assert kind is getattr(doorward, kind.__name__)
+    assert kind is getattr(errors, kind.__name__)
 
 
 def test_bad_token_may_not_and_cannot_know_never_mix() -> None:
@@ -260,3 +262,36 @@ def test_quoting_a_value_that_is_nested_deeply_raises_nothing(depth: int) -> Non
 
 def test_quoting_a_number_of_too_many_digits_raises_nothing() -> None:
     assert 16 + 2 + 1 >= len(clip(10**5000))
+
+
+# One place for a reason.
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_has_a_status_and_one_sentence_of_advice(reason: Reason) -> None:
+    assert reason.status in {401, 403, 503}
+    assert reason.advice[0].isupper()
+    assert reason.advice.endswith(".")
+
+
+def test_a_reason_is_added_in_one_place_and_answered_logged_and_explained(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moon = Reason.__new_member__(Reason, "full_moon", 503, "Wait for another night.")  # type: ignore[attr-defined]
+    moon._name_ = "FULL_MOON"
+
+    def refuse(*_: object) -> None:
+        raise ClaimError(moon, "the moon is full", "iat")
+
+    rule = NamedRule("moon", refuse, lambda _: "no full moon")
+    monkeypatch.setattr(claims, "CLAIM_RULES", (rule, *claims.CLAIM_RULES))
+    verifier = world.verifier()
+    door = Door(verifier, InvokerPolicy.all_authenticated_users())
+
+    refusal = door.admit([(b"authorization", b"Bearer " + world.token().encode())])
+
+    assert isinstance(refusal, Refusal)
+    assert (503, "full_moon") == (refusal.status, refusal.reason)
+    assert "refused with 503: full_moon: the moon is full" in caplog.text
+    (check,) = [check for check in explain_token(verifier, world.token()).checks if check.name == "moon"]
+    assert (moon, "Wait for another night.") == (check.reason, check.advice)

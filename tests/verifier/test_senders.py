@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from conftest import World
 from doorward import Admission, ConfigurationError, Reason, Refusal
 from doorward.senders import EventSender, cloud_scheduler, cloud_tasks, eventarc, pubsub_push, workflows
 from support.tokens import CALLER
+from support.world import World
 
 URL = "https://events-1234567890.europe-west1.run.app/push/orders"
 OTHER = "other@doorward-test.iam.gserviceaccount.com"

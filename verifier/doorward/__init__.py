@@ -6,7 +6,7 @@ framework is imported here: see ``doorward_integrations`` for ASGI, FastAPI, Sta
 
 The names here are what an application writes. Everything else is imported from its own module: protocols to
 implement from ``doorward.keys.source``, ``doorward.keys.fetch``, ``doorward.audiences.audience`` and
-``doorward.door.door``, events from ``doorward.keys.events``, ready-made doors from ``doorward.senders``.
+``doorward.policy.source``, events from ``doorward.keys.events``, ready-made doors from ``doorward.senders``.
 """
 
 from __future__ import annotations

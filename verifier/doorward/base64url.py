@@ -1,4 +1,4 @@
-"""base64url with exactly one spelling for any bytes (RFC 4648, sections 3.5 and 5; RFC 7515, appendix C)."""
+"""base64url with exactly one encoding of any bytes (RFC 4648, sections 3.5 and 5; RFC 7515, appendix C)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 __all__ = ["Base64Error", "decode"]
 
-# '+', '/' and '=' become a character that no base64 alphabet has; '-' and '_' become what binascii wants.
+# '+', '/' and '=' become a character that no base64 alphabet has; '-' and '_' become what binascii takes.
 _ALPHABET: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
 _PADDING: Final = (b"", None, b"==", b"=")
 # The last character of a segment carries 4 or 2 bits that belong to no byte: they must be zero (RFC 4648,
@@ -16,20 +16,21 @@ _CANONICAL_END: Final = (None, None, frozenset(b"AQgw"), frozenset(b"AEIMQUYcgko
 
 
 class Base64Error(ValueError):
-    """The text is not the one spelling of any bytes; it is not repeated."""
+    """The text is not the one encoding of any bytes; the error does not repeat it."""
 
 
 def decode(text: bytes) -> bytes:
-    """Decode a text, if it is spelled in the one accepted way.
+    """Decode a text in its one accepted encoding.
 
     Args:
         text: base64url without padding.
 
     Returns:
-        The bytes it stands for.
+        The bytes.
 
     Raises:
-        Base64Error: If it is padded, holds another character, or has loose bits at its end.
+        Base64Error: If the text is padded, holds a character outside of the alphabet, or has bits that are
+            not zero and belong to no byte at its end.
     """
     rest = len(text) & 3
     padding = _PADDING[rest]

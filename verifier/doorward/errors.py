@@ -78,8 +78,10 @@ class Reason(StrEnum):
     UNSUPPORTED_SCHEME = (
         "unsupported_scheme",
         401,
-        "Use the scheme Bearer. A credential of the application's own can stay in Authorization if the ID token "
-        "comes in X-Serverless-Authorization.",
+        (
+            "Use the scheme Bearer. The application's own credential can stay in Authorization if the ID "
+            "token comes in X-Serverless-Authorization."
+        ),
     )
     EMPTY_CREDENTIAL = (
         "empty_credential",
@@ -89,7 +91,7 @@ class Reason(StrEnum):
     ACCESS_TOKEN = (
         "access_token",
         401,
-        "Get an ID token: google.oauth2.id_token.fetch_id_token in Python, or gcloud auth print-identity-token.",
+        "Get an ID token: by google.oauth2.id_token.fetch_id_token, or gcloud auth print-identity-token.",
     )
     # The form of the token.
     TOKEN_TOO_LARGE = (
@@ -115,8 +117,10 @@ class Reason(StrEnum):
     SIGNATURE_REMOVED = (
         "signature_removed",
         401,
-        "Cloud Run has checked this token already. Turn one of the two checks off, or take the token where it is "
-        "issued, and not from the log of a service.",
+        (
+            "Cloud Run has checked this token already. Turn one of the two checks off, or take the token "
+            "where it is issued, and not from the log of a service."
+        ),
     )
     # The signature.
     ALGORITHM_NOT_ALLOWED = (
@@ -141,8 +145,10 @@ class Reason(StrEnum):
     WRONG_AUDIENCE = (
         "wrong_audience",
         401,
-        "Ask for a token with an accepted audience, or accept the one that was sent: the URL of the service, not "
-        "its custom domain.",
+        (
+            "Ask for a token with an accepted audience, or accept the one that was sent: the URL of the "
+            "service, not its custom domain."
+        ),
     )
     EXPIRED = ("expired", 401, "Get a new token: they live for one hour.")
     NOT_YET_VALID = ("not_yet_valid", 401, "Compare the clocks of both machines.")

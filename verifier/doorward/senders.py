@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from doorward.audiences.audience import Audience
 from doorward.door.door import Door
 from doorward.errors import ConfigurationError
-from doorward.issuers.service_accounts import is_service_account
+from doorward.issuers.service_accounts import fold, is_service_account
 from doorward.policy.iam import InvokerPolicy
 from doorward.tokens.verifier import Verifier
 
@@ -48,7 +48,7 @@ class EventSender:
                 f"{self.name} needs the service account that the subscription or trigger names"
             )
         for email in self.service_accounts:
-            if not isinstance(email, str) or not is_service_account(email) or email.count("@") != 1:
+            if not isinstance(email, str) or not is_service_account(fold(email)) or email.count("@") != 1:
                 raise ConfigurationError(
                     f"{self.name}: {email!r} is not the address of a service account; events carry no other"
                 )
@@ -102,8 +102,8 @@ class _ByUrl:
             raise ConfigurationError(f"{self.name}: {url!r} is not the absolute URL of an endpoint")
         if audience is None and parts.query:
             raise ConfigurationError(
-                f"{self.name}: by default the audience would be {url!r}, and Cloud Run refuses an audience with a "
-                "query: set an audience at the sender, and pass it here"
+                f"{self.name}: by default the audience would be {url!r}, and Cloud Run refuses an audience "
+                "with a query: set an audience at the sender, and pass it here"
             )
         return EventSender(self.name, _accounts(service_account), url if audience is None else audience)
 

@@ -7,12 +7,13 @@ from typing import Annotated
 from fastapi import Depends, FastAPI
 
 from doorward import Principal
-from doorward_integrations.fastapi import Invoker
+from doorward_integrations.fastapi import InvokerDependency
 from peers.http_door import door
 from peers.settings import BODY
 
 app = FastAPI()
-invoker = Invoker(door(), app)
+invoker = InvokerDependency(door())
+invoker.install(app)
 
 
 @app.get("/")

@@ -13,7 +13,7 @@ app = FastAPI()
 
 
 async def caller(connection: HTTPConnection) -> str:  # noqa: ARG001 - as a dependency that looks at a request
-    return "anybody"
+    return "caller"
 
 
 @app.get("/")

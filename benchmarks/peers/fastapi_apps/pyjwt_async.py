@@ -1,4 +1,4 @@
-"""PyJWT with its key client, in an async dependency: while it fetches keys, nobody else is served."""
+"""PyJWT with its key client, in an async dependency: while it fetches keys, no other request is served."""
 
 from __future__ import annotations
 

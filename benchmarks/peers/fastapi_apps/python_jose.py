@@ -1,4 +1,4 @@
-"""python-jose, in the shape that FastAPI's tutorial had for years; keys are fetched when the app starts."""
+"""python-jose, in the form that FastAPI's tutorial had for years; keys are fetched when the app starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users write before a request to have its token looked at, whichever library looks."""
+"""The function before each request in which users verify its token, with any library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["guard"]
 def guard(
     app: Flask, verify: Callable[[str], Mapping[str, Any]], refusal: tuple[type[Exception], ...]
 ) -> None:
-    """Verify the bearer token of each request; what is raised as a refusal is answered with 401."""
+    """Verify the bearer token of each request; an error of the refusal types is answered with 401."""
 
     @app.before_request
     def _verify() -> None:

@@ -1,8 +1,8 @@
-// Node's contenders. One JSON file says what to verify; each line on standard input asks for one measurement,
-// so that the process which asks can let these take turns with its own contenders:
+// Node's contenders. One JSON file holds the keys and tokens; each line on standard input asks for one
+// measurement, so that the process which asks can interleave these with its own contenders:
 //
 //     {"contender": "jose", "case": "RS256", "calls": 200, "again": false}   ->  {"seconds": 0.0000321}
-//     {"contender": "jose", "check": "RS256"}                                ->  {"passed": ["good"]}
+//     {"contender": "jose", "check": "RS256"}                                ->  {"accepted": ["good"]}
 
 import { createPublicKey, verify as bareVerify } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -14,17 +14,17 @@ import { createLocalJWKSet, jwtVerify } from "jose";
 
 const given = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const { issuer, audience } = given;
-const WARM_FIRST = 500_000_000n; // nanoseconds: what V8 gets before a contender is measured at all,
+const WARM_FIRST = 500_000_000n; // nanoseconds that V8 has to warm up before a contender is measured at all,
 const WARM_CASE = 150_000_000n; // and before it is measured on other tokens
 
 function fastJwt(alg, cache) {
   const { pem } = given.keys[alg];
-  const requiredClaims = ["iss", "aud", "exp"]; // it takes a claim that is missing for a good one otherwise
+  const requiredClaims = ["iss", "aud", "exp"]; // otherwise it accepts a token without them
   const accepted = { algorithms: [alg], allowedIss: issuer, allowedAud: audience, requiredClaims };
   return createVerifier({ key: pem, ...accepted, cache });
 }
 
-// Each gives a fresh one that holds its keys and has seen no token.
+// Each returns a new verifier that holds its keys and has seen no token.
 const contenders = {
   "jose": (alg) => {
     const keys = createLocalJWKSet(given.keys[alg].jwks);
@@ -35,7 +35,7 @@ const contenders = {
     const verifier = JwtVerifier.create({ issuer, audience, jwksUri: "https://keys.invalid/jwks.json" });
     verifier.cacheJwks(given.keys[alg].jwks);
     return (token) => {
-      if (verifier.verifySync(token).exp === undefined) throw new Error("no expiry"); // it would not mind
+      if (verifier.verifySync(token).exp === undefined) throw new Error("no expiry"); // it accepts that
     };
   },
   "fast-jwt": (alg) => fastJwt(alg, false),
@@ -53,7 +53,7 @@ const decoded = new Map();
 function bare(alg) {
   const key = { key: createPublicKey(given.keys[alg].pem), dsaEncoding: "ieee-p1363" };
   return ([input, signature]) => {
-    if (!bareVerify("sha256", input, key, signature)) throw new Error("a good signature does not hold");
+    if (!bareVerify("sha256", input, key, signature)) throw new Error("a good signature was refused");
   };
 }
 
@@ -72,7 +72,7 @@ async function run(verify, tokens, calls) {
   const began = process.hrtime.bigint();
   for (let number = 0; number < calls; number += 1) {
     const answer = verify(tokens[number % tokens.length]);
-    if (answer instanceof Promise) await answer; // what is there already need not wait for a turn
+    if (answer instanceof Promise) await answer; // a result that is there already needs no await
   }
   return Number(process.hrtime.bigint() - began) / calls / 1e9;
 }
@@ -84,14 +84,14 @@ async function measure({ contender, case: name, calls, again }) {
   const make = contender === BARE ? bare : contenders[contender];
   const all = tokensOf(contender, name);
   const tokens = again ? all.slice(0, 1) : all;
-  if (!again && calls > tokens.length) throw new Error("there are not so many tokens that were never seen");
+  if (!again && calls > tokens.length) throw new Error("there are fewer tokens that were never seen");
   const place = `${contender} ${name} ${again}`;
   if (!known.has(place)) {
     const until = process.hrtime.bigint() + (known.has(contender) ? WARM_CASE : WARM_FIRST);
     while (process.hrtime.bigint() < until) await run(make(alg), tokens, Math.min(tokens.length, 100));
     known.set(contender, true).set(place, make(alg));
   }
-  // Where tokens are never seen, nothing may be remembered of the last time. One other token comes first.
+  // For tokens never seen, nothing may be cached of the sample before. One other token is verified first.
   const verify = again ? known.get(place) : make(alg);
   await run(verify, contender === BARE ? tokens : [given.cases[name].other], 1);
   return { seconds: await run(verify, tokens, calls) };
@@ -99,16 +99,16 @@ async function measure({ contender, case: name, calls, again }) {
 
 async function check({ contender, check: alg }) {
   const verify = contenders[contender](alg);
-  const passed = [];
+  const accepted = [];
   for (const [what, token] of Object.entries(given.checks[alg])) {
     try {
       await verify(token);
-      passed.push(what);
+      accepted.push(what);
     } catch {
       continue; // refused
     }
   }
-  return { passed };
+  return { accepted };
 }
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -1,4 +1,4 @@
-"""A Google of your own on this machine: ID tokens, their keys and a metadata server, with no network.
+"""What Google does for ID tokens, on this machine: an issuer, its keys and a metadata server; no network.
 
 ::
 
@@ -7,33 +7,33 @@
 
 Google's own clients fetch their tokens from it unmodified, and a `doorward.Verifier` in such a process takes
 its keys from it. The tokens have the shape of Google's and are signed with keys that only the emulator knows,
-so nothing outside believes them. What serves listens on loopback addresses only, and needs the extra
+so no other verifier accepts them. What serves listens on loopback addresses only, and needs the extra
 ``doorward[emulator]``.
 
 The parts can be used one by one: `EmulatedIssuer` mints tokens without a server, `create_app` makes an ASGI
-application for a test client, and `LoopbackServer` serves any ASGI application from a thread.
+application for a test client, and `LoopbackServer` serves any ASGI application from a thread. Further paths
+are served by an `Endpoint`, an object that returns its routes: ``Emulator(endpoints=[endpoint])``.
 """
 
 from __future__ import annotations
 
-from doorward_integrations.emulator.accounts import DEFAULT_ACCOUNT, GCLOUD_CLIENT_ID, Account, Accounts
-from doorward_integrations.emulator.app import create_app
+from doorward_integrations.emulator.accounts import DEFAULT_ACCOUNT, Account, Accounts
 from doorward_integrations.emulator.certs import CertsEndpoint
-from doorward_integrations.emulator.emulator import Emulator, RunningEmulator
-from doorward_integrations.emulator.issuer import GOOGLE_ISSUER, EmulatedIssuer
+from doorward_integrations.emulator.emulator import Emulator, RunningEmulator, create_app
+from doorward_integrations.emulator.endpoint import Endpoint
+from doorward_integrations.emulator.issuer import EmulatedIssuer
 from doorward_integrations.emulator.keys import SigningKey
 from doorward_integrations.emulator.metadata import Instance, MetadataServer
 from doorward_integrations.emulator.server import LoopbackServer
 
 __all__ = [
     "DEFAULT_ACCOUNT",
-    "GCLOUD_CLIENT_ID",
-    "GOOGLE_ISSUER",
     "Account",
     "Accounts",
     "CertsEndpoint",
     "EmulatedIssuer",
     "Emulator",
+    "Endpoint",
     "Instance",
     "LoopbackServer",
     "MetadataServer",

@@ -1,4 +1,4 @@
-"""Who the emulated tokens speak of: service accounts and users, made up from nothing but their addresses."""
+"""The principals of emulated tokens: service accounts and users, each derived from its address alone."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from doorward.errors import ConfigurationError
+from doorward.issuers.google import GCLOUD_CLIENT_ID
+from doorward.issuers.service_accounts import SERVICE_ACCOUNT_DOMAIN, is_service_account
 
-__all__ = ["DEFAULT_ACCOUNT", "GCLOUD_CLIENT_ID", "Account", "Accounts", "numeric_id"]
+__all__ = ["DEFAULT_ACCOUNT", "Account", "Accounts", "numeric_id"]
 
 DEFAULT_ACCOUNT: Final = "caller@doorward-demo.iam.gserviceaccount.com"
 """The service account that the emulated machine runs as, unless another is chosen."""
 
-GCLOUD_CLIENT_ID: Final = "32555940559.apps.googleusercontent.com"
-"""The OAuth client of gcloud: ``aud`` and ``azp`` of the tokens that it prints for users."""
-
-_SERVICE_ACCOUNT_DOMAIN: Final = ".gserviceaccount.com"
 _AT_HASH_BYTES: Final = 16
 
 
@@ -50,7 +48,7 @@ class Account:
     email: str
 
     def __post_init__(self) -> None:
-        """Refuse what is no address.
+        """Refuse a value that is no address.
 
         Raises:
             ConfigurationError: If it is not ``NAME@DOMAIN`` in printable ASCII without spaces or slashes.
@@ -59,35 +57,41 @@ class Account:
         plain = self.email.isascii() and self.email.isprintable() and not set(" /?#") & set(self.email)
         if not (name and at and domain and plain) or "@" in domain:
             raise ConfigurationError(
-                f"{self.email!r} is no e-mail address: an account is given as NAME@DOMAIN, such as "
+                f"{self.email!r} is no e-mail address: write an account as NAME@DOMAIN, such as "
                 f"{DEFAULT_ACCOUNT}"
             )
 
     @property
     def is_service_account(self) -> bool:
-        """Whether it is a service account, told by the end of its whole domain."""
-        return self.email.lower().endswith(_SERVICE_ACCOUNT_DOMAIN)
+        """Whether it is a service account, by the end of its whole domain."""
+        return is_service_account(self.email)
 
     @property
     def subject(self) -> str:
         """Its numeric unique id: 21 digits that follow from the address alone."""
         return numeric_id(self.email, 21)
 
-    def claims(self) -> dict[str, object]:
-        """Give the claims that say who it is.
+    def claims(self, subject: str | None = None) -> dict[str, object]:
+        """Return the claims that identify the account.
 
-        A service account's ``azp`` is its unique id; a user's is the OAuth client that asked, here gcloud,
-        which also gets ``at_hash`` (https://developers.google.com/identity/openid-connect/reference).
+        The ``azp`` of a service account is its unique id. The ``azp`` of a user is the OAuth client that
+        asked for the token, here gcloud, and the token holds ``at_hash`` too
+        (https://developers.google.com/identity/openid-connect/reference).
+
+        Args:
+            subject: The unique id to claim instead of the derived one.
 
         Returns:
-            The claims azp, email, email_verified and sub; for a user at_hash too. ``hd`` is left to the one
-            who mints, since nothing in an address says whether its domain is a hosted one.
+            The claims azp, email, email_verified and sub; for a user at_hash too. ``hd`` is not among them,
+            since an address does not show whether its domain is a hosted one: give it to
+            `EmulatedIssuer.mint`.
         """
+        subject = self.subject if subject is None else subject
         claims: dict[str, object] = {
-            "azp": self.subject if self.is_service_account else GCLOUD_CLIENT_ID,
+            "azp": subject if self.is_service_account else GCLOUD_CLIENT_ID,
             "email": self.email,
             "email_verified": True,
-            "sub": self.subject,
+            "sub": subject,
         }
         if not self.is_service_account:
             half = hashlib.sha256(self.email.encode()).digest()[:_AT_HASH_BYTES]
@@ -96,7 +100,7 @@ class Account:
 
 
 class Accounts:
-    """The service accounts of the emulated machine, of which one is the default; safe to use from threads."""
+    """The service accounts of the emulated machine, one of them the default; safe to use from threads."""
 
     def __init__(self, default: str = DEFAULT_ACCOUNT, others: Iterable[str] = ()) -> None:
         """Attach service accounts.
@@ -121,7 +125,7 @@ class Accounts:
         return f"Accounts({default!r}, {others!r})"
 
     def __iter__(self) -> Iterator[Account]:
-        """Give the accounts in the order in which they were attached."""
+        """Iterate over the accounts in the order in which they were attached."""
         return iter(tuple(self._accounts.values()))
 
     @property
@@ -139,19 +143,19 @@ class Accounts:
             The account.
 
         Raises:
-            ConfigurationError: If it is not the address of a service account: a machine runs as nothing else.
+            ConfigurationError: If it is not the address of a service account: a machine runs as no user.
         """
         account = Account(email)
         if not account.is_service_account:
             raise ConfigurationError(
-                f"{email!r} is a user's address: the metadata server speaks for service accounts only, whose "
-                f"addresses end in {_SERVICE_ACCOUNT_DOMAIN}. Mint a user's token at the issuer instead"
+                f"{email!r} is a user's address: the metadata server has tokens for service accounts only, "
+                f"whose addresses end in {SERVICE_ACCOUNT_DOMAIN}. EmulatedIssuer.mint makes a user's token"
             )
         with self._lock:
             return self._accounts.setdefault(email.lower(), account)
 
     def use(self, email: str) -> Account:
-        """Make an account the default from now on, and attach it where it is not yet.
+        """Make an account the default from now on, and attach it if it is not attached yet.
 
         Args:
             email: Its address.
@@ -172,6 +176,6 @@ class Accounts:
             name: ``default`` or an address, in any case.
 
         Returns:
-            The account; None where no such account is attached.
+            The account; None if no such account is attached.
         """
         return self._default if name == "default" else self._accounts.get(name.lower())

@@ -7,38 +7,40 @@ import json
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from doorward.errors import ConfigurationError
+from doorward.issuers.google import GOOGLE
 from doorward_integrations.emulator.issuer import EmulatedIssuer
 
 __all__ = ["CERTS_PATH", "PEM_PATH", "CertsEndpoint"]
 
-CERTS_PATH: Final = "/oauth2/v3/certs"
-"""Where the JWK Set is, at Google's host as at the emulator's."""
+CERTS_PATH: Final = urlsplit(GOOGLE.key_url).path
+"""The path of the JWK Set, ``/oauth2/v3/certs``: at Google's host as at the emulator's."""
 
 PEM_PATH: Final = "/oauth2/v1/certs"
-"""Where the X.509 certificates are."""
+"""The path of the X.509 certificates."""
 
 _DISCOVERY_PATH: Final = "/.well-known/openid-configuration"
 _JSON: Final = "application/json; charset=UTF-8"
 
 
 def _has_etag(condition: str, etag: str) -> bool:
-    """Say whether If-None-Match names an entity tag: weak comparison (RFC 9110, section 13.1.2)."""
+    """Return whether If-None-Match names an entity tag, by weak comparison (RFC 9110, section 13.1.2)."""
     named = (one.strip().removeprefix("W/") for one in condition.split(","))
     return condition.strip() == "*" or etag in named
 
 
 class CertsEndpoint:
-    """Publishes the keys as Google does, fails when it is told to, and counts who asks.
+    """Publishes the keys as Google does, fails while it is taken down, and counts requests.
 
     Attributes:
-        max_age: Seconds for which an answer may be kept, as ``Cache-Control`` says. May be changed at any
-            time.
+        max_age: Seconds for which an answer may be kept, the ``max-age`` of ``Cache-Control``. May be changed
+            at any time.
     """
 
     max_age: int
@@ -47,11 +49,11 @@ class CertsEndpoint:
         """Publish the keys of an issuer.
 
         Args:
-            issuer: Whose keys.
+            issuer: The issuer.
             max_age: Seconds for which an answer may be kept.
 
         Raises:
-            ConfigurationError: If that is less than 0.
+            ConfigurationError: If ``max_age`` is less than 0.
         """
         if max_age < 0:
             raise ConfigurationError(f"max_age={max_age} must be 0 seconds or more")
@@ -71,11 +73,11 @@ class CertsEndpoint:
 
     @property
     def fetches(self) -> int:
-        """How many requests have come for the keys, in either form: those answered with 304 and 503 too."""
+        """How many requests for the keys have come, in either form, with those answered with 304 and 503."""
         return self._fetches
 
     def take_down(self) -> None:
-        """FetchResponse 503 to whoever asks for keys, until `bring_up`."""
+        """Answer requests for the keys with 503, until `bring_up` is called."""
         self._down = True
 
     def bring_up(self) -> None:
@@ -83,7 +85,7 @@ class CertsEndpoint:
         self._down = False
 
     def routes(self) -> list[Route]:
-        """Give the routes: both forms of the keys, and the discovery document.
+        """Return the routes: both forms of the keys, and the discovery document.
 
         Returns:
             Routes for a Starlette application.
@@ -108,7 +110,7 @@ class CertsEndpoint:
 
     async def _discovery(self, request: Request) -> Response:
         # OpenID Connect Discovery 1.0, section 3. The authorization and token endpoints are left out, since
-        # nobody can sign in here. The keys are at the host that was asked, whatever its name or port.
+        # there is no sign-in here. The keys are at the host that was asked, by whatever name and port.
         return self._answer(
             request,
             {
@@ -124,7 +126,8 @@ class CertsEndpoint:
     def _answer(self, request: Request, document: object) -> Response:
         body = json.dumps(document, indent=2).encode()
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        # A 304 carries the same headers, so that the kept answer gets a new lease (RFC 9110, section 15.4.5).
+        # A 304 carries the same headers, so that the answer may be kept for another max-age (RFC 9110,
+        # section 15.4.5).
         headers = {"Cache-Control": f"public, max-age={self.max_age}", "ETag": etag}
         if _has_etag(",".join(request.headers.getlist("if-none-match")), etag):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

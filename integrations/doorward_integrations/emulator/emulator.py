@@ -1,34 +1,40 @@
-"""The emulator: issuer, accounts, key endpoints and metadata server in one hand."""
+"""The emulator as one object: issuer, accounts, endpoints, and their application and server."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
+from starlette.applications import Starlette
+
+from doorward.errors import ConfigurationError
 from doorward.issuers.google import EMULATOR_VARIABLE
 from doorward_integrations.emulator.accounts import DEFAULT_ACCOUNT, Accounts
-from doorward_integrations.emulator.app import create_app
 from doorward_integrations.emulator.certs import CertsEndpoint
+from doorward_integrations.emulator.endpoint import Endpoint
 from doorward_integrations.emulator.issuer import EmulatedIssuer
 from doorward_integrations.emulator.metadata import Instance, MetadataServer
 from doorward_integrations.emulator.server import LoopbackServer
 
-__all__ = ["Emulator", "RunningEmulator"]
+__all__ = ["Emulator", "RunningEmulator", "create_app"]
 
 
 class Emulator:
-    """A Google of your own: mints ID tokens, publishes the keys, and is asked as the metadata server is.
+    """Mints ID tokens, publishes their keys and answers as the metadata server, all on this machine.
 
     Attributes:
         issuer: Mints tokens and rotates keys.
-        accounts: The service accounts that the metadata server speaks for.
-        certs: The key endpoints: taken down and brought up here, fetches counted here.
+        accounts: The service accounts that the metadata server has tokens for.
+        certs: The key endpoints. They are taken down and brought up here, and fetches are counted here.
         metadata: The metadata server.
+        endpoints: All parts that have routes: `certs`, `metadata`, then the further ones in the order given.
     """
 
-    issuer: EmulatedIssuer
-    accounts: Accounts
-    certs: CertsEndpoint
-    metadata: MetadataServer
+    issuer: Final[EmulatedIssuer]
+    accounts: Final[Accounts]
+    certs: Final[CertsEndpoint]
+    metadata: Final[MetadataServer]
+    endpoints: Final[tuple[Endpoint, ...]]
 
     def __init__(
         self,
@@ -39,19 +45,23 @@ class Emulator:
         project: str = "doorward-demo",
         instance: Instance | None = None,
         max_age: int = 3_600,
+        endpoints: Iterable[Endpoint] = (),
     ) -> None:
         """Make an emulator; nothing listens yet.
 
         Args:
-            issuer: Who signs, and by which clock; a new issuer on the system's clock by default.
+            issuer: Signs the tokens, by its own clock; a new issuer on the system's clock by default.
             account: The service account that clients get tokens for unless they name another.
             other_accounts: Further service accounts that clients may name.
             project: The id of the project.
-            instance: The Compute Engine machine of which ``format=full`` speaks; none by default.
+            instance: The Compute Engine machine that ``format=full`` describes; none by default.
             max_age: Seconds for which clients may keep the keys.
+            endpoints: Further parts of the emulator. If several parts have a route for one path, the first
+                part of the attribute `endpoints` answers.
 
         Raises:
-            ConfigurationError: If an account is not a service account, or another setting cannot work.
+            ConfigurationError: If an account is not a service account, an endpoint has no routes, or another
+                setting cannot work.
         """
         self.issuer = EmulatedIssuer() if issuer is None else issuer
         self.accounts = Accounts(account, other_accounts)
@@ -59,9 +69,17 @@ class Emulator:
         self.metadata = MetadataServer(
             issuer=self.issuer, accounts=self.accounts, project=project, instance=instance
         )
+        self.endpoints = (self.certs, self.metadata, *endpoints)
+        for endpoint in self.endpoints:
+            # A Mount or an application of Starlette's has a list of that name.
+            if isinstance(endpoint, type) or not callable(getattr(endpoint, "routes", None)):
+                raise ConfigurationError(
+                    f"{endpoint!r} is no endpoint of an emulator: give an object with a method routes() that "
+                    "returns Starlette routes"
+                )
 
     def __repr__(self) -> str:
-        """Show the parts, which show no key and no token."""
+        """Show issuer, accounts and key endpoints, which show no key and no token."""
         return f"Emulator({self.issuer!r}, {self.accounts!r}, {self.certs!r})"
 
     def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> RunningEmulator:
@@ -80,6 +98,18 @@ class Emulator:
         return RunningEmulator(self, host=host, port=port)
 
 
+def create_app(emulator: Emulator) -> Starlette:
+    """Make one ASGI application of all endpoints of an emulator.
+
+    Args:
+        emulator: The emulator; its switches and accounts may be changed while the application serves.
+
+    Returns:
+        The application, for any ASGI server or for a test client.
+    """
+    return Starlette(routes=[route for endpoint in emulator.endpoints for route in endpoint.routes()])
+
+
 class RunningEmulator(LoopbackServer):
     """An emulator on a port of this machine.
 
@@ -87,7 +117,7 @@ class RunningEmulator(LoopbackServer):
         emulator: The emulator that is served.
     """
 
-    emulator: Emulator
+    emulator: Final[Emulator]
 
     def __init__(self, emulator: Emulator, *, host: str = "127.0.0.1", port: int = 0) -> None:
         """Prepare to serve; `Emulator.serve` is the usual way here.
@@ -104,11 +134,11 @@ class RunningEmulator(LoopbackServer):
         self.emulator = emulator
 
     def environment(self) -> dict[str, str]:
-        """Give the variables that lead Google's clients and doorward here.
+        """Return the variables that make Google's clients and doorward use this emulator.
 
         google-auth reads its own when it is imported, so they belong into the environment of a process before
-        it starts. It takes the address to look for a metadata server at from ``GCE_METADATA_IP``, and the one
-        to get tokens from from ``GCE_METADATA_HOST``: both are needed. gcloud reads ``GCE_METADATA_ROOT``.
+        it starts. It looks for a metadata server at the address in ``GCE_METADATA_IP``, and gets tokens from
+        the one in ``GCE_METADATA_HOST``: both are needed. gcloud reads ``GCE_METADATA_ROOT``.
 
         Returns:
             Variables and their values, all ``HOST:PORT``.

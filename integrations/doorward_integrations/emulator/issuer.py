@@ -9,26 +9,26 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from doorward.errors import ConfigurationError
+from doorward.issuers.google import GOOGLE
 from doorward_integrations.emulator.accounts import DEFAULT_ACCOUNT, Account
 from doorward_integrations.emulator.keys import SigningKey
 
-__all__ = ["GOOGLE_ISSUER", "EmulatedIssuer"]
+__all__ = ["EmulatedIssuer"]
 
-GOOGLE_ISSUER: Final = "https://accounts.google.com"
-"""What Google's ID tokens say in ``iss``."""
-
+# Of both accepted values, the one that Google's ID tokens have.
+_GOOGLE_ISS: Final = GOOGLE.iss_values[0]
 _HOUR: Final = 3_600
 
 _log = logging.getLogger("doorward.emulator")
 
 
 def _changed(original: dict[str, object], changes: Mapping[str, object] | None) -> dict[str, object]:
-    """Apply changes; None takes a member out."""
+    """Apply changes; None removes a member."""
     return {name: value for name, value in (original | dict(changes or {})).items() if value is not None}
 
 
 class EmulatedIssuer:
-    """Signs ID tokens as Google does, with keys that nobody else trusts.
+    """Signs ID tokens as Google does, with keys that no other verifier accepts.
 
     Two keys are published at any time, as Google publishes two: the one that signs now and the one that
     signed before it. Keys are made when they are first needed. Safe to use from threads.
@@ -37,38 +37,38 @@ class EmulatedIssuer:
     def __init__(
         self,
         *,
-        iss: str = GOOGLE_ISSUER,
+        iss: str = _GOOGLE_ISS,
         clock: Callable[[], float] = time.time,
         make_key: Callable[[], SigningKey] | None = None,
     ) -> None:
         """Make an issuer; this makes no key yet.
 
         Args:
-            iss: What its tokens say in ``iss``.
-            clock: Seconds since the epoch; says when a token is issued.
+            iss: The claim ``iss`` of its tokens.
+            clock: Returns the time in seconds since the epoch, for the claims ``iat`` and ``exp``.
             make_key: Makes a signing key; a new RSA-2048 key by default.
 
         Raises:
             ConfigurationError: If ``iss`` is empty.
         """
         if not iss:
-            raise ConfigurationError(f"an issuer needs a name for the claim 'iss', such as {GOOGLE_ISSUER}")
+            raise ConfigurationError(f"an issuer needs a name for the claim 'iss', such as {_GOOGLE_ISS}")
         self._iss = iss
         self._clock = clock
         self._make_key = make_key or (lambda: SigningKey(clock=clock))
-        # Reentrant: whoever asks for both keys may be the first to ask for one.
+        # Reentrant: `keys` reads `current`, which may make the first key, while it holds the lock.
         self._lock = threading.RLock()
         self._current: SigningKey | None = None
         self._previous: SigningKey | None = None
 
     def __repr__(self) -> str:
-        """Show the name and the ids of the keys, as far as they are made."""
+        """Show the claim ``iss`` and the ids of the keys made so far."""
         kids = [key.kid for key in (self._current, self._previous) if key is not None]
         return f"EmulatedIssuer(iss={self._iss!r}, kids={kids!r})"
 
     @property
     def iss(self) -> str:
-        """What its tokens say in ``iss``."""
+        """The claim ``iss`` of its tokens."""
         return self._iss
 
     @property
@@ -88,11 +88,11 @@ class EmulatedIssuer:
             return self.current, self._previous
 
     def rotate(self, *, withdraw: bool = False) -> SigningKey:
-        """Sign with a new key from now on: one that nobody has seen before.
+        """Sign with a new key from now on: one that was not published before.
 
         Args:
-            withdraw: Whether the key that signed until now is no longer published, as after a leak. By
-                default it stays until the next rotation, so that its tokens live out their hour.
+            withdraw: Whether to publish the key that signed until now no longer, as after a leak. By default
+                it is published until the next rotation, so that its tokens stay valid until they expire.
 
         Returns:
             The new current key.
@@ -104,7 +104,7 @@ class EmulatedIssuer:
             return self._current
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """Give the published keys as a JWK Set (RFC 7517, section 5).
+        """Return the published keys as a JWK Set (RFC 7517, section 5).
 
         Returns:
             The document of ``/oauth2/v3/certs``.
@@ -112,7 +112,7 @@ class EmulatedIssuer:
         return {"keys": [key.jwk() for key in self.keys]}
 
     def certificates(self) -> dict[str, str]:
-        """Give the published keys as X.509 certificates.
+        """Return the published keys as X.509 certificates.
 
         Returns:
             The document of ``/oauth2/v1/certs``: PEM by key id.
@@ -131,22 +131,20 @@ class EmulatedIssuer:
         header: Mapping[str, object] | None = None,
         key: SigningKey | None = None,
     ) -> str:
-        """Mint an ID token; a hostile one too, where asked to.
+        """Mint an ID token, or a hostile one: what is given here is not checked.
 
         The claims are those of a service account's token, or of one that gcloud prints for a user, by the
-        address. Nothing in the overrides is checked.
+        form of the address.
 
         Args:
-            audience: What the token says in ``aud``.
-            email: Whom it speaks of.
-            subject: The unique id; by default it follows from the address. A service account's ``azp`` is
-                the same.
+            audience: The claim ``aud``.
+            email: The address of the account.
+            subject: Its unique id, also in a service account's ``azp``; by default derived from the address.
             issued_at: Seconds since the epoch, cut to whole ones; now by default.
             lifetime: Seconds between ``iat`` and ``exp``.
-            claims: Claims to change or to add; None takes one out.
-            header: Header parameters to change or to add, such as ``kid``; None takes one out.
-            key: The key that signs; the current one by default. A key that is not published makes a forged
-                token, and with ``header={"kid": ...}`` one that claims to be another's.
+            claims: Claims to change or to add; None removes one.
+            header: Header parameters to change or to add, such as ``kid``; None removes one.
+            key: The key that signs, the current one by default. One that is not published makes a forgery.
 
         Returns:
             The token, a compact JWS.
@@ -157,11 +155,7 @@ class EmulatedIssuer:
         account = Account(email)
         key = key or self.current
         issued = int(self._clock() if issued_at is None else issued_at)
-        made = account.claims()
-        if subject is not None:
-            made["sub"] = subject
-            if account.is_service_account:
-                made["azp"] = subject
+        made = account.claims(subject)
         made |= {"aud": audience, "exp": issued + lifetime, "iat": issued, "iss": self._iss}
         # Google's payloads are in alphabetical order, as far as they have been seen.
         payload = dict(sorted(_changed(made, claims).items()))

@@ -51,7 +51,7 @@ class SigningKey:
 
         Args:
             private: The RSA key to use; a new one by default, which takes some 50 to 100 ms.
-            clock: Says when the certificate begins, in seconds since the epoch.
+            clock: Returns the time in seconds since the epoch, from which the certificate is valid.
         """
         self._private = rsa.generate_private_key(_EXPONENT, _BITS) if private is None else private
         self._made = clock()
@@ -63,7 +63,7 @@ class SigningKey:
         return f"SigningKey(kid={self.kid!r})"
 
     def sign(self, header: Mapping[str, object], claims: Mapping[str, object]) -> str:
-        """Sign a token, whatever it says: the header is not checked against what is done.
+        """Sign a token; header and claims are not checked.
 
         Args:
             header: The JOSE header.
@@ -78,7 +78,7 @@ class SigningKey:
         return f"{signing_input}.{_b64(signature)}"
 
     def jwk(self) -> dict[str, str]:
-        """Give the public key as Google's ``/oauth2/v3/certs`` prints it.
+        """Return the public key in the form that Google's ``/oauth2/v3/certs`` has.
 
         Returns:
             A JWK (RFC 7517) with the members kid, e, alg, n, kty and use.
@@ -95,7 +95,7 @@ class SigningKey:
 
     @functools.cached_property
     def certificate(self) -> str:
-        """The public key in a self-signed X.509 certificate, PEM, as ``/oauth2/v1/certs`` prints it."""
+        """The public key in a self-signed X.509 certificate, PEM, the form that ``/oauth2/v1/certs`` has."""
         made = datetime.fromtimestamp(self._made, tz=UTC)
         certificate = (
             x509.CertificateBuilder()

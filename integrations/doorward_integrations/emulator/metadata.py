@@ -1,4 +1,4 @@
-"""The metadata server, as far as Google's clients ask it for tokens.
+"""The metadata server: the part of it that Google's clients use to get tokens.
 
 Paths, parameters and answers are those of https://cloud.google.com/compute/docs/metadata and
 https://cloud.google.com/compute/docs/instances/verifying-instance-identity.
@@ -41,13 +41,13 @@ _INSTANCE_ID_DIGITS: Final = 19
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """A Compute Engine machine, of which ``format=full`` speaks.
+    """A Compute Engine machine, which the tokens of ``format=full`` describe.
 
     Attributes:
         name: Its name.
         zone: Its zone.
-        created: When it was made, in whole seconds since the epoch.
-        licenses: The ids of its image's licences, shown only to whoever asks with ``licenses=TRUE``.
+        created: The time when it was made, in whole seconds since the epoch.
+        licenses: The ids of its image's licences, in a token only if it was asked for with ``licenses=TRUE``.
     """
 
     name: str = "doorward-emulator"
@@ -62,7 +62,7 @@ class Instance:
 
 
 class _Flavor:
-    """Ask for the header that no browser or careless proxy sends, and answer with it: on errors too."""
+    """Requires the header, which browsers and proxies do not add, and adds it to each answer, errors too."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -82,20 +82,20 @@ class _Flavor:
 
 
 def _text(content: str) -> Response:
-    """FetchResponse with plain text, of a type that no client takes for JSON."""
+    """Answer with plain text, of a media type that no client parses as JSON."""
     return Response(content, media_type=_TEXT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataServer:
-    """Answers what google-auth and its siblings ask of a metadata server.
+    """Answers the requests that google-auth and Google's other clients send to a metadata server.
 
     Attributes:
-        issuer: Who mints the ID tokens.
+        issuer: Mints the ID tokens.
         accounts: The service accounts of the machine.
         project: The id of its project.
-        region: The region that it stands in.
-        instance: The machine that ``format=full`` speaks of; None says nothing of a machine.
+        region: The region of the machine.
+        instance: The machine that ``format=full`` describes; None for tokens without such claims.
     """
 
     issuer: EmulatedIssuer
@@ -105,7 +105,7 @@ class MetadataServer:
     instance: Instance | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a machine without a project.
+        """Refuse an empty project.
 
         Raises:
             ConfigurationError: If the project is empty.
@@ -119,7 +119,7 @@ class MetadataServer:
         return numeric_id(self.project, _PROJECT_NUMBER_DIGITS)
 
     def routes(self) -> list[BaseRoute]:
-        """Give the routes of the metadata server, the one at ``/`` that clients detect it by included.
+        """Return the routes of the metadata server, with the one at ``/`` by which clients detect it.
 
         Returns:
             Routes for a Starlette application.
@@ -149,7 +149,7 @@ class MetadataServer:
         ]
 
     async def _root(self, _: Request) -> Response:
-        # A client that looks for a metadata server asks here, and believes the header only.
+        # A client that looks for a metadata server asks here, and decides by the header alone.
         return Response("computeMetadata/\n", media_type=_TEXT, headers={_FLAVOR_HEADER: _FLAVOR})
 
     async def _project_id(self, _: Request) -> Response:
@@ -169,17 +169,17 @@ class MetadataServer:
         return _text("".join(f"{name}/\n" for name in ("default", *(one.email for one in self.accounts))))
 
     async def _account(self, request: Request) -> Response:
-        account = self._asked_for(request)
+        account = self._account_of(request)
         if request.query_params.get("recursive", "").lower() != "true":
             return _text("aliases\nemail\nidentity\nscopes\ntoken\n")
         aliases = ["default"] if account == self.accounts.default else []
         return JSONResponse({"aliases": aliases, "email": account.email, "scopes": list(_SCOPES)})
 
     async def _email(self, request: Request) -> Response:
-        return _text(self._asked_for(request).email)
+        return _text(self._account_of(request).email)
 
     async def _identity(self, request: Request) -> Response:
-        account = self._asked_for(request)
+        account = self._account_of(request)
         query = request.query_params
         audience = query.get("audience")
         if not audience:
@@ -190,24 +190,24 @@ class MetadataServer:
         await _check_binding(request)
         claims = self._machine(licenses=query.get("licenses", "").upper() == "TRUE") if form == "full" else {}
         token = self.issuer.mint(audience, email=account.email, claims=claims)
-        # Not JSON: google-auth would take it apart.
+        # Not JSON: google-auth would parse it.
         return Response(token, media_type="text/html")
 
     async def _token(self, request: Request) -> Response:
-        self._asked_for(request)
+        self._account_of(request)
         await _check_binding(request)
-        # It opens nothing: no emulated service takes access tokens, and Google never issued this one.
+        # It is of no use: no emulated service takes access tokens, and Google never issued this one.
         token = f"ya29.fake-from-doorward-emulator.{secrets.token_urlsafe(24)}"
         return JSONResponse({"access_token": token, "expires_in": _TOKEN_SECONDS, "token_type": "Bearer"})
 
-    def _asked_for(self, request: Request) -> Account:
+    def _account_of(self, request: Request) -> Account:
         account = self.accounts.find(request.path_params["account"])
         if account is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "no such service account")
         return account
 
     def _machine(self, *, licenses: bool) -> dict[str, object]:
-        """Give the claims of ``format=full``: none, where no machine is emulated, as on Cloud Run."""
+        """Return the claims of ``format=full``: none if no machine is emulated, as on Cloud Run."""
         if self.instance is None:
             return {}
         machine: dict[str, object] = {
@@ -224,12 +224,12 @@ class MetadataServer:
 
 
 async def _check_binding(request: Request) -> None:
-    """Read the body of a POST, with which clients ask for a token bound to their certificate.
+    """Check the body of a POST, with which clients ask for a token bound to their certificate.
 
-    The token is the same as without: what Google writes into a bound one is not documented.
+    The token is the same as without one, since Google does not document the claims of a bound token.
 
     Raises:
-        HTTPException: 400, if the body is not a JSON object with a certificate chain in it.
+        HTTPException: 400, if the body is not a JSON object with a member ``certificate_chain``.
     """
     if request.method != "POST":
         return

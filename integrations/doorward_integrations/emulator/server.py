@@ -24,7 +24,7 @@ __all__ = ["LoopbackServer"]
 
 _START_SECONDS: Final = 30.0
 _LAST_PORT: Final = 65_535
-# Beyond the grace that requests get: uvicorn's own two ticks, and the application's shutdown.
+# Added to the grace: two ticks of uvicorn's, and the shutdown of the application.
 _STOP_SECONDS: Final = 5.0
 
 _log = logging.getLogger("doorward.emulator")
@@ -40,7 +40,7 @@ def _import_uvicorn() -> Any:  # noqa: ANN401 - the module, which is there only 
 
 
 def _websocket_protocol(*, wanted: bool) -> str:
-    """Choose uvicorn's websocket implementation: the one that stands on nothing deprecated, or none."""
+    """Return uvicorn's websocket implementation: the one that uses nothing deprecated, or none."""
     if not wanted:
         return "none"
     known = importlib.import_module("uvicorn.config").WS_PROTOCOLS
@@ -52,6 +52,13 @@ def _websocket_protocol(*, wanted: bool) -> str:
     return "websockets-sansio"
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -60,7 +67,7 @@ def _bind(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             if sys.platform == "win32":
-                # Elsewhere a port in use is refused by itself.
+                # On other systems a port in use is refused without an option.
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
             else:
                 # A port that was served a moment ago is free again; one that is being served is not.
@@ -104,21 +111,17 @@ class LoopbackServer:
             host: A loopback address, such as ``127.0.0.1`` or ``::1``.
             port: The port; 0 takes a free one at each start.
             websockets: Whether to serve websockets too, which needs the package websockets.
-            log_level: The level of uvicorn's loggers, which are the whole process's; None leaves them alone.
-            grace: Seconds that requests under way get to finish when the server stops.
+            log_level: The level of uvicorn's loggers, for the whole process; None does not change it.
+            grace: Seconds that running requests have to finish when the server stops.
 
         Raises:
-            ConfigurationError: If the address is not this machine's own, a number is out of range, or a
-                package is missing.
+            ConfigurationError: If the address is no loopback address, a number is out of range, or a package
+                is missing.
         """
-        try:
-            local = ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            local = False
-        if not local:
+        if not _is_loopback(host):
             raise ConfigurationError(
-                f"host={host!r} must be a loopback address, such as 127.0.0.1 or ::1: what is served here is "
-                "for this machine only"
+                f"host={host!r} must be a loopback address, such as 127.0.0.1 or ::1: this server is for "
+                "this machine only"
             )
         if not 0 <= port <= _LAST_PORT:
             raise ConfigurationError(f"port={port} must be between 0 and {_LAST_PORT}; 0 takes a free one")
@@ -137,7 +140,7 @@ class LoopbackServer:
         self._failure: BaseException | None = None
 
     def __repr__(self) -> str:
-        """Show where it serves."""
+        """Show the URL that it serves at, or that it is stopped."""
         where = self.url if self._listening else "stopped"
         return f"{type(self).__name__}({where})"
 
@@ -156,20 +159,20 @@ class LoopbackServer:
 
     @property
     def port(self) -> int:
-        """The port that is served; raises RuntimeError where nothing is."""
+        """The port that is served; raises RuntimeError if the server is not running."""
         if self._listening is None:
             raise RuntimeError("the server is not running: start it, or use it in a with statement")
         return self._listening[1]
 
     @property
     def host(self) -> str:
-        """The address as ``HOST:PORT``; raises RuntimeError where nothing is served."""
+        """The address as ``HOST:PORT``; raises RuntimeError if the server is not running."""
         host = self._address[0]
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """The base URL, without a slash at its end; raises RuntimeError where nothing is served."""
+        """The base URL, without a slash at its end; raises RuntimeError if the server is not running."""
         return f"http://{self.host}"
 
     def start(self) -> Self:
@@ -189,7 +192,7 @@ class LoopbackServer:
         self._ready.clear()
         self._failure = None
         self._listening = (self._address[0], listener.getsockname()[1])
-        # A daemon: an application that does not end must not keep the process from ending.
+        # A daemon, so that an application that does not end cannot keep the process from ending.
         self._thread = threading.Thread(
             target=self._run, args=(server, listener), name=f"doorward-server-{self.port}", daemon=True
         )
@@ -203,9 +206,9 @@ class LoopbackServer:
         return self
 
     def stop(self) -> None:
-        """Stop serving, and return when the port is free; does nothing where nothing is served.
+        """Stop serving, and return when the port is free; does nothing if the server is not running.
 
-        Idle connections are closed at once. Requests under way are cancelled after the grace.
+        Idle connections are closed at once. Running requests are cancelled after the grace.
         """
         server, thread = self._server, self._thread
         if server is None or thread is None:
@@ -213,7 +216,7 @@ class LoopbackServer:
         server.should_exit = True
         thread.join(self._grace + _STOP_SECONDS)
         if thread.is_alive():
-            _log.warning("the application at %s does not end; its thread is left behind", self.url)
+            _log.warning("the application at %s does not end; its thread goes on running", self.url)
         self._server = self._thread = self._listening = None
 
     def _make_server(self) -> uvicorn.Server:
@@ -222,7 +225,7 @@ class LoopbackServer:
 
         config = self._uvicorn.Config(
             self._app,
-            # The plain protocol and, in `_run`, the plain loop: no optional package decides how tests go.
+            # The plain protocol and, in `_run`, the plain loop: the optional packages change nothing.
             http="h11",
             ws=self._ws,
             log_config=None,
@@ -241,7 +244,7 @@ class LoopbackServer:
             # uvicorn installs signal handlers in the main thread only.
             asyncio.run(server.serve(sockets=[listener]))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it is raised again, by `start`
-            # uvicorn leaves with SystemExit where the lifespan of the application fails.
+            # uvicorn raises SystemExit if the lifespan of the application fails.
             self._failure = error
         finally:
             listener.close()

@@ -22,7 +22,7 @@ from support.tokens import rsa_key
 
 
 class Stage:
-    """Serves whichever application is put upon it: one server for all tests, since each stop takes time."""
+    """Serves the application that a test sets: one server for all tests, since each stop takes time."""
 
     def __init__(self) -> None:
         self.app: ASGIApp | None = None
@@ -36,7 +36,7 @@ class Stage:
 
 @pytest.fixture(scope="session")
 def stage() -> Iterator[Stage]:
-    """Give a server that waits for an application."""
+    """Return a server that waits for an application."""
     stage = Stage()
     with LoopbackServer(stage) as server:
         stage.url = server.url
@@ -45,13 +45,13 @@ def stage() -> Iterator[Stage]:
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """Give a clock that only moves when it is told to."""
+    """Return a clock that is moved by hand."""
     return ManualClock()
 
 
 @pytest.fixture
 def emulator(clock: ManualClock) -> Emulator:
-    """Give each test an emulator of its own, whose RSA keys are shared with the others'."""
+    """Return a new emulator for each test; the RSA keys are shared between tests."""
     names = (f"emulated-{number}" for number in itertools.count())
     issuer = EmulatedIssuer(clock=clock, make_key=lambda: SigningKey(rsa_key(next(names)), clock=clock))
     return Emulator(issuer, instance=Instance(licenses=("1000", "1001")), max_age=600)
@@ -59,7 +59,7 @@ def emulator(clock: ManualClock) -> Emulator:
 
 @pytest.fixture
 def client(emulator: Emulator, stage: Stage) -> Iterator[httpx.Client]:
-    """Serve the emulator, and give a client of it."""
+    """Serve the emulator, and return a client of it."""
     stage.app = create_app(emulator)
     with httpx.Client(base_url=stage.url, trust_env=False) as client:
         yield client

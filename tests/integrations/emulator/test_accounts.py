@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from doorward import ConfigurationError
-from doorward_integrations.emulator import DEFAULT_ACCOUNT, GCLOUD_CLIENT_ID, Account, Accounts
+from doorward.issuers.google import GCLOUD_CLIENT_ID
+from doorward_integrations.emulator import DEFAULT_ACCOUNT, Account, Accounts
 
 OTHER = "other@doorward-demo.iam.gserviceaccount.com"
 
@@ -39,7 +40,7 @@ def test_the_authorized_party_of_a_user_is_gcloud() -> None:
 
 
 @pytest.mark.parametrize("email", [DEFAULT_ACCOUNT, "1234-compute@developer.gserviceaccount.com"])
-def test_a_service_account_is_told_by_the_end_of_its_domain(email: str) -> None:
+def test_a_service_account_is_recognised_by_the_end_of_its_domain(email: str) -> None:
     assert Account(email).is_service_account
 
 

@@ -1,4 +1,4 @@
-"""The key endpoints over HTTP: what they answer, and how they fail when told to."""
+"""The key endpoints over HTTP: what they answer, and how they fail while they are taken down."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ print(json.dumps({
 
 
 def run(variables: dict[str, str], program: str, *arguments: str) -> Any:
-    """Run a program in an environment of these variables, and give what it prints."""
+    """Run a program in an environment of these variables, and return what it prints."""
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
@@ -77,7 +77,7 @@ def run(variables: dict[str, str], program: str, *arguments: str) -> Any:
 
 @pytest.fixture
 def emulator() -> Emulator:
-    """Give an emulator on the system's clock, which is the one that Google's client goes by."""
+    """Return an emulator on the system's clock, which Google's client uses too."""
     names = iter(("emulated-0", "emulated-1", "emulated-2"))
     return Emulator(EmulatedIssuer(make_key=lambda: SigningKey(rsa_key(next(names)))))
 

@@ -11,22 +11,22 @@ import jwt
 import pytest
 from cryptography import x509
 
-from conftest import World
 from doorward import ConfigurationError, Reason, TokenError, Verifier
 from doorward.errors import ClaimError, SignatureError
+from doorward.issuers.google import GCLOUD_CLIENT_ID
 from doorward_integrations.emulator import (
     DEFAULT_ACCOUNT,
-    GCLOUD_CLIENT_ID,
     Account,
     EmulatedIssuer,
     SigningKey,
 )
 from support.clock import ManualClock
 from support.tokens import AUDIENCE, rsa_key
+from support.world import World
 
 
 def parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give header and payload, unverified."""
+    """Return header and payload, unverified."""
     header, payload = (
         json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in token.split(".")[:2]
     )
@@ -61,13 +61,13 @@ def issuer(keys: Keys, clock: ManualClock) -> EmulatedIssuer:
 
 @pytest.fixture
 def verifier(issuer: EmulatedIssuer, clock: ManualClock, world: World) -> Verifier:
-    """Verify with the keys that the issuer publishes when they are first asked for."""
+    """Return a verifier with the keys that the issuer publishes when they are first asked for."""
     world.clock.now = clock.now
     world.endpoint.body = json.dumps(issuer.jwks()).encode()
     return world.verifier()
 
 
-def test_the_header_is_spelled_as_googles(issuer: EmulatedIssuer) -> None:
+def test_the_header_has_the_form_of_googles(issuer: EmulatedIssuer) -> None:
     header, _ = parts(issuer.mint(AUDIENCE))
 
     assert [("alg", "RS256"), ("kid", issuer.current.kid), ("typ", "JWT")] == list(header.items())
@@ -218,7 +218,7 @@ def test_keys_are_made_when_they_are_needed(issuer: EmulatedIssuer, keys: Keys) 
     assert 2 == keys.made
 
 
-def test_a_rotation_signs_with_a_key_that_nobody_has_seen_and_still_publishes_the_last(
+def test_a_rotation_signs_with_a_key_that_was_not_published_and_still_publishes_the_last(
     issuer: EmulatedIssuer,
 ) -> None:
     before = issuer.keys

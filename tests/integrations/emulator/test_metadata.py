@@ -1,4 +1,4 @@
-"""The metadata server over HTTP: the header it insists on, its accounts, and its tokens."""
+"""The metadata server over HTTP: the header it requires, its accounts, and its tokens."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def claims_of(answer: httpx.Response) -> dict[str, Any]:
 
 
 def ask(client: httpx.Client, path: str, **query: str) -> httpx.Response:
-    """Ask as a client of Google's does, and see that the answer is the metadata server's."""
+    """Ask as a client of Google's does, and check that the answer is the metadata server's."""
     answer = client.get(path, params=query, headers=FLAVOR)
     assert "Google" == answer.headers["metadata-flavor"]
     return answer
@@ -45,7 +45,7 @@ def test_it_is_found_by_its_header_at_the_root(client: httpx.Client) -> None:
 @pytest.mark.parametrize("headers", [{}, {"Metadata-Flavor": "google"}, {"Metadata-Flavor": ""}])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("path", [f"{IDENTITY}?audience=a", f"{V1}/project/project-id", f"{V1}/nothing"])
-def test_who_does_not_ask_with_the_header_is_told_nothing(
+def test_a_request_without_the_header_gets_no_answer_but_403(
     path: str, method: str, headers: dict[str, str], client: httpx.Client
 ) -> None:
     answer = client.request(method, path, headers=headers)
@@ -81,7 +81,7 @@ def test_the_number_of_the_project_is_12_digits(emulator: Emulator, client: http
     assert emulator.metadata.project_number == number
 
 
-def test_it_tells_its_region_with_the_number_of_the_project(emulator: Emulator, client: httpx.Client) -> None:
+def test_its_region_holds_the_number_of_the_project(emulator: Emulator, client: httpx.Client) -> None:
     expected = f"projects/{emulator.metadata.project_number}/regions/europe-west1"
 
     assert expected == ask(client, f"{V1}/instance/region").text
@@ -155,7 +155,7 @@ def test_the_full_format_speaks_of_the_machine(emulator: Emulator, client: httpx
     assert 19 == len(Instance().id)
 
 
-def test_licences_are_told_to_who_asks_for_them(client: httpx.Client) -> None:
+def test_licences_are_in_the_token_if_they_are_asked_for(client: httpx.Client) -> None:
     claims = claims_of(ask(client, IDENTITY, audience=AUDIENCE, format="full", licenses="TRUE"))
 
     assert ["1000", "1001"] == claims["google"]["compute_engine"]["license_id"]
@@ -183,7 +183,7 @@ def test_the_default_account_changes_while_it_serves(emulator: Emulator, client:
     assert [] == ask(client, f"{ACCOUNTS}/{DEFAULT_ACCOUNT}", recursive="true").json()["aliases"]
 
 
-def test_a_token_is_minted_for_who_posts_a_certificate_chain(client: httpx.Client) -> None:
+def test_a_token_is_minted_for_a_post_with_a_certificate_chain(client: httpx.Client) -> None:
     answer = client.post(
         IDENTITY, params={"audience": AUDIENCE}, headers=FLAVOR, json={"certificate_chain": "PEM"}
     )
@@ -210,7 +210,7 @@ def test_nothing_else_can_be_posted(client: httpx.Client) -> None:
     assert "Google" == answer.headers["metadata-flavor"]
 
 
-def test_an_access_token_is_clearly_nobodys(client: httpx.Client) -> None:
+def test_an_access_token_is_clearly_not_googles(client: httpx.Client) -> None:
     first, second = (ask(client, f"{ACCOUNTS}/default/token", scopes="a,b").json() for _ in range(2))
 
     assert ("Bearer", 3_599) == (first["token_type"], first["expires_in"])

@@ -83,7 +83,7 @@ def test_it_serves_on_the_loopback_address_of_ipv6() -> None:
     try:
         server.start()
     except ConfigurationError:
-        # A machine without IPv6 is told that it cannot listen there, and nothing more is to be seen on it.
+        # A machine without IPv6 cannot listen there: nothing more can be tested on it.
         return
     try:
         assert f"http://[::1]:{server.port}" == server.url
@@ -171,7 +171,7 @@ def test_the_lifespan_of_the_application_runs_once_around() -> None:
     assert ["up", "down"] == events
 
 
-def test_an_application_that_does_not_start_is_told_of_and_leaves_nothing_behind() -> None:
+def test_an_application_that_does_not_start_is_reported_and_leaves_no_thread() -> None:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         raise OSError("no database")
@@ -224,7 +224,7 @@ def test_a_request_that_does_not_end_is_cancelled_after_the_grace() -> None:
     answer.close()
 
 
-def test_an_application_that_never_ends_is_left_behind_with_a_warning(
+def test_an_application_that_never_ends_is_left_running_with_a_warning(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("doorward_integrations.emulator.server._STOP_SECONDS", 0.1)

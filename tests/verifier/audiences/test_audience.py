@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from conftest import World
 from doorward import GOOGLE, ConfigurationError, Issuer, RefusedError, Verifier
 from doorward.audiences.audience import Audiences
 from doorward.errors import Reason
 from doorward.issuers.google import GCLOUD_CLIENT_ID
 from doorward.issuers.iap import IAP
 from support.tokens import AUDIENCE, CALLER, MEMBER
+from support.world import World
 
 USER = "jane@example.com"
 

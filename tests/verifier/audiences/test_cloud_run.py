@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import World
 from doorward import ConfigurationError
 from doorward.audiences.audience import Audience, Audiences
 from doorward.audiences.cloud_run import CloudRunAudience
 from doorward.errors import ClaimError, Reason
+from support.world import World
 
 NUMBERED = "https://orders-1234567890.europe-west1.run.app"
 HASHED = "https://orders-cldtjniqvq-ew.a.run.app"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from doorward import ConfigurationError, FetchError
 from doorward.audiences.cloud_run import CloudRunAudience
 from doorward.audiences.service_detection import Service, ask_for_service
+from support.httpendpoint import HttpEndpoint, Script, answering, repeating, response
 
 REGION = "projects/1234567890/regions/europe-west1"
 ON_CLOUD_RUN = {"K_SERVICE": "orders"}
@@ -162,7 +165,7 @@ def test_a_metadata_server_that_does_not_answer_is_a_mistake_of_configuration() 
     assert isinstance(caught.value.__cause__, FetchError)
 
 
-def test_a_service_whose_name_is_too_long_for_a_deterministic_url_is_told_so() -> None:
+def test_a_service_whose_name_is_too_long_for_a_deterministic_url_is_a_mistake_of_configuration() -> None:
     with pytest.raises(ConfigurationError, match="not the URL of a Cloud Run service"):
         CloudRunAudience.detect(environ={"K_SERVICE": "o" * 60}, fetch=Metadata())
 
@@ -246,7 +249,42 @@ def test_what_does_not_answer_as_one_is_not_believed(
         ask_for_service(server.environ)
 
 
-def test_a_closed_port_is_told_as_such() -> None:
+@pytest.fixture
+def serve() -> Iterator[Callable[[Script], dict[str, str]]]:
+    """Start metadata servers that are scripted to the byte; gives the environment that names one."""
+    with contextlib.ExitStack() as stack:
+
+        def start(script: Script) -> dict[str, str]:
+            endpoint = stack.enter_context(HttpEndpoint(script))
+            return {**ON_CLOUD_RUN, "GCE_METADATA_HOST": endpoint.url.split("/")[2]}
+
+        yield start
+
+
+def test_one_that_sends_slowly_is_given_up_at_the_deadline(
+    serve: Callable[[Script], dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("doorward.audiences.service_detection._DEADLINE", 0.3)
+    head = response(b"", "Metadata-Flavor: Google", length=1_000)
+
+    with pytest.raises(ConfigurationError, match=r"no whole answer in 0\.3 s, at read"):
+        ask_for_service(serve(repeating(head, b"x", 1_000, pause=0.02)))
+
+
+def test_an_answer_that_is_compressed_is_read(serve: Callable[[Script], dict[str, str]]) -> None:
+    environ = serve(
+        answering(gzip.compress(REGION.encode()), "Metadata-Flavor: Google", "Content-Encoding: gzip")
+    )
+
+    assert Service("orders", "1234567890", "europe-west1") == ask_for_service(environ)
+
+
+def test_an_error_that_says_when_to_ask_again_is_an_error(serve: Callable[[Script], dict[str, str]]) -> None:
+    with pytest.raises(ConfigurationError, match="answered with 503"):
+        ask_for_service(serve(answering("Retry-After: 1", status="503 Busy")))
+
+
+def test_a_closed_port_is_named_as_such() -> None:
     with Answering() as stopped:
         environ = stopped.environ
 

@@ -4,9 +4,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import World
-from doorward.door.credentials import Credential, find_credential, find_iap_assertion, why_no_token
+from doorward import Admission, Door, InvokerPolicy, Refusal
+from doorward.door.credentials import (
+    AUTHORIZATION,
+    SERVERLESS_AUTHORIZATION,
+    Credential,
+    CredentialHeaders,
+    explain_no_token,
+    find_credential,
+    find_iap_assertion,
+)
 from doorward.errors import CredentialError, Reason, TokenError
+from support.tokens import MEMBER
+from support.world import World
 
 A = b"authorization"
 S = b"x-serverless-authorization"
@@ -22,7 +32,7 @@ def refused(*headers: tuple[bytes, bytes]) -> Reason:
 
 def explained(found: Credential | None) -> Credential | None:
     """Go on as the door does with a credential that the verifier has refused."""
-    if found is not None and (error := why_no_token(found[1])) is not None:
+    if found is not None and (error := explain_no_token(found[1])) is not None:
         raise error
     return found
 
@@ -251,3 +261,33 @@ def test_no_verifier_takes_what_is_not_one_token(world: World, blank: bytes, pla
 
     with pytest.raises(TokenError):
         verifier.verify(good[:place] + blank + good[place:])
+
+
+# One place for a header that decides.
+
+
+def test_a_deciding_header_is_added_in_one_place_and_found_forwarded_and_watched(world: World) -> None:
+    find = CredentialHeaders(b"x-edge-authorization", SERVERLESS_AUTHORIZATION, AUTHORIZATION)
+    door = Door(world.verifier(), InvokerPolicy.all_authenticated_users(), credential=find)
+    good, removed = b"Bearer " + world.token().encode(), b".SIGNATURE_REMOVED_BY_GOOGLE"
+    headers = [(AUTHORIZATION, b"Basic own"), (b"x-edge-authorization", good)]
+
+    for _ in range(2):  # the second time from the token cache
+        admission = door.admit(headers)
+        assert isinstance(admission, Admission)
+        assert MEMBER == admission.principal.member
+        assert (AUTHORIZATION, b"Basic own") == admission.headers[0]
+        assert admission.headers[1][1] == good.rpartition(b".")[0] + removed
+    cached = door.admit_cached([(b"x-edge-authorization", good)], "GET", "/")
+    assert cached is not None
+    assert cached.headers == [(b"x-edge-authorization", good.rpartition(b".")[0] + removed)]
+    assert door.admit_cached(headers, "GET", "/") is None
+    doubled = door.admit([(b"x-edge-authorization", good)] * 2)
+    assert isinstance(doubled, Refusal)
+    assert Reason.MULTIPLE_HEADERS == doubled.reason
+    # Where another one decides, a value in it that looks checked does not pass.
+    forged = door.admit(
+        [(b"x-edge-authorization", good), (SERVERLESS_AUTHORIZATION, b"Bearer h.p" + removed)]
+    )
+    assert isinstance(forged, Admission)
+    assert [b"x-edge-authorization"] == [name for name, _ in forged.headers]

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import World
 from doorward import (
     Admission,
     ConfigurationError,
@@ -30,6 +29,7 @@ from doorward.policy.decision import Decision
 from doorward.policy.request import RequestFacts
 from doorward.tokens.principal import ANONYMOUS
 from support.tokens import MEMBER, SigningKey, b64, claims, header, signed, token
+from support.world import World
 
 Headers = list[tuple[bytes, bytes]]
 Ask = Callable[[Door, Headers, str], "Admission | Refusal"]

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import World
 from doorward import Admission, ConfigurationError, Door, InvokerPolicy, PlainRequest, Refusal
 from doorward_integrations.asgi import AsgiRequest
 from support.tokens import MEMBER
+from support.world import World
 
 HEALTH = ("GET", "/healthz")
 PREFLIGHT = ("OPTIONS", "/orders")

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from conftest import World
 from doorward import Admission, CloudRunAudience, Door, InvokerPolicy, Verifier
 from support.tokens import MEMBER, SUBJECT
+from support.world import World
 
 HASH = "https://orders-abcdefghij-ew.a.run.app"
 NUMBERED = "https://orders-1234567890.europe-west1.run.app"

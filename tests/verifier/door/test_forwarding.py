@@ -4,13 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward.door.forwarding import forward_admitted, forward_anonymous
+from doorward.door.credentials import find_credential
+from doorward.door.forwarding import Forwarding
 
 Headers = list[tuple[bytes, bytes]]
 
 A = b"authorization"
 S = b"x-serverless-authorization"
 REMOVED = b"SIGNATURE_REMOVED_BY_GOOGLE"
+FORWARDING = Forwarding(find_credential)
 
 
 def test_the_signature_of_the_checked_token_is_replaced_and_nothing_else() -> None:
@@ -26,12 +28,12 @@ def test_the_signature_of_the_checked_token_is_replaced_and_nothing_else() -> No
         (A, b"Bearer h.p.SIGNATURE_REMOVED_BY_GOOGLE"),
         (b"cookie", b"x=h.p.sig"),
         (b"host", b"again"),
-    ] == forward_admitted(headers, 1)
+    ] == FORWARDING.admitted(headers, 1)
 
 
 @pytest.mark.parametrize("scheme", [b"Bearer ", b"bearer ", b"BEARER ", b"bearer   ", b" Bearer "])
 def test_the_scheme_stays_as_it_was_spelled(scheme: bytes) -> None:
-    assert [(A, scheme + b"h.p." + REMOVED)] == forward_admitted([(A, scheme + b"h.p.sig")], 0)
+    assert [(A, scheme + b"h.p." + REMOVED)] == FORWARDING.admitted([(A, scheme + b"h.p.sig")], 0)
 
 
 def test_the_other_header_is_passed_untouched() -> None:
@@ -41,7 +43,7 @@ def test_the_other_header_is_passed_untouched() -> None:
         (A, b"Bearer own.own.own"),
         (S, b"bearer h.p.SIGNATURE_REMOVED_BY_GOOGLE"),
         (A, b"Basic eDp5"),
-    ] == forward_admitted(headers, 1)
+    ] == FORWARDING.admitted(headers, 1)
 
 
 @pytest.mark.parametrize("name", [b"x-goog-authenticated-user-email", b"x-goog-authenticated-user-id"])
@@ -52,16 +54,16 @@ def test_what_only_a_platform_may_say_is_taken_out_wherever_it_stands(name: byte
     headers[place:place] = [(name, b"accounts.google.com:root@example.com")] * 2
     index = headers.index((A, b"Bearer h.p.sig"))
 
-    assert [(A, b"Bearer h.p." + REMOVED), (b"host", b"x")] == forward_admitted(headers, index)
-    assert [(A, b"Bearer h.p.sig"), (b"host", b"x")] == forward_anonymous(headers)
+    assert [(A, b"Bearer h.p." + REMOVED), (b"host", b"x")] == FORWARDING.admitted(headers, index)
+    assert [(A, b"Bearer h.p.sig"), (b"host", b"x")] == FORWARDING.anonymous(headers)
 
 
 def test_the_headers_of_the_request_are_not_changed_themselves() -> None:
     headers: Headers = [(A, b"Bearer h.p.sig"), (b"x-goog-authenticated-user-id", b"1")]
     before = [*headers]
 
-    forward_admitted(headers, 0)
-    forward_anonymous(headers)
+    FORWARDING.admitted(headers, 0)
+    FORWARDING.anonymous(headers)
 
     assert before == headers
 
@@ -69,7 +71,7 @@ def test_the_headers_of_the_request_are_not_changed_themselves() -> None:
 def test_an_anonymous_request_keeps_its_own_credential_and_loses_the_one_that_nobody_checked() -> None:
     headers: Headers = [(S, b"Bearer h.p.s"), (A, b"Bearer own"), (b"host", b"x"), (S, b"")]
 
-    assert [(A, b"Bearer own"), (b"host", b"x")] == forward_anonymous(headers)
+    assert [(A, b"Bearer own"), (b"host", b"x")] == FORWARDING.anonymous(headers)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_an_anonymous_request_keeps_its_own_credential_and_loses_the_one_that_no
 )
 def test_an_anonymous_request_does_not_bring_a_token_that_looks_checked(value: bytes) -> None:
     """What the door writes after a check must never be in what it passes on without one."""
-    assert not any(REMOVED in passed for _, passed in forward_anonymous([(A, value), (b"host", b"x")]))
+    assert not any(REMOVED in passed for _, passed in FORWARDING.anonymous([(A, value), (b"host", b"x")]))
 
 
 names = st.sampled_from(
@@ -104,4 +106,4 @@ def test_of_any_headers_only_the_checked_one_changes(headers: Headers, place: in
         if pair[0] not in forbidden
     ]
 
-    assert expected == forward_admitted(headers, place)
+    assert expected == FORWARDING.admitted(headers, place)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from conftest import World
 from doorward import IAP, Admission, Door, InvokerPolicy, Reason, Refusal, find_iap_assertion
 from doorward.audiences.iap import iap_cloud_run_audience
 from support.tokens import SigningKey, token
+from support.world import World
 
 AUDIENCE = iap_cloud_run_audience(1234567890, "europe-west1", "orders")
 ASSERTION = b"x-goog-iap-jwt-assertion"

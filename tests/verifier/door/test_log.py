@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
+import pickle
 from collections.abc import Iterator
+from types import FrameType, FunctionType, ModuleType, TracebackType
 from typing import Any
 
 import pytest
 
-from conftest import World
-from doorward import Door, InvokerPolicy, PlainRequest
+from doorward import Door, InvokerPolicy, PlainRequest, Refusal
 from doorward.door.log import CloudRunFormatter
 from support.tokens import MEMBER
+from support.world import World
 
 PATH = PlainRequest("/orders/7", "POST")
 
@@ -120,6 +123,55 @@ def test_any_other_record_is_one_line_too(lines: Lines) -> None:
     assert ("ERROR", "it failed") == (found["severity"], found["message"])
     assert "ValueError: of the application" in found["exception"]
     assert "httpRequest" not in found
+
+
+def reachable(start: object) -> Iterator[object]:
+    """Walk what an object refers to, but for modules, classes and functions."""
+    todo, seen = [start], set()
+    while todo:
+        one = todo.pop()
+        if id(one) in seen or isinstance(one, ModuleType | type | FunctionType):
+            continue
+        seen.add(id(one))
+        yield one
+        todo += gc.get_referents(one)
+
+
+@pytest.mark.parametrize("bad", ["expired", "forged", "malformed", "no permission", "keys away"])
+def test_neither_the_record_nor_the_refusal_leads_to_the_token(
+    world: World, door: Door, caplog: pytest.LogCaptureFixture, bad: str
+) -> None:
+    token = world.token(**{"exp": 1_000_000_000, "iat": 999_999_000} if bad == "expired" else {})
+    token = {"forged": token[:-8] + "AAAAAAAA", "malformed": token.replace(".", ".=", 1)}.get(bad, token)
+    if bad == "keys away":
+        world.endpoint.down()
+    refusal = door.admit(bearer(token), PATH)
+
+    assert isinstance(refusal, Refusal)
+    parts = [part.encode() for part in (token[:40], token.rpartition(".")[2][:40])]
+    refused = [record for record in caplog.records if hasattr(record, "doorward_refusal")]
+    assert 1 == len(refused)
+    for start in (refusal, refused[0]):
+        for one in reachable(start):
+            raw = one.encode() if isinstance(one, str) else one
+            assert not isinstance(raw, bytes) or not any(part in raw for part in parts)
+            assert not isinstance(one, FrameType | TracebackType | PlainRequest)
+
+
+def test_a_record_crosses_to_another_process(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    door.admit([], PATH)
+
+    (record,) = caplog.records
+    arrived = pickle.loads(pickle.dumps(record))
+    assert record.__dict__ == arrived.__dict__
+    assert '"no_credential"' in CloudRunFormatter().format(arrived)
+
+
+def test_what_a_caller_can_have_written_to_the_log_is_bounded(door: Door, lines: Lines) -> None:
+    door.admit([], PlainRequest("/" + "x" * 60_000, "M" * 60_000))
+
+    assert len(lines.lines[0]) < 3_000
+    assert "/xxx" in entry(lines)["httpRequest"]["requestUrl"]
 
 
 def test_the_plain_line_tells_status_and_reason(door: Door, caplog: pytest.LogCaptureFixture) -> None:

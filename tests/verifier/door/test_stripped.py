@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from conftest import World
 from doorward import (
     ConfigurationError,
     CredentialError,
@@ -23,6 +22,7 @@ from doorward.door.stripped import StrippedPrincipal, UnsafeStrippedVerifier
 from doorward.errors import Reason
 from doorward.issuers.google import GCLOUD_CLIENT_ID
 from support.tokens import AUDIENCE, CALLER, MEMBER, b64, claims, header, signed
+from support.world import World
 
 MARK = "SIGNATURE_REMOVED_BY_GOOGLE"
 
@@ -243,13 +243,13 @@ def test_the_serverless_header_decides_where_it_is_there(world: World) -> None:
         (b"x-serverless-authorization", f"bearer {checked}".encode()),
     ]
 
-    assert MEMBER == made(world).caller(headers).member
-    assert MEMBER == made(world).caller(headers[::-1]).member
+    assert MEMBER == made(world).verify_headers(headers).member
+    assert MEMBER == made(world).verify_headers(headers[::-1]).member
 
 
 def test_without_a_credential_nobody_is_calling(world: World) -> None:
     with pytest.raises(CredentialError) as caught:
-        made(world).caller([(b"host", b"orders")])
+        made(world).verify_headers([(b"host", b"orders")])
     assert Reason.NO_CREDENTIAL == caught.value.reason
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from conftest import World
 from doorward import ConfigurationError, FetchError
 from doorward.issuers.discovery import discover
 from doorward.keys.fetch import FetchResponse, HttpxFetch
 from support.tokens import AUDIENCE, SUBJECT
+from support.world import World
 
 ISSUER = "https://login.example.com"
 KEYS = "https://keys.example.com/jwks"

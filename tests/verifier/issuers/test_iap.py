@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from conftest import World
 from doorward import ConfigurationError, InvokerPolicy, PrincipalKind, RefusedError, Verifier
 from doorward.audiences.iap import (
     iap_app_engine_audience,
@@ -19,6 +18,7 @@ from doorward.issuers.iap import IAP
 from doorward.policy.request import ANYWHERE
 from support.endpoint import KeyEndpoint
 from support.tokens import SigningKey
+from support.world import World
 
 SERVICE = "/projects/1234567890/locations/europe-west1/services/orders"
 EXTERNAL = "securetoken.google.com/my-project/tenant-1:uid-1"

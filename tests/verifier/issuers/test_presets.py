@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -13,14 +13,17 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from conftest import World
 from doorward import GOOGLE, ConfigurationError, InvokerPolicy, Issuer, PrincipalKind, RefusedError, Verifier
 from doorward.errors import Reason
+from doorward.explain.token import Outcome, explain_token
 from doorward.issuers.chat import CHAT_ACCOUNT, chat_project_number, is_google_chat
+from doorward.issuers.claim_rule import refuse
 from doorward.issuers.firebase import firebase
+from doorward.issuers.issuer import Identity
 from doorward.issuers.self_signed import service_account_issuer
 from doorward.policy.request import ANYWHERE
 from support.tokens import AUDIENCE, CALLER, MEMBER, SigningKey
+from support.world import World
 
 PROJECT = "my-project-1a2b3"
 Make = Callable[..., str]
@@ -291,3 +294,32 @@ def test_each_token_is_held_to_the_rules_of_its_own_issuer(world: World, user: M
     assert 4 == world.endpoint.fetches
     assert (Reason.WRONG_ISSUER, "iss") == refused(verifier, world.token(iss="https://evil.example"))
     assert 4 == world.endpoint.fetches
+
+
+# One place for a preset.
+
+
+def test_a_preset_is_one_issuer_with_its_rules_and_nothing_else_knows_of_it(world: World) -> None:
+    def of_the_moon(claims: Mapping[str, object], _leeway: float, _now: float) -> None:
+        if claims.get("phase") != "full":
+            refuse(Reason.CLAIM_INVALID, "phase", "the moon is not full")
+
+    def moon(crater: str) -> Issuer:
+        return Issuer(
+            name=f"moon {crater}",
+            iss_values=(f"https://moon.example/{crater}",),
+            key_url="https://moon.example/keys",
+            audiences=(crater,),
+            extra_rules=(of_the_moon,),
+            identify=lambda claims: Identity(f"{claims['sub']}@moon.example", google_account=False),
+        )
+
+    verifier = world.verifier(None, issuers=[moon("tycho"), firebase(PROJECT)])
+    good = {"iss": "https://moon.example/tycho", "aud": "tycho"}
+
+    principal = verifier.verify(world.token(phase="full", **good))
+
+    assert ("https://moon.example/tycho", PrincipalKind.ACCOUNT) == (principal.issuer, principal.kind)
+    assert (Reason.CLAIM_INVALID, "phase") == refused(verifier, world.token(phase="new", **good))
+    explained = explain_token(verifier, world.token(phase="new", **good))
+    assert ["issuer's own"] == [check.name for check in explained.checks if Outcome.FAILED == check.outcome]

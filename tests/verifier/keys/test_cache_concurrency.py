@@ -1,4 +1,4 @@
-"""One key cache, and many threads and event loops at once: nobody waits without need, or disturbs another."""
+"""One key cache, and many threads and event loops at once: none waits without need, or disturbs another."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import trio
 
-from conftest import World
 from doorward import GOOGLE, Issuer, KeyCache, KeysUnavailableError, Principal, Reason, Verifier
 from doorward.errors import SignatureError
 from doorward.keys.fetch import FetchResponse
@@ -23,12 +22,13 @@ from doorward.keys.key import VerificationKey
 from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import PATIENCE, background, finished, waits
+from support.simulator import PATIENCE, background, join_fetches, watch_readers
 from support.tokens import AUDIENCE, CALLER, SigningKey, ec_key, token
+from support.world import World
 
 OTHER = SigningKey("key-2")
-SOFT = 3_600.0
-STATES = {KeyState.AGEING: SOFT - 1, KeyState.STALE: SOFT + 1}
+STALE_AFTER = 3_600.0
+STATES = {KeyState.AGEING: STALE_AFTER - 1, KeyState.STALE: STALE_AFTER + 1}
 
 not_fresh = pytest.mark.parametrize("state", STATES, ids=str)
 
@@ -37,7 +37,7 @@ not_fresh = pytest.mark.parametrize("state", STATES, ids=str)
 def _no_stray_fetch(world: World) -> Iterator[None]:
     yield
     world.endpoint.gate.set()
-    finished()
+    join_fetches()
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def eager_switches() -> Iterator[None]:
 
 @pytest.fixture
 def uncaught(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[[], list[object]]:
-    """Tell what went wrong where nobody catches it: in a thread, or in a callback that logs."""
+    """Gather what went wrong where it is not caught: in a thread, or in a callback that logs."""
     raised: list[object] = []
     monkeypatch.setattr(threading, "excepthook", lambda args: raised.append(args.exc_value))
     return lambda: [*raised, *(record for record in caplog.records if record.levelno >= logging.ERROR)]
@@ -127,7 +127,7 @@ def test_of_200_threads_that_read_while_the_refresh_hangs_none_waits(
     assert ["key-1"] * 200 == together(200, lambda _: cache.get("key-1").kid)
     assert (state, True, 2) == (cache.state, cache.refreshing, world.endpoint.fetches)
     world.endpoint.gate.set()
-    finished()
+    join_fetches()
     assert (KeyState.FRESH, False, 2) == (cache.state, cache.refreshing, world.endpoint.fetches)
 
 
@@ -152,7 +152,7 @@ def test_many_loops_wait_for_one_fetch_of_a_new_key(
     world: World, cache: KeyCache, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache.warm()
-    await_reader = waits(monkeypatch)
+    await_reader = watch_readers(monkeypatch)
     world.endpoint.keys = (world.key, OTHER)
     world.endpoint.gate.clear()
     one = token(OTHER, world.clock.now)
@@ -165,7 +165,7 @@ def test_many_loops_wait_for_one_fetch_of_a_new_key(
         await_reader()
     world.endpoint.gate.set()
     assert [[CALLER] * 10] * 6 == [[one.email for one in found] for found in results(loops)]
-    # Two, since whoever came while the first was on its way could not be sure of what it would bring.
+    # Two, since a reader that came while the first was on its way could not be sure of what it would bring.
     assert 2 <= world.endpoint.fetches <= 3
 
 
@@ -173,7 +173,7 @@ def test_200_threads_with_200_bogus_key_ids_cause_at_most_two_fetches(
     world: World, cache: KeyCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache.warm()
-    await_reader = waits(monkeypatch)
+    await_reader = watch_readers(monkeypatch)
     world.endpoint.gate.clear()
     readers = [background(outcome_of, cache.get, f"bogus-{index}") for index in range(200)]
     for _ in readers:
@@ -187,7 +187,7 @@ def test_200_threads_with_200_bogus_key_ids_cause_at_most_two_fetches(
 def test_50_refreshes_at_once_share_two_fetches(
     world: World, cache: KeyCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await_reader = waits(monkeypatch)
+    await_reader = watch_readers(monkeypatch)
     world.endpoint.gate.clear()
     first = background(cache.refresh)
     await_reader()
@@ -205,9 +205,9 @@ def test_a_reader_goes_on_while_a_listener_of_the_refresh_takes_its_time(world: 
     quick.set()
     cache = world.cache(GOOGLE, listener=lambda event: quick.wait(PATIENCE))
     cache.warm()
-    world.clock.move(SOFT - 1)
+    world.clock.move(STALE_AFTER - 1)
     quick.clear()
-    cache._updater._seen = KeyState.AGEING  # a change of state is told by the reader itself
+    cache._reporter._last_state = KeyState.AGEING  # a change of state is reported by the reader itself
     reader = background(cache.get, "key-1")
     assert "key-1" == reader.result(PATIENCE).kid
     assert cache.refreshing
@@ -264,7 +264,7 @@ def test_once_a_key_is_known_to_be_revoked_no_thread_accepts_its_tokens(
     ready = threading.Semaphore(0)
 
     def present(index: int) -> object:
-        """Present tokens, remembered and new ones, until one is refused."""
+        """Present tokens, cached and new ones, until one is refused."""
         for count in itertools.count():
             since = revoked.is_set()
             outcome = outcome_of(verifier.verify, world.token(sub=f"{index}-{count % 3}"))
@@ -303,7 +303,7 @@ def test_whatever_many_threads_and_a_loop_do_there_is_one_fetch_at_a_time(
     def act(index: int) -> None:
         chance = random.Random(index)
         for step in range(40):
-            wall.move(chance.choice([1, 60, SOFT]))
+            wall.move(chance.choice([1, 60, STALE_AFTER]))
             world.endpoint.keys = (world.key, OTHER) if chance.random() < 0.5 else (world.key,)
             assert "key-1" == cache.get("key-1").kid
             assert Reason.UNKNOWN_KEY == outcome_of(cache.get, f"bogus-{index}-{step}")
@@ -317,7 +317,7 @@ def test_whatever_many_threads_and_a_loop_do_there_is_one_fetch_at_a_time(
     loops = [background(in_asyncio, read, 5), background(in_trio, read, 5)]
     assert [None] * 6 == results(threads)
     assert [[{"key-1"}] * 5] * 2 == results(loops)
-    finished()
+    join_fetches()
     assert 0 == cache.health()["failures"]
     assert [] == uncaught()
 
@@ -355,7 +355,7 @@ class Interrupted:
 def expect_unharmed(world: World, cache: KeyCache, verifier: Verifier, key: SigningKey) -> None:
     """Expect that the fetch came home, and that the next caller gets what it is entitled to, at once."""
     world.endpoint.gate.set()
-    finished()
+    join_fetches()
     before = world.endpoint.fetches
     assert CALLER == verifier.verify(token(key, world.clock.now)).email
     assert before == world.endpoint.fetches
@@ -369,7 +369,7 @@ def on_an_empty_cache(world: World, cache: KeyCache) -> SigningKey:
 
 def on_keys_that_are_dead(world: World, cache: KeyCache) -> SigningKey:
     cache.warm()
-    world.clock.move(SOFT + 86_400)
+    world.clock.move(STALE_AFTER + 86_400)
     return world.key
 
 
@@ -476,7 +476,7 @@ def expect_unharmed_or_not_begun(
         assert not world.endpoint.asked.is_set()
 
 
-def test_a_task_cancelled_in_the_turn_in_which_its_fetch_lands_harms_nothing(
+def test_a_task_cancelled_in_the_turn_in_which_its_fetch_finishes_harms_nothing(
     world: World, cache: KeyCache, verifier: Verifier, uncaught: Callable[[], list[object]]
 ) -> None:
     world.endpoint.gate.clear()
@@ -485,7 +485,7 @@ def test_a_task_cancelled_in_the_turn_in_which_its_fetch_lands_harms_nothing(
         task = asyncio.create_task(verifier.averify(world.token()))
         await asyncio.to_thread(world.endpoint.asked.wait, PATIENCE)
         world.endpoint.gate.set()
-        finished()
+        join_fetches()
         task.cancel()
         return (await asyncio.gather(task, return_exceptions=True))[0]
 
@@ -516,7 +516,7 @@ def test_a_caller_whose_fetch_was_begun_by_a_cancelled_one_still_gets_its_answer
 # Loops that are gone.
 
 
-def test_a_fetch_lands_quietly_after_the_loop_of_its_waiter_was_closed(
+def test_a_fetch_finishes_quietly_after_the_loop_of_its_waiter_was_closed(
     world: World, cache: KeyCache, verifier: Verifier, uncaught: Callable[[], list[object]]
 ) -> None:
     world.endpoint.gate.clear()
@@ -535,7 +535,7 @@ def test_a_fetch_lands_quietly_after_the_loop_of_its_waiter_was_closed(
     waiting._log_destroy_pending = False  # type: ignore[attr-defined]  # that it never ends is known here
 
 
-def test_a_fetch_lands_quietly_after_the_loop_of_its_waiter_was_stopped(
+def test_a_fetch_finishes_quietly_after_the_loop_of_its_waiter_was_stopped(
     world: World, cache: KeyCache, verifier: Verifier, uncaught: Callable[[], list[object]]
 ) -> None:
     world.endpoint.gate.clear()
@@ -549,7 +549,7 @@ def test_a_fetch_lands_quietly_after_the_loop_of_its_waiter_was_stopped(
     assert [] == uncaught()
 
 
-def test_a_fetch_lands_quietly_after_the_trio_run_of_its_waiter_ended(
+def test_a_fetch_finishes_quietly_after_the_trio_run_of_its_waiter_ended(
     world: World, cache: KeyCache, verifier: Verifier, uncaught: Callable[[], list[object]]
 ) -> None:
     world.endpoint.gate.clear()

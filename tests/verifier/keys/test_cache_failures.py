@@ -20,7 +20,7 @@ from doorward.keys.fetch import FetchResponse
 from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, finished, waits
+from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, join_fetches, watch_readers
 from support.tokens import CALLER, SigningKey
 
 KEY = SigningKey("key-1")
@@ -91,23 +91,25 @@ def test_a_failed_fetch_changes_nothing_that_is_held(endpoint: SimulatedEndpoint
 
 
 @each_fault
-def test_a_failed_fetch_is_told_with_where_it_failed(endpoint: SimulatedEndpoint, fault: str) -> None:
+def test_a_failed_fetch_is_reported_with_the_stage_it_failed_in(
+    endpoint: SimulatedEndpoint, fault: str
+) -> None:
     cache = endpoint.cache()
     cache.warm()
     endpoint.events.clear()
     suffer(endpoint, fault)
     with pytest.raises(KeysUnavailableError):
         cache.refresh()
-    (finished,) = endpoint.told(FetchFinished)
+    (finished,) = endpoint.events_of(FetchFinished)
     assert finished.error is not None
     assert ("failed", FAULTS[fault], ("key-1",)) == (finished.outcome, finished.error.stage, finished.kids)
     refused_whole = [SetRefused(endpoint.url, finished.error)]
-    assert (refused_whole if FAULTS[fault] in ("content", "size") else []) == endpoint.told(SetRefused)
+    assert (refused_whole if FAULTS[fault] in ("content", "size") else []) == endpoint.events_of(SetRefused)
     assert str(finished.error) == cache.health()["last_error"]
 
 
 @each_fault
-def test_a_cold_read_of_a_failing_endpoint_is_told_that_nobody_can_say(
+def test_a_cold_read_of_a_failing_endpoint_finds_the_keys_unavailable(
     endpoint: SimulatedEndpoint, fault: str
 ) -> None:
     cache = endpoint.cache()
@@ -219,7 +221,7 @@ def test_a_success_ends_the_wait_and_forgets_the_failures(endpoint: SimulatedEnd
 def test_there_is_never_more_than_one_fetch_at_a_time(
     endpoint: SimulatedEndpoint, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await_reader = waits(monkeypatch)
+    await_reader = watch_readers(monkeypatch)
     cache = endpoint.cache()
     cache.warm()
     await_reader()
@@ -240,7 +242,7 @@ def test_there_is_never_more_than_one_fetch_at_a_time(
     gate.set()
     for reader in readers:
         reader.result(PATIENCE)
-    finished()
+    join_fetches()
     turns = [type(event) for event in endpoint.events if isinstance(event, FetchStarted | FetchFinished)]
     assert [FetchStarted, FetchFinished] * (len(turns) // 2) == turns
     assert 3 <= len(turns) // 2 <= 5
@@ -263,7 +265,7 @@ def test_a_key_that_a_good_answer_does_not_hold_is_gone_at_once(
         api.get(cache, "key-1")
 
 
-def test_a_remembered_token_dies_with_its_key(endpoint: SimulatedEndpoint, api: Api) -> None:
+def test_a_cached_token_dies_with_its_key(endpoint: SimulatedEndpoint, api: Api) -> None:
     cache = endpoint.cache()
     verifier, one = endpoint.verifier(cache), endpoint.token(KEY)
     assert CALLER == api.verify(verifier, one).email
@@ -273,7 +275,7 @@ def test_a_remembered_token_dies_with_its_key(endpoint: SimulatedEndpoint, api: 
         api.verify(verifier, one)
 
 
-def test_a_remembered_token_dies_with_a_key_replaced_under_the_same_id(
+def test_a_cached_token_dies_with_a_key_replaced_under_the_same_id(
     endpoint: SimulatedEndpoint, api: Api
 ) -> None:
     cache = endpoint.cache()
@@ -285,7 +287,7 @@ def test_a_remembered_token_dies_with_a_key_replaced_under_the_same_id(
         api.verify(verifier, one)
 
 
-def test_a_remembered_token_outlives_the_coming_of_another_key(endpoint: SimulatedEndpoint, api: Api) -> None:
+def test_a_cached_token_outlives_the_coming_of_another_key(endpoint: SimulatedEndpoint, api: Api) -> None:
     cache = endpoint.cache()
     verifier, one = endpoint.verifier(cache), endpoint.token(KEY)
     principal = api.verify(verifier, one)
@@ -326,7 +328,7 @@ def no_threads(endpoint: SimulatedEndpoint, monkeypatch: pytest.MonkeyPatch) -> 
         yield patch
 
 
-def test_a_cold_read_without_a_thread_to_be_had_is_told_that_nobody_can_say(
+def test_a_cold_read_without_a_thread_finds_the_keys_unavailable(
     endpoint: SimulatedEndpoint, api: Api, no_threads: pytest.MonkeyPatch
 ) -> None:
     cache = endpoint.cache()
@@ -408,7 +410,7 @@ def test_a_fetch_may_raise_anything(api: Api, caplog: pytest.LogCaptureFixture, 
 def test_a_fetch_may_answer_anything(api: Api, answer: Any) -> None:
     cache = without_network()[0]
     cache.warm()
-    cache._updater._fetch = lambda _url, _headers: answer  # type: ignore[misc]  # it is final to all but a test
+    cache._updater._client._fetch = lambda _url, _headers: answer  # type: ignore[misc]  # it is final to all but a test
     with pytest.raises(KeysUnavailableError):
         api.refresh(cache)
     assert "key-1" == api.get(cache, "key-1").kid
@@ -446,14 +448,14 @@ def test_a_listener_that_raises_is_logged_and_harms_nothing(
         api.get(cache, "key-9")
     endpoint.pass_time(3_600)
     assert "key-1" == api.get(cache, "key-1").kid
-    finished()
+    join_fetches()
     assert KeyState.FRESH is cache.state
     assert {"the listener failed on FetchStarted", "the listener failed on StaleUsed"} <= {
         record.getMessage() for record in caplog.records
     }
 
 
-def test_a_listener_may_look_at_the_cache_that_tells_it(endpoint: SimulatedEndpoint, api: Api) -> None:
+def test_a_listener_may_look_at_the_cache_that_calls_it(endpoint: SimulatedEndpoint, api: Api) -> None:
     seen: list[object] = []
 
     def listener(event: KeyEvent) -> None:
@@ -517,6 +519,6 @@ def test_what_a_fetch_that_was_given_up_brings_in_the_end_is_ignored(
     endpoint.heal()
     assert "key-2" == api.get(cache, "key-2").kid
     gate.set()
-    finished()
+    join_fetches()
     assert (2, ["key-2"], False) == (cache.generation, cache.health()["kids"], cache.cooling_down)
-    assert ["changed", "failed", "changed"] == [event.outcome for event in endpoint.told(FetchFinished)]
+    assert ["changed", "failed", "changed"] == [event.outcome for event in endpoint.events_of(FetchFinished)]

@@ -1,4 +1,4 @@
-"""Key ids that the key cache does not know: when it asks for them, how often, and what it remembers."""
+"""Key ids that the key cache does not hold: when it asks for them, how often, and what it keeps of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from doorward.keys.events import FetchStarted, UnknownKid
 from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, finished, waits
+from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, join_fetches, watch_readers
 from support.tokens import CALLER, SigningKey, claims, header, signed, token
 
 KEY = SigningKey("key-1")
@@ -55,7 +55,7 @@ def unknown(api: Api, cache: KeyCache, kid: str) -> None:
 
 
 def outcomes(endpoint: SimulatedEndpoint) -> list[str]:
-    return [event.outcome for event in endpoint.told(UnknownKid)]
+    return [event.outcome for event in endpoint.events_of(UnknownKid)]
 
 
 # Asking.
@@ -68,7 +68,7 @@ def test_an_unknown_key_id_is_asked_for_past_every_http_cache(
     assert "key-2" == api.get(cache, "key-2").kid
     (request,) = endpoint.requests
     assert "no-cache" == request.headers["cache-control"]
-    assert [FetchStarted(endpoint.url, "unknown_kid")] == endpoint.told(FetchStarted)
+    assert [FetchStarted(endpoint.url, "unknown_kid")] == endpoint.events_of(FetchStarted)
 
 
 def test_a_key_id_that_the_endpoint_does_not_have_is_unknown(
@@ -81,7 +81,7 @@ def test_a_key_id_that_the_endpoint_does_not_have_is_unknown(
 def test_a_request_that_came_after_a_fetch_began_asks_once_more(
     endpoint: SimulatedEndpoint, cache: KeyCache, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await_reader = waits(monkeypatch)
+    await_reader = watch_readers(monkeypatch)
     gate = endpoint.hang()
     refreshing = background(cache.refresh)
     endpoint.await_fetch()
@@ -93,13 +93,13 @@ def test_a_request_that_came_after_a_fetch_began_asks_once_more(
     gate.set()
     assert "key-2" == reader.result(PATIENCE).kid
     refreshing.result(PATIENCE)
-    assert ["asked", "unknown_kid"] == [event.trigger for event in endpoint.told(FetchStarted)]
+    assert ["asked", "unknown_kid"] == [event.trigger for event in endpoint.events_of(FetchStarted)]
 
 
 def test_a_request_that_came_after_a_fetch_began_is_content_if_that_brings_its_key(
     endpoint: SimulatedEndpoint, cache: KeyCache, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await_reader = waits(monkeypatch)
+    await_reader = watch_readers(monkeypatch)
     endpoint.rotate(OTHER)
     gate = endpoint.hang()
     refreshing = background(cache.refresh)
@@ -133,7 +133,7 @@ def test_a_key_that_came_between_the_look_and_the_lock_is_not_asked_for_again(
 def test_requests_for_a_new_key_share_one_fetch(
     endpoint: SimulatedEndpoint, cache: KeyCache, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await_reader = waits(monkeypatch)
+    await_reader = watch_readers(monkeypatch)
     endpoint.rotate(OTHER)
     gate = endpoint.hang()
     readers = [background(api.get, cache, "key-2") for _ in range(10)]
@@ -183,7 +183,7 @@ def test_a_request_for_an_unknown_key_waits_no_longer_than_its_patience(
 def test_the_patience_for_unknown_keys_is_not_the_one_for_a_cold_start(
     endpoint: SimulatedEndpoint, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await_reader = waits(monkeypatch)
+    await_reader = watch_readers(monkeypatch)
     cache = endpoint.cache(miss_patience=0.001)
     gate = endpoint.hang()
     reader = background(api.get, cache, "key-1")
@@ -196,7 +196,7 @@ def test_the_patience_for_unknown_keys_is_not_the_one_for_a_cold_start(
 # Remembering.
 
 
-def test_what_is_absent_is_remembered_for_a_minute(
+def test_an_absent_key_id_is_known_for_a_minute(
     endpoint: SimulatedEndpoint, cache: KeyCache, api: Api
 ) -> None:
     unknown(api, cache, "key-9")
@@ -208,7 +208,7 @@ def test_what_is_absent_is_remembered_for_a_minute(
     assert (2, ["absent", "remembered", "absent"]) == (endpoint.fetches, outcomes(endpoint))
 
 
-def test_what_is_remembered_as_absent_spends_no_budget(
+def test_a_key_id_known_as_absent_spends_no_budget(
     endpoint: SimulatedEndpoint, cache: KeyCache, api: Api
 ) -> None:
     for _ in range(10):
@@ -217,7 +217,7 @@ def test_what_is_remembered_as_absent_spends_no_budget(
     assert "key-2" == api.get(cache, "key-2").kid
 
 
-def test_what_is_remembered_as_absent_waits_for_no_fetch(
+def test_a_key_id_known_as_absent_waits_for_no_fetch(
     endpoint: SimulatedEndpoint, cache: KeyCache, api: Api
 ) -> None:
     unknown(api, cache, "key-9")
@@ -231,7 +231,7 @@ def test_what_is_remembered_as_absent_waits_for_no_fetch(
     refreshing.result(PATIENCE)
 
 
-def test_what_is_remembered_as_absent_stays_so_while_the_endpoint_is_away(
+def test_a_key_id_known_as_absent_stays_so_while_the_endpoint_is_away(
     endpoint: SimulatedEndpoint, cache: KeyCache, api: Api
 ) -> None:
     unknown(api, cache, "key-9")
@@ -251,7 +251,7 @@ def test_a_new_generation_makes_all_that_was_absent_forgotten(
     assert "key-3" == api.get(cache, "key-3").kid
 
 
-def test_an_answer_that_changes_nothing_lets_what_was_absent_be_remembered(
+def test_an_answer_that_changes_nothing_keeps_what_is_known_as_absent(
     endpoint: SimulatedEndpoint, cache: KeyCache, api: Api
 ) -> None:
     unknown(api, cache, "key-9")
@@ -333,7 +333,7 @@ def test_without_budget_a_key_id_is_unknown_at_once(
     assert ["absent", "absent", "absent", "no_budget"] == outcomes(endpoint)
 
 
-def test_what_was_not_asked_for_is_not_remembered_as_absent(
+def test_what_was_not_asked_for_is_not_known_as_absent(
     endpoint: SimulatedEndpoint, cache: KeyCache, api: Api
 ) -> None:
     for kid in ("bogus-1", "bogus-2", "bogus-3", "key-2"):
@@ -348,7 +348,7 @@ def test_a_flood_does_not_keep_the_refresh_from_its_time() -> None:
     flood(cache, 10, lambda _: None)
     clock.move(3_599)
     cache.get("key-1")
-    finished()
+    join_fetches()
     assert (4, KeyState.FRESH, 0.0) == (remote.fetches, cache.state, cache.age)
 
 
@@ -372,7 +372,7 @@ def test_a_rotation_during_a_flood_is_seen_within_ten_seconds() -> None:
     assert clock.now - rotated <= 10.001
 
 
-def test_what_is_remembered_of_bogus_key_ids_is_bounded() -> None:
+def test_what_is_kept_of_made_up_key_ids_is_bounded() -> None:
     cache, remote, _ = held(miss_burst=1_100)
     flood(cache, 1_100, lambda _: None)
     assert (1_100, 1_024) == (remote.fetches, len(cache._misses._absent))

@@ -2,7 +2,7 @@
 
 The model knows what the world did: which answers came, when, by both clocks, and who asked. It decides which
 outcomes are allowed, not how they come about. Fetches run in their own threads as always, but each is held at
-the endpoint until the history lets it land, and readers are resumed by hand: nothing depends on timing.
+the endpoint until the history lets it finish, and readers are resumed by hand: nothing depends on timing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ INTERVAL: Final = 64.0  # a power of two, so that the sums of the model and of t
 BURST: Final = 3
 MAX_STALE: Final = 7_200.0
 GIVEN_UP: Final = 30.0
-REMEMBERED: Final = 60.0
+ABSENT_FOR: Final = 60.0
 ABSENT: Final = 8  # fewer than outside of this test, so that a history can get there
 KIDS: Final = ("a", "b", "c", "d")
 
@@ -144,8 +144,8 @@ class Held:
     seen: dict[str, VerificationKey] = field(default_factory=dict)
 
     @property
-    def ahead(self) -> tuple[float, float]:
-        """Between which ages the refresh ahead begins; the jitter decides."""
+    def refresh_after(self) -> tuple[float, float]:
+        """The ages between which the refresh ahead of time starts; the jitter decides."""
         margin = min(self.stale_after / 10, 300.0)
         return max(0.0, self.stale_after - 1.1 * margin) - 1e-6, max(
             0.0, self.stale_after - 0.9 * margin
@@ -154,7 +154,7 @@ class Held:
 
 @dataclass
 class Call:
-    """Somebody who asks the cache for something, and has to wait perhaps."""
+    """A call into the cache, which may have to wait."""
 
     kind: str
     kid: str
@@ -164,7 +164,7 @@ class Call:
 
 
 class Pause:
-    """Hands a flight to whoever runs the coroutine, and takes what its wait comes to."""
+    """Hands a flight to the runner of the coroutine, and takes what its wait comes to."""
 
     def __init__(self, flight: Flight) -> None:
         self._flight = flight
@@ -202,11 +202,11 @@ class History(RuleBasedStateMachine):
         self.asking: Call | None = None
         self.before = self.quiet[0]
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(Flight, "start", self._departing(Flight.start))
+        self.patch.setattr(Flight, "start", self._starting(Flight.start))
         self.patch.setattr(Flight, "wait", lambda flight, timeout: self._wait(flight))
         self.patch.setattr(Flight, "wait_async", self._wait_async)
-        self.patch.setattr("doorward.keys.misses._ABSENT_KIDS", ABSENT)
-        self.patch.setattr("doorward.keys.updater._log.exception", lambda *args: None)
+        self.patch.setattr("doorward.keys.caching.misses._ABSENT_KIDS", ABSENT)
+        self.patch.setattr("doorward.keys.caching.updater._log.exception", lambda *args: None)
         self.cache = KeyCache(
             "https://keys.example/certs",
             ("ES256",),
@@ -234,10 +234,10 @@ class History(RuleBasedStateMachine):
         if isinstance(event, FetchStarted):
             self.started.append(event)
 
-    def _departing(
+    def _starting(
         self, start: Callable[[Flight, Callable[[Flight], None]], bool]
     ) -> Callable[[Flight, Callable[[Flight], None]], bool]:
-        def departing(flight: Flight, work: Callable[[Flight], None]) -> bool:
+        def starting(flight: Flight, work: Callable[[Flight], None]) -> bool:
             def refuse(thread: threading.Thread) -> None:
                 raise RuntimeError("can't start new thread")
 
@@ -246,7 +246,7 @@ class History(RuleBasedStateMachine):
                     patch.setattr(threading.Thread, "start", refuse)
                 return start(flight, work)
 
-        return departing
+        return starting
 
     def _fetch(self, url: str, headers: Mapping[str, str], /) -> FetchResponse:
         ticket = Ticket(threading.current_thread(), headers, self.started[-1].trigger)
@@ -310,10 +310,10 @@ class History(RuleBasedStateMachine):
         ]
         return min([float(BURST), *windows])
 
-    def _remembers(self, kid: str) -> bool:
+    def _known_absent(self, kid: str) -> bool:
         """Whether the endpoint was asked for that key id a moment ago, and nothing has changed since."""
-        told, generation = self.absent.get(kid, (float("-inf"), 0))
-        return generation == self.generation and self.mono.now - told < REMEMBERED
+        asked_at, generation = self.absent.get(kid, (float("-inf"), 0))
+        return generation == self.generation and self.mono.now - asked_at < ABSENT_FOR
 
     def _fail(self, retry_after: float | None) -> None:
         self.failed = True
@@ -329,7 +329,7 @@ class History(RuleBasedStateMachine):
 
     def _settle(self) -> None:
         """Take note of a fetch that has begun, once it waits at the endpoint."""
-        while self.begun < self.cache._updater.begun:
+        while self.begun < self.cache._updater.started:
             if self.current is not None:
                 assert not self.on_its_way, "two fetches at once"
                 self._fail(None)
@@ -342,15 +342,15 @@ class History(RuleBasedStateMachine):
             ticket = self.arrivals.get(timeout=PATIENCE)
             ticket.number, ticket.began = self.begun, self.mono.now
             ticket.early = self._answer(ticket.headers)
-            self._judge_departure(ticket, self.before)
+            self._judge_start(ticket, self.before)
             self.current = ticket
             self.air.append(ticket)
 
-    def _judge_departure(self, ticket: Ticket, quiet: float) -> None:
+    def _judge_start(self, ticket: Ticket, quiet: float) -> None:
         now = self.mono.now
         if ticket.trigger == "asked":
             assert self.asking is not None
-            assert "refresh" == self.asking.kind, "a fetch that nobody asked for"
+            assert "refresh" == self.asking.kind, "a fetch that was not asked for"
             return
         assert now >= quiet, f"{ticket.trigger}: asked before its backoff was over"
         if ticket.trigger == "refresh":
@@ -389,19 +389,19 @@ class History(RuleBasedStateMachine):
         assert not isinstance(outcome, VerificationKey), "a key that may not be used"
         if isinstance(outcome, SignatureError):
             assert Reason.UNKNOWN_KEY == outcome.reason
-            assert usable is not None, "called unknown while nobody can say"
+            assert usable is not None, "called unknown while that cannot be known"
             answered = self.finished > call.since
             if answered and not self.failed:
                 self.absent.pop(kid, None)
                 self.absent[kid] = (self.mono.now, self.generation)
-            elif not self._remembers(kid):
+            elif not self._known_absent(kid):
                 assert not self.failed, "called unknown although the last fetch failed"
                 assert not self.on_its_way, "called unknown while a fetch was on its way"
                 assert self.budget < 1.0, "called unknown although there was a budget to ask"
         elif usable is not None and not gave_up:
             recent = list(self.absent)[-ABSENT:]
-            assert kid not in recent or not self._remembers(kid), "asked again for what is remembered"
-            assert isinstance(outcome, Flight) or self.failed, "nobody can say, although no fetch failed"
+            assert kid not in recent or not self._known_absent(kid), "asked again for what is known as absent"
+            assert isinstance(outcome, Flight) or self.failed, "unavailable, although no fetch failed"
 
     def _judge_key(self, key: VerificationKey, name: str) -> None:
         assert self.held is not None
@@ -414,7 +414,7 @@ class History(RuleBasedStateMachine):
             assert answered, "refreshed without asking"
             assert not self.failed
         elif isinstance(outcome, KeysUnavailableError) and not gave_up:
-            assert answered, "a refresh that asked nobody"
+            assert answered, "a refresh that did not ask"
             assert self.failed
 
     def _judge_warm(self, call: Call, outcome: object, gave_up: bool) -> None:  # noqa: FBT001 - as above
@@ -496,7 +496,7 @@ class History(RuleBasedStateMachine):
 
     @rule(fault=st.one_of(st.none(), st.none(), st.sampled_from(FAILURES), st.sampled_from(RUBBISH)))
     def behave(self, fault: Exception | bytes | None) -> None:
-        """Be well, or fail in some way until told otherwise."""
+        """Be well, or fail in some way until the next of these."""
         self.endpoint.up()
         self.endpoint.body = fault if isinstance(fault, bytes) else self.published.document()
         if isinstance(fault, Exception):
@@ -590,7 +590,7 @@ class History(RuleBasedStateMachine):
         assert (None if self.held is None else self.age) == self.cache.age
 
     @invariant()
-    def what_is_remembered_is_bounded(self) -> None:
+    def what_is_kept_is_bounded(self) -> None:
         assert ABSENT >= len(self.cache._misses._absent)
 
     @invariant()
@@ -599,7 +599,7 @@ class History(RuleBasedStateMachine):
         assert self.failures == self.cache.health()["failures"]
 
 
-class LandsAtOnce(History):
+class FinishesAtOnce(History):
     """Fetches are answered at once, or hang; readers are threads that block."""
 
     def __init__(self) -> None:
@@ -628,7 +628,7 @@ class LandsAtOnce(History):
         self._judge(call, outcome, gave_up=self.gave_up)
         if kind == "read":
             self._judge_refresh_begun()
-        self._land_all()
+        self._finish_all()
 
     def _wait(self, flight: Flight) -> bool:
         assert self.asking is not None
@@ -643,17 +643,17 @@ class LandsAtOnce(History):
         assert flight.finished
         return True
 
-    def _land_all(self) -> None:
+    def _finish_all(self) -> None:
         if self.current is not None and not self.hanging:
             self._finish(self.current, self._answer(self.current.headers))
 
     @rule()
     def look(self) -> None:
         super().look()
-        self._land_all()
+        self._finish_all()
 
 
-class LandsWhenTold(History):
+class FinishesInAnyOrder(History):
     """Fetches come back when the history says so, in any order; readers are tasks that wait until then."""
 
     def _begin(self, kind: str, kid: str = "") -> None:
@@ -685,7 +685,7 @@ class LandsWhenTold(History):
 
     @precondition(lambda self: self.air)
     @rule(data=st.data(), early=st.booleans(), backwards=st.booleans())
-    def land(self, data: st.DataObject, early: bool, backwards: bool) -> None:  # noqa: FBT001 - as above
+    def finish(self, data: st.DataObject, early: bool, backwards: bool) -> None:  # noqa: FBT001 - as above
         """Let a fetch come back, with what was published when it began or with what is now."""
         ticket = data.draw(st.sampled_from(self.air))
         assert ticket.early is not None
@@ -719,7 +719,7 @@ _SETTINGS: Final = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 
-TestHistoriesWhereFetchesLandAtOnce = LandsAtOnce.TestCase
-TestHistoriesWhereFetchesLandAtOnce.settings = _SETTINGS
-TestHistoriesWhereFetchesLandWhenTold = LandsWhenTold.TestCase
-TestHistoriesWhereFetchesLandWhenTold.settings = _SETTINGS
+TestHistoriesWhereFetchesFinishAtOnce = FinishesAtOnce.TestCase
+TestHistoriesWhereFetchesFinishAtOnce.settings = _SETTINGS
+TestHistoriesWhereFetchesFinishInAnyOrder = FinishesInAnyOrder.TestCase
+TestHistoriesWhereFetchesFinishInAnyOrder.settings = _SETTINGS

@@ -25,16 +25,19 @@ from typing import Any
 import pytest
 import trio
 
+import doorward.keys.cache
 from doorward import Door, InvokerPolicy, KeyCache, KeysUnavailableError, Verifier
 from doorward.errors import SignatureError
 from doorward.keys.events import KeyEvent
 from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import PATIENCE, background, finished
+from support.simulator import PATIENCE, background, join_fetches
 from support.tokens import AUDIENCE, CALLER, MEMBER, SigningKey, jwks, token
 
 TESTS = Path(__file__).resolve().parents[2]
+SOURCES = (TESTS, Path(doorward.keys.cache.__file__).resolve().parents[2])
+"""Where a process of its own finds the tests, and the very code that is tested here."""
 URL = "https://keys.example/certs"
 KEY = SigningKey("key-1", "ES256")
 OTHER = SigningKey("key-2", "ES256")
@@ -55,7 +58,7 @@ def started(script: Callable[..., None], *args: str) -> Iterator[subprocess.Pope
     process = subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code, *args],
         cwd=TESTS,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, SOURCES))},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -70,15 +73,15 @@ def started(script: Callable[..., None], *args: str) -> Iterator[subprocess.Pope
         process.communicate()
 
 
-def told(script: Callable[..., None], *args: str) -> Any:
-    """Run it to its end, which must be a good and quiet one; give what it printed, read as JSON."""
+def run_script(script: Callable[..., None], *args: str) -> Any:
+    """Run it to its end, which must be good and quiet; return what it printed, read as JSON."""
     with started(script, *args) as process:
         out, err = process.communicate()
         assert (0, b"") == (process.returncode, err)
         return json.loads(out)
 
 
-def tell(**found: object) -> None:
+def report(**found: object) -> None:
     print(json.dumps(found), flush=True)  # noqa: T201 - how a process answers
 
 
@@ -108,7 +111,7 @@ def forked(work: Callable[[], object]) -> Any:
     return json.loads(answer)
 
 
-def unheard(event: KeyEvent) -> None:
+def ignore(event: KeyEvent) -> None:
     """Keep the log off standard error, where only what went wrong should be."""
 
 
@@ -119,7 +122,7 @@ class Local:
         self.clock = ManualClock()
         self.endpoint = KeyEndpoint(*keys)
         made: dict[str, Any] = {"fetch": self.endpoint, "clock": self.clock, "monotonic": self.clock}
-        self.cache = KeyCache(URL, ("ES256",), listener=unheard, **{**made, **settings})
+        self.cache = KeyCache(URL, ("ES256",), listener=ignore, **{**made, **settings})
 
     def unknown(self, kid: str) -> str:
         """Read a key that is not there, and give the reason."""
@@ -142,16 +145,16 @@ def fork_of_a_warm_cache() -> None:
         kept = [local.cache.get("key-1") is parents, str(local.cache.state), local.endpoint.fetches]
         local.clock.move(3_599)
         local.cache.get("key-1")
-        finished()
+        join_fetches()
         return [*kept, str(local.cache.state), local.endpoint.fetches]
 
-    tell(child=forked(child), fetches=local.endpoint.fetches)
+    report(child=forked(child), fetches=local.endpoint.fetches)
 
 
 @forking
 def test_a_forked_child_has_the_keys_and_refreshes_them_itself() -> None:
     expected = {"child": [True, "fresh", 1, "fresh", 2], "fetches": 1}
-    assert expected == told(fork_of_a_warm_cache)
+    assert expected == run_script(fork_of_a_warm_cache)
 
 
 def fork_during_a_fetch() -> None:
@@ -175,7 +178,7 @@ def fork_during_a_fetch() -> None:
     def child() -> object:
         local.endpoint.gate.set()
         before = [local.cache.refreshing, local.endpoint.fetches, local.cache.get("key-1").kid]
-        finished()
+        join_fetches()
         return [*before, local.unknown("key-2"), local.endpoint.fetches, str(local.cache.state)]
 
     found = forked(child)
@@ -183,13 +186,13 @@ def fork_during_a_fetch() -> None:
     holder.result(PATIENCE)
     still = local.cache.refreshing
     local.endpoint.gate.set()
-    finished()
-    tell(child=found, still=still, state=str(local.cache.state), fetches=local.endpoint.fetches)
+    join_fetches()
+    report(child=found, still=still, state=str(local.cache.state), fetches=local.endpoint.fetches)
 
 
 @forking
 def test_a_child_forked_during_a_fetch_and_under_a_lock_is_free_of_both_and_the_parent_keeps_them() -> None:
-    found = told(fork_during_a_fetch)
+    found = run_script(fork_during_a_fetch)
     refreshing, _, kid, reason, _, state = found["child"]
     assert (False, "key-1", "unknown_key", "fresh") == (refreshing, kid, reason, state)
     assert (True, "fresh", 2) == (found["still"], found["state"], found["fetches"])
@@ -207,13 +210,13 @@ def fork_of_an_empty_cache_that_is_asked() -> None:
 
     found = forked(child)
     local.endpoint.gate.set()
-    tell(child=found, parent=reader.result(PATIENCE), fetches=local.endpoint.fetches)
+    report(child=found, parent=reader.result(PATIENCE), fetches=local.endpoint.fetches)
 
 
 @forking
 def test_a_child_forked_during_the_first_fetch_makes_a_first_fetch_of_its_own() -> None:
     expected = {"child": [False, "key-1", 2], "parent": "key-1", "fetches": 1}
-    assert expected == told(fork_of_an_empty_cache_that_is_asked)
+    assert expected == run_script(fork_of_an_empty_cache_that_is_asked)
 
 
 def fork_of_a_cache_that_is_storing(path: str) -> None:
@@ -238,13 +241,13 @@ def fork_of_a_cache_that_is_storing(path: str) -> None:
     found = forked(child)
     let_go.set()
     reader.result(PATIENCE)
-    tell(child=found)
+    report(child=found)
 
 
 @forking
 def test_a_child_forked_while_a_snapshot_is_written_can_write_one(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
-    assert {"child": ["key-2", True]} == told(fork_of_a_cache_that_is_storing, str(path))
+    assert {"child": ["key-2", True]} == run_script(fork_of_a_cache_that_is_storing, str(path))
 
 
 def fork_workers_of_a_failing_endpoint() -> None:
@@ -258,23 +261,23 @@ def fork_workers_of_a_failing_endpoint() -> None:
                 local.cache.refresh()
         return local.cache.health()["retry_in"]
 
-    tell(pauses=[forked(pauses) for _ in range(4)])
+    report(pauses=[forked(pauses) for _ in range(4)])
 
 
 @forking
 def test_forked_workers_do_not_pause_in_step_when_the_endpoint_fails() -> None:
-    assert 4 == len(set(told(fork_workers_of_a_failing_endpoint)["pauses"]))
+    assert 4 == len(set(run_script(fork_workers_of_a_failing_endpoint)["pauses"]))
 
 
 def fork_workers_of_a_warm_cache() -> None:
     local = Local(KEY)
     local.cache.warm()
-    tell(refresh_after=[forked(lambda: local.cache._updater.held.refresh_after) for _ in range(4)])
+    report(refresh_after=[forked(lambda: local.cache._updater.held.refresh_after) for _ in range(4)])
 
 
 @forking
 def test_forked_workers_do_not_all_refresh_at_the_same_age() -> None:
-    assert 4 == len(set(told(fork_workers_of_a_warm_cache)["ahead"]))
+    assert 4 == len(set(run_script(fork_workers_of_a_warm_cache)["refresh_after"]))
 
 
 def preloaded() -> Any:
@@ -346,7 +349,7 @@ def silent() -> Iterator[str]:
 
 
 def ends(script: Callable[..., None], *args: str) -> bytes:
-    """Wait until the process has told that its work is done; it must then end soon, well and quietly."""
+    """Wait until the process has reported that its work is done; it must then end soon, well and quietly."""
     with started(script, *args) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -370,34 +373,34 @@ async def _await_in_vain(cache: KeyCache) -> None:
 
 def end_of_a_thread(url: str) -> None:
     _wait_in_vain(KeyCache(url, patience=0.05))
-    tell(done=True)
+    report(done=True)
 
 
 def end_of_asyncio(url: str) -> None:
     asyncio.run(_await_in_vain(KeyCache(url, patience=0.05)))
-    tell(done=True)
+    report(done=True)
 
 
 def end_of_trio(url: str) -> None:
     trio.run(_await_in_vain, KeyCache(url, patience=0.05))
-    tell(done=True)
+    report(done=True)
 
 
 def end_at_once(url: str) -> None:
     """End while the fetch is still importing what it needs."""
-    cache = KeyCache(url, ("ES256",), listener=unheard)
+    cache = KeyCache(url, ("ES256",), listener=ignore)
     cache.seed(jwks(KEY))
-    tell(done=True)
+    report(done=True)
     assert cache.keys(time.time()) is not None
 
 
 def end_with_a_thread_that_waits(url: str) -> None:
-    """End while another thread, which nobody waits for either, has all the patience."""
+    """End while another thread, a daemon too, goes on waiting."""
     cache = KeyCache(url, patience=600)
     background(cache.get, "key-1")
     while not cache.refreshing:
         time.sleep(0)
-    tell(done=True)
+    report(done=True)
 
 
 @pytest.mark.parametrize(
@@ -416,13 +419,13 @@ def read_at_exit(url: str) -> None:
         try:
             cache.get("key-1")
         except KeysUnavailableError as error:
-            tell(reason=str(error.reason))
+            report(reason=str(error.reason))
 
     atexit.register(read)
-    tell(done=True)
+    report(done=True)
 
 
-def test_a_read_in_an_interpreter_that_ends_is_told_that_nobody_can_say(silent: str) -> None:
+def test_a_read_in_an_interpreter_that_ends_finds_the_keys_unavailable(silent: str) -> None:
     assert {"reason": "keys_unavailable"} == json.loads(ends(read_at_exit, silent))
 
 
@@ -440,7 +443,7 @@ def end_while_storing(path: str, first: str) -> None:
     local.endpoint.keys = (OTHER,)
     background(local.cache.refresh)
     assert storing.wait(PATIENCE)
-    tell(done=True)
+    report(done=True)
     if first == "killed":
         os.kill(os.getpid(), 9)
 

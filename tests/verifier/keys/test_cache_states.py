@@ -18,12 +18,13 @@ from doorward.door.refusal import Refusal
 from doorward.errors import SignatureError
 from doorward.keys.events import FetchFinished, FetchStarted, KeyEvent, StaleUsed, StateChanged
 from doorward.keys.flight import Flight
-from doorward.keys.freshness import Freshness, Validators
-from doorward.keys.keyset import parse_key_set
-from doorward.keys.state import NO_KEYS, KeyState, hold
+from doorward.keys.formats.keyset import parse_key_set
+from doorward.keys.health import KeyHealth
+from doorward.keys.http.freshness import Freshness, Validators
+from doorward.keys.state import NOTHING_HELD, KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, finished, waits
+from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, join_fetches, watch_readers
 from support.tokens import SigningKey, jwks
 
 KEY = SigningKey("key-1")
@@ -31,17 +32,17 @@ OTHER = SigningKey("key-2")
 
 # An answer is fresh for an hour, refreshed ahead in its last five minutes (give or take 10 %), and serves for
 # a day more.
-SOFT = 3_600.0
-AHEAD = SOFT - 330.0
-HARD = SOFT + 86_400.0
+STALE_AFTER = 3_600.0
+REFRESH_AFTER = STALE_AFTER - 330.0
+DEAD_AFTER = STALE_AFTER + 86_400.0
 
 # An age at which the cache is in that state whatever the jitter; None before the first fetch.
 AGES: dict[KeyState, float | None] = {
     KeyState.EMPTY: None,
-    KeyState.FRESH: AHEAD - 1,
-    KeyState.AGEING: SOFT - 1,
-    KeyState.STALE: HARD - 1,
-    KeyState.DEAD: HARD,
+    KeyState.FRESH: REFRESH_AFTER - 1,
+    KeyState.AGEING: STALE_AFTER - 1,
+    KeyState.STALE: DEAD_AFTER - 1,
+    KeyState.DEAD: DEAD_AFTER,
 }
 
 each_state = pytest.mark.parametrize("state", AGES, ids=str)
@@ -82,13 +83,13 @@ def reach(endpoint: SimulatedEndpoint, state: KeyState, **changed: Any) -> KeyCa
     ("age", "state"),
     [
         (0.0, KeyState.FRESH),
-        (AHEAD - 0.01, KeyState.FRESH),
-        (SOFT - 269.99, KeyState.AGEING),
-        (SOFT - 0.01, KeyState.AGEING),
-        (SOFT, KeyState.STALE),
-        (HARD - 0.01, KeyState.STALE),
-        (HARD, KeyState.DEAD),
-        (10 * HARD, KeyState.DEAD),
+        (REFRESH_AFTER - 0.01, KeyState.FRESH),
+        (STALE_AFTER - 269.99, KeyState.AGEING),
+        (STALE_AFTER - 0.01, KeyState.AGEING),
+        (STALE_AFTER, KeyState.STALE),
+        (DEAD_AFTER - 0.01, KeyState.STALE),
+        (DEAD_AFTER, KeyState.DEAD),
+        (10 * DEAD_AFTER, KeyState.DEAD),
     ],
 )
 def test_the_state_follows_from_the_age(endpoint: SimulatedEndpoint, age: float, state: KeyState) -> None:
@@ -111,8 +112,13 @@ def test_the_larger_of_both_ages_decides_and_states_only_come_in_their_order(
     stale_after: float, max_stale: float, jitter: float, passed: float, frozen: float
 ) -> None:
     key_set = parse_key_set(jwks(KEY), ("RS256",), 0.0)
-    held = hold(
-        NO_KEYS, key_set, Freshness(stale_after, stale_after + max_stale), Validators(), 0.0, 0.0, jitter
+    held = NOTHING_HELD.replaced_by(
+        key_set,
+        Freshness(stale_after, stale_after + max_stale),
+        Validators(),
+        confirmed_at=0.0,
+        confirmed_at_wall=0.0,
+        jitter=jitter,
     )
     age = max(passed, passed + frozen)
     order = [KeyState.FRESH, KeyState.AGEING, KeyState.STALE, KeyState.DEAD]
@@ -143,7 +149,7 @@ def test_a_cold_fetch_on_its_way_is_joined(endpoint: SimulatedEndpoint, api: Api
     assert 1 == endpoint.fetches
 
 
-def test_who_waits_in_vain_for_the_first_fetch_is_told_that_nobody_can_say(
+def test_a_reader_whose_wait_for_the_first_fetch_ends_finds_the_keys_unavailable(
     endpoint: SimulatedEndpoint, api: Api
 ) -> None:
     cache = endpoint.cache(patience=0.02)
@@ -155,7 +161,7 @@ def test_who_waits_in_vain_for_the_first_fetch_is_told_that_nobody_can_say(
 
 @pytest.fixture
 def overdue(endpoint: SimulatedEndpoint, monkeypatch: pytest.MonkeyPatch) -> KeyCache:
-    """Make a cache whose readers give up when the keys are there, and before anybody is woken."""
+    """Make a cache whose readers give up when the keys are there, and before any reader is woken."""
     finished = threading.Event()
 
     def listener(event: KeyEvent) -> None:
@@ -174,11 +180,11 @@ def overdue(endpoint: SimulatedEndpoint, monkeypatch: pytest.MonkeyPatch) -> Key
     return endpoint.cache(listener=listener)
 
 
-def test_whoever_gives_up_waiting_for_a_key_takes_a_last_look(overdue: KeyCache, api: Api) -> None:
+def test_a_reader_that_gives_up_waiting_for_a_key_takes_a_last_look(overdue: KeyCache, api: Api) -> None:
     assert "key-1" == api.get(overdue, "key-1").kid
 
 
-def test_whoever_gives_up_warming_takes_a_last_look(overdue: KeyCache, api: Api) -> None:
+def test_a_caller_that_gives_up_warming_takes_a_last_look(overdue: KeyCache, api: Api) -> None:
     api.warm(overdue)
     assert KeyState.FRESH is overdue.state
 
@@ -189,7 +195,7 @@ def test_giving_up_waiting_does_not_end_the_fetch(endpoint: SimulatedEndpoint, a
     with pytest.raises(KeysUnavailableError):
         api.get(cache, "key-1")
     gate.set()
-    finished()
+    join_fetches()
     assert "key-1" == api.get(cache, "key-1").kid
     assert 1 == endpoint.fetches
 
@@ -274,7 +280,7 @@ def test_an_ageing_key_is_given_at_once_and_one_fetch_begins(endpoint: Simulated
     endpoint.await_fetch()
     assert (1, True, KeyState.AGEING) == (endpoint.fetches, cache.refreshing, cache.state)
     gate.set()
-    finished()
+    join_fetches()
     assert (1, False, KeyState.FRESH, 0.0) == (endpoint.fetches, cache.refreshing, cache.state, cache.age)
 
 
@@ -291,12 +297,12 @@ def test_many_threads_that_read_at_once_begin_one_fetch(endpoint: SimulatedEndpo
     readers = [background(read) for _ in range(20)]
     assert ["key-1"] * 20 == [reader.result(PATIENCE) for reader in readers]
     gate.set()
-    finished()
+    join_fetches()
     assert 1 == endpoint.fetches
 
 
 class _Overtaken:
-    """A lock that somebody else always gets first."""
+    """A lock that another thread always gets first."""
 
     def __init__(self, cache: KeyCache) -> None:
         self._cache = cache
@@ -319,13 +325,13 @@ def test_a_reader_that_was_overtaken_on_its_way_to_the_lock_begins_no_second_fet
     with monkeypatch.context() as patch:
         patch.setattr(cache._updater, "lock", _Overtaken(cache))
         assert "key-1" == cache.get("key-1").kid
-    assert 2 == cache._updater.begun
+    assert 2 == cache._updater.started
 
 
 def test_the_refresh_ahead_asks_whether_anything_changed(endpoint: SimulatedEndpoint) -> None:
     cache = reach(endpoint, KeyState.AGEING)
     cache.get("key-1")
-    finished()
+    join_fetches()
     (request,) = endpoint.requests
     assert "if-none-match" in request.headers
     assert "cache-control" not in request.headers
@@ -362,7 +368,7 @@ def test_a_fleet_that_started_together_does_not_come_back_together() -> None:
     ]
     for cache in fleet:
         cache.warm()
-    clock.move(SOFT - 300.0)
+    clock.move(STALE_AFTER - 300.0)
     ageing = sum(cache.state is KeyState.AGEING for cache in fleet)
     assert 15 <= ageing <= 45
 
@@ -370,12 +376,12 @@ def test_a_fleet_that_started_together_does_not_come_back_together() -> None:
 # STALE.
 
 
-def test_a_stale_key_is_given_told_of_and_counted(endpoint: SimulatedEndpoint, api: Api) -> None:
+def test_a_stale_key_is_given_reported_and_counted(endpoint: SimulatedEndpoint, api: Api) -> None:
     cache = reach(endpoint, KeyState.STALE)
     endpoint.fail()
     assert "key-1" == api.get(cache, "key-1").kid
     assert "key-1" == api.get(cache, "key-1").kid
-    assert [StaleUsed(endpoint.url, HARD - 1)] * 2 == endpoint.told(StaleUsed)
+    assert [StaleUsed(endpoint.url, DEAD_AFTER - 1)] * 2 == endpoint.events_of(StaleUsed)
     assert 2 == cache.health()["stale_uses"]
 
 
@@ -384,22 +390,22 @@ def test_a_stale_cache_asks_again_only_when_its_backoff_is_over(
 ) -> None:
     cache = endpoint.cache()
     cache.warm()
-    endpoint.pass_time(SOFT)
+    endpoint.pass_time(STALE_AFTER)
     endpoint.throttle(90)
     api.get(cache, "key-1")
-    finished()
+    join_fetches()
     endpoint.pass_time(89.9)
     api.get(cache, "key-1")
-    finished()
+    join_fetches()
     assert (2, True) == (endpoint.fetches, cache.cooling_down)
     endpoint.pass_time(0.2)
     assert not cache.cooling_down
     api.get(cache, "key-1")
-    finished()
+    join_fetches()
     assert 3 == endpoint.fetches
 
 
-def test_an_unknown_key_cannot_be_told_from_a_new_one_while_the_endpoint_is_away(
+def test_an_unknown_key_cannot_be_distinguished_from_a_new_one_while_the_endpoint_is_away(
     endpoint: SimulatedEndpoint, api: Api
 ) -> None:
     cache = reach(endpoint, KeyState.STALE)
@@ -419,7 +425,7 @@ def test_a_new_key_is_found_past_stale_ones(endpoint: SimulatedEndpoint, api: Ap
 
 
 @pytest.mark.parametrize("kid", ["key-1", "key-2"], ids=["known", "unknown"])
-def test_keys_past_their_hard_bound_are_unavailable_and_no_key_unknown(
+def test_dead_keys_are_unavailable_and_no_key_unknown(
     endpoint: SimulatedEndpoint, api: Api, kid: str
 ) -> None:
     cache = reach(endpoint, KeyState.DEAD)
@@ -430,7 +436,7 @@ def test_keys_past_their_hard_bound_are_unavailable_and_no_key_unknown(
             api.get(cache, kid)
 
 
-def test_the_door_answers_503_past_the_hard_bound_even_to_a_token_it_remembers(
+def test_the_door_answers_503_once_keys_are_dead_even_to_a_cached_token(
     endpoint: SimulatedEndpoint, api: Api
 ) -> None:
     cache = endpoint.cache(max_stale=0)
@@ -447,13 +453,13 @@ def test_the_door_answers_503_past_the_hard_bound_even_to_a_token_it_remembers(
 
 
 @pytest.mark.parametrize("max_stale", [0.0, 1.0, 600.0])
-def test_the_hard_bound_is_the_freshness_and_what_the_setting_allows(
+def test_keys_are_dead_after_their_freshness_and_what_the_setting_allows(
     endpoint: SimulatedEndpoint, max_stale: float
 ) -> None:
     cache = endpoint.cache(max_stale=max_stale)
     cache.warm()
     endpoint.fail()
-    endpoint.pass_time(SOFT + max_stale - 0.5)
+    endpoint.pass_time(STALE_AFTER + max_stale - 0.5)
     assert "key-1" == cache.get("key-1").kid
     endpoint.pass_time(0.5)
     assert KeyState.DEAD is cache.state
@@ -464,19 +470,19 @@ def test_the_hard_bound_is_the_freshness_and_what_the_setting_allows(
 def test_without_stale_keys_ageing_is_followed_by_death(endpoint: SimulatedEndpoint) -> None:
     cache = endpoint.cache(max_stale=0)
     cache.warm()
-    endpoint.pass_time(SOFT - 0.01)
+    endpoint.pass_time(STALE_AFTER - 0.01)
     before = cache.state
     endpoint.pass_time(0.01)
     assert (KeyState.AGEING, KeyState.DEAD) == (before, cache.state)
 
 
-def test_failures_do_not_put_the_hard_bound_off(endpoint: SimulatedEndpoint, api: Api) -> None:
+def test_failures_do_not_put_off_the_death_of_keys(endpoint: SimulatedEndpoint, api: Api) -> None:
     cache = reach(endpoint, KeyState.STALE)
     endpoint.fail()
     for _ in range(3):
         with pytest.raises(KeysUnavailableError):
             api.refresh(cache)
-    assert (KeyState.STALE, HARD - 1) == (cache.state, cache.age)
+    assert (KeyState.STALE, DEAD_AFTER - 1) == (cache.state, cache.age)
     endpoint.pass_time(1)
     assert KeyState.DEAD is cache.state
 
@@ -497,7 +503,7 @@ def test_a_read_is_enough_to_lead_back_to_fresh(
 ) -> None:
     cache = reach(endpoint, state)
     assert "key-1" == api.get(cache, "key-1").kid
-    finished()
+    join_fetches()
     assert (KeyState.FRESH, 0.0, 1) == (cache.state, cache.age, endpoint.fetches)
 
 
@@ -513,7 +519,7 @@ def test_another_key_set_is_another_generation(endpoint: SimulatedEndpoint, stat
 def test_a_304_renews_the_age_and_keeps_the_very_keys(endpoint: SimulatedEndpoint, api: Api) -> None:
     cache = reach(endpoint, KeyState.STALE)
     key = api.get(cache, "key-1")
-    finished()
+    join_fetches()
     assert KeyState.FRESH is cache.state
     assert api.get(cache, "key-1") is key
     assert {"changed": 1, "unchanged": 0, "not_modified": 1, "failed": 0} == cache.health()["fetches"]
@@ -524,16 +530,16 @@ def test_the_listener_hears_of_each_state_once(endpoint: SimulatedEndpoint) -> N
     endpoint.cache_control = "max-age=3600"
     cache.warm()
     endpoint.throttle(1)
-    for age in (0.0, SOFT - 1, SOFT, HARD):
+    for age in (0.0, STALE_AFTER - 1, STALE_AFTER, DEAD_AFTER):
         endpoint.pass_time(5_000.0 + age - endpoint.monotonic.now)
         for _ in range(2):
             cache.keys(endpoint.wall.now)
-            finished()
+            join_fetches()
     endpoint.heal()
     cache.refresh()
     empty, fresh, ageing, stale, dead = KeyState
     steps = [(empty, fresh), (fresh, ageing), (ageing, stale), (stale, dead), (dead, fresh)]
-    assert [StateChanged(endpoint.url, *step) for step in steps] == endpoint.told(StateChanged)
+    assert [StateChanged(endpoint.url, *step) for step in steps] == endpoint.events_of(StateChanged)
 
 
 # Two clocks.
@@ -541,7 +547,7 @@ def test_the_listener_hears_of_each_state_once(endpoint: SimulatedEndpoint) -> N
 
 @pytest.mark.parametrize(
     ("frozen", "state"),
-    [(SOFT - 1, KeyState.AGEING), (SOFT, KeyState.STALE), (HARD, KeyState.DEAD)],
+    [(STALE_AFTER - 1, KeyState.AGEING), (STALE_AFTER, KeyState.STALE), (DEAD_AFTER, KeyState.DEAD)],
     ids=["ageing", "stale", "dead"],
 )
 def test_an_instance_that_was_frozen_sees_how_old_its_keys_are(
@@ -559,10 +565,10 @@ def test_an_instance_that_was_frozen_asks_anew_on_its_first_request(
 ) -> None:
     cache = endpoint.cache()
     cache.warm()
-    endpoint.freeze(SOFT)
+    endpoint.freeze(STALE_AFTER)
     endpoint.rotate(OTHER)
-    assert "key-1" == api.get(cache, "key-1").kid  # stale, since waiting would help nobody
-    finished()
+    assert "key-1" == api.get(cache, "key-1").kid  # stale, since waiting would not help
+    join_fetches()
     assert (KeyState.FRESH, 2) == (cache.state, endpoint.fetches)
     assert "key-2" == api.get(cache, "key-2").kid
 
@@ -572,7 +578,7 @@ def test_an_instance_that_was_frozen_too_long_serves_nothing_old(
 ) -> None:
     cache = endpoint.cache()
     cache.warm()
-    endpoint.freeze(HARD)
+    endpoint.freeze(DEAD_AFTER)
     endpoint.fail()
     with pytest.raises(KeysUnavailableError):
         api.get(cache, "key-1")
@@ -580,7 +586,12 @@ def test_an_instance_that_was_frozen_too_long_serves_nothing_old(
 
 @pytest.mark.parametrize(
     ("passed", "state"),
-    [(AHEAD - 1, KeyState.FRESH), (SOFT - 1, KeyState.AGEING), (SOFT, KeyState.STALE), (HARD, KeyState.DEAD)],
+    [
+        (REFRESH_AFTER - 1, KeyState.FRESH),
+        (STALE_AFTER - 1, KeyState.AGEING),
+        (STALE_AFTER, KeyState.STALE),
+        (DEAD_AFTER, KeyState.DEAD),
+    ],
     ids=str,
 )
 def test_a_wall_clock_set_back_makes_no_key_younger(
@@ -588,14 +599,14 @@ def test_a_wall_clock_set_back_makes_no_key_younger(
 ) -> None:
     cache = endpoint.cache()
     cache.warm()
-    endpoint.set_wall(-10 * HARD)
+    endpoint.set_wall(-10 * DEAD_AFTER)
     endpoint.pass_time(passed)
     assert (state, passed) == (cache.state, cache.age)
 
 
 def test_a_wall_clock_set_back_does_not_keep_dead_keys_in_use(endpoint: SimulatedEndpoint, api: Api) -> None:
     cache = reach(endpoint, KeyState.DEAD)
-    endpoint.set_wall(-10 * HARD)
+    endpoint.set_wall(-10 * DEAD_AFTER)
     endpoint.fail()
     assert cache.keys(endpoint.wall.now) is None
     with pytest.raises(KeysUnavailableError):
@@ -604,12 +615,12 @@ def test_a_wall_clock_set_back_does_not_keep_dead_keys_in_use(endpoint: Simulate
 
 def test_keys_fetched_by_a_wrong_clock_age_rightly_once_it_is_set(endpoint: SimulatedEndpoint) -> None:
     cache = endpoint.cache()
-    endpoint.set_wall(10 * HARD)
+    endpoint.set_wall(10 * DEAD_AFTER)
     cache.warm()
-    endpoint.set_wall(-10 * HARD)
+    endpoint.set_wall(-10 * DEAD_AFTER)
     assert (KeyState.FRESH, 0.0) == (cache.state, cache.age)
-    endpoint.pass_time(SOFT)
-    assert (KeyState.STALE, SOFT) == (cache.state, cache.age)
+    endpoint.pass_time(STALE_AFTER)
+    assert (KeyState.STALE, STALE_AFTER) == (cache.state, cache.age)
 
 
 # Having keys before the first request, and asking on purpose.
@@ -689,13 +700,13 @@ def test_a_refresh_in_vain_leaves_keys_and_age(endpoint: SimulatedEndpoint, api:
     endpoint.fail()
     with pytest.raises(KeysUnavailableError):
         api.refresh(cache)
-    assert (HARD - 1, 1, ["key-1"]) == (cache.age, cache.generation, cache.health()["kids"])
+    assert (DEAD_AFTER - 1, 1, ["key-1"]) == (cache.age, cache.generation, cache.health()["kids"])
 
 
 def test_a_refresh_is_not_content_with_an_answer_asked_for_before_it(
     endpoint: SimulatedEndpoint, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await_reader = waits(monkeypatch)
+    await_reader = watch_readers(monkeypatch)
     cache = reach(endpoint, KeyState.AGEING)
     await_reader()
     gate = endpoint.hang()
@@ -708,7 +719,7 @@ def test_a_refresh_is_not_content_with_an_answer_asked_for_before_it(
     gate.set()
     refreshed.result(PATIENCE)
     assert ["key-2"] == cache.health()["kids"]
-    assert ["refresh", "asked"] == [event.trigger for event in endpoint.told(FetchStarted)[1:]]
+    assert ["refresh", "asked"] == [event.trigger for event in endpoint.events_of(FetchStarted)[1:]]
 
 
 # What can be read of it.
@@ -725,8 +736,8 @@ def test_the_state_is_plain_data(endpoint: SimulatedEndpoint, state: KeyState) -
         "state": state.value,
         "ready": usable,
         "age": age,
-        "fresh_for": None if age is None else max(0.0, SOFT - age),
-        "usable_for": None if age is None else HARD - age,
+        "fresh_for": None if age is None else max(0.0, STALE_AFTER - age),
+        "usable_for": None if age is None else DEAD_AFTER - age,
         "generation": int(held),
         "kids": ["key-1"] if held else [],
         "refreshing": False,
@@ -737,6 +748,7 @@ def test_the_state_is_plain_data(endpoint: SimulatedEndpoint, state: KeyState) -
         "fetches": {"changed": int(held), "unchanged": 0, "not_modified": 0, "failed": 0},
     }
     assert expected == json.loads(json.dumps(cache.health()))
+    assert set(expected) == KeyHealth.__required_keys__
     assert (state, usable, age, int(held)) == (cache.state, cache.ready, cache.age, cache.generation)
     assert f"KeyCache({endpoint.url!r}, state={state.value})" == repr(cache)
 
@@ -778,7 +790,7 @@ def test_a_fetch_on_its_way_can_be_seen(endpoint: SimulatedEndpoint) -> None:
     ],
 )
 @each_state
-def test_looking_at_the_state_asks_nobody_and_takes_no_lock(
+def test_a_look_at_the_state_asks_no_endpoint_and_takes_no_lock(
     endpoint: SimulatedEndpoint, state: KeyState, look: Callable[[KeyCache], object]
 ) -> None:
     cache = reach(endpoint, state)

@@ -1,4 +1,4 @@
-"""What a key cache tells its listener: every event once, in order, with its data; and what is logged."""
+"""What a key cache reports to its listener: every event once, in order, with its data; and what is logged."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from doorward.keys.events import (
 )
 from doorward.keys.state import KeyState
 from support.clock import ManualClock
-from support.simulator import SimulatedEndpoint, background, finished
+from support.simulator import SimulatedEndpoint, background, join_fetches
 from support.tokens import SigningKey, jwks
 
 KEY = SigningKey("key-1")
 OTHER = SigningKey("key-2")
 URL = "https://keys.example/certs"
-SOFT = 3_600.0
-HARD = SOFT + 86_400.0
+STALE_AFTER = 3_600.0
+DEAD_AFTER = STALE_AFTER + 86_400.0
 
 EMPTY, FRESH, AGEING, STALE, DEAD = KeyState
 ATTACK = "attack-" * 30
@@ -48,9 +48,9 @@ def cache(endpoint: SimulatedEndpoint) -> KeyCache:
 
 @pytest.fixture
 def warm(endpoint: SimulatedEndpoint, cache: KeyCache) -> KeyCache:
-    """A cache that holds keys; what it told until then is forgotten."""
+    """A cache that holds keys; what it has reported until then is dropped."""
     cache.warm()
-    finished()
+    join_fetches()
     endpoint.events.clear()
     return cache
 
@@ -69,15 +69,15 @@ def miss(cache: KeyCache, kid: str = "unknown") -> None:
 def failing(cache: KeyCache) -> None:
     with pytest.raises(KeysUnavailableError):
         cache.refresh()
-    finished()
+    join_fetches()
 
 
 class TestFetches:
-    def test_the_first_fetch_is_told_from_its_beginning_to_the_state_it_leads_to(
+    def test_the_first_fetch_is_reported_from_its_start_to_the_state_it_leads_to(
         self, endpoint: SimulatedEndpoint, cache: KeyCache
     ) -> None:
         cache.get(KEY.kid)
-        finished()
+        join_fetches()
 
         assert [
             FetchStarted(cache.url, "cold"),
@@ -85,7 +85,7 @@ class TestFetches:
             StateChanged(cache.url, EMPTY, FRESH),
         ] == endpoint.events
 
-    def test_a_fetch_is_told_with_the_time_it_took(
+    def test_a_fetch_is_reported_with_the_time_it_took(
         self, endpoint: SimulatedEndpoint, cache: KeyCache
     ) -> None:
         gate = endpoint.hang()
@@ -96,14 +96,14 @@ class TestFetches:
         gate.set()
         asking.result(10)
 
-        assert [2.5] == [event.seconds for event in endpoint.told(FetchFinished)]
+        assert [2.5] == [event.seconds for event in endpoint.events_of(FetchFinished)]
 
-    def test_a_refresh_ahead_that_finds_the_same_set_is_told_as_not_modified(
+    def test_a_refresh_ahead_that_finds_the_same_set_is_reported_as_not_modified(
         self, endpoint: SimulatedEndpoint, warm: KeyCache
     ) -> None:
-        endpoint.pass_time(SOFT - 1)
+        endpoint.pass_time(STALE_AFTER - 1)
         warm.get(KEY.kid)
-        finished()
+        join_fetches()
 
         assert [
             StateChanged(warm.url, FRESH, AGEING),
@@ -112,46 +112,48 @@ class TestFetches:
             StateChanged(warm.url, AGEING, FRESH),
         ] == endpoint.events
 
-    def test_the_same_keys_in_another_order_are_told_as_unchanged(self, endpoint: SimulatedEndpoint) -> None:
+    def test_the_same_keys_in_another_order_are_reported_as_unchanged(
+        self, endpoint: SimulatedEndpoint
+    ) -> None:
         endpoint.rotate(KEY, OTHER)
         cache = endpoint.cache()
         cache.warm()
         endpoint.rotate(OTHER, KEY)
         cache.refresh()
-        finished()
+        join_fetches()
 
         assert good(cache.url, "asked", "unchanged", "key-1", "key-2") == endpoint.events[-1]
 
-    def test_a_rotation_is_told_as_changed_with_the_key_ids_of_now(
+    def test_a_rotation_is_reported_as_changed_with_the_key_ids_of_now(
         self, endpoint: SimulatedEndpoint, warm: KeyCache
     ) -> None:
         endpoint.rotate(OTHER, SigningKey("key-3"))
         warm.refresh()
-        finished()
+        join_fetches()
 
         assert [
             FetchStarted(warm.url, "asked"),
             good(warm.url, "asked", "changed", "key-2", "key-3"),
         ] == endpoint.events
 
-    def test_a_fetch_for_an_unknown_key_id_is_told_as_such(
+    def test_a_fetch_for_an_unknown_key_id_is_reported_as_such(
         self, endpoint: SimulatedEndpoint, warm: KeyCache
     ) -> None:
         endpoint.rotate(KEY, OTHER)
         warm.get(OTHER.kid)
-        finished()
+        join_fetches()
 
         assert [
             FetchStarted(warm.url, "unknown_kid"),
             good(warm.url, "unknown_kid", "changed", "key-1", "key-2"),
         ] == endpoint.events
 
-    def test_keys_that_are_not_used_are_told_with_the_reason_and_a_short_key_id(
+    def test_keys_that_are_not_used_are_reported_with_the_reason_and_a_short_key_id(
         self, endpoint: SimulatedEndpoint, cache: KeyCache
     ) -> None:
         endpoint.rotate(KEY, OTHER.jwk(use="enc"), OTHER.jwk(kid="long-key-id-" * 20, kty="odd"))
         cache.warm()
-        (event,) = endpoint.told(FetchFinished)
+        (event,) = endpoint.events_of(FetchFinished)
 
         assert (
             "'key-2': meant for use 'enc', not for signatures",
@@ -159,7 +161,7 @@ class TestFetches:
         ) == event.refused
         assert ("key-1",) == event.kids
 
-    def test_a_fetch_that_fails_is_told_with_what_is_held_on_to(
+    def test_a_fetch_that_fails_is_reported_with_the_keys_that_stay(
         self, endpoint: SimulatedEndpoint, warm: KeyCache
     ) -> None:
         endpoint.fail()
@@ -179,12 +181,12 @@ class TestFetches:
         endpoint.fail()
         with pytest.raises(KeysUnavailableError):
             cache.get(KEY.kid)
-        finished()
+        join_fetches()
 
         assert [FetchStarted, FetchFinished] == [type(event) for event in endpoint.events]
-        assert () == endpoint.told(FetchFinished)[0].kids
+        assert () == endpoint.events_of(FetchFinished)[0].kids
 
-    def test_a_fetch_that_raises_what_it_must_not_is_told_as_failed(
+    def test_a_fetch_that_raises_what_it_must_not_is_reported_as_failed(
         self, endpoint: SimulatedEndpoint, caplog: pytest.LogCaptureFixture
     ) -> None:
         def broken(*_: object) -> object:
@@ -192,14 +194,14 @@ class TestFetches:
 
         cache = endpoint.cache(fetch=broken)
         failing(cache)
-        (event,) = endpoint.told(FetchFinished)
+        (event,) = endpoint.events_of(FetchFinished)
 
         assert ("failed", "read: the fetch raised LookupError") == (event.outcome, str(event.error))
 
-    def test_a_fetch_that_is_given_up_is_told_as_failed_and_what_it_brings_later_is_not_told(
+    def test_a_fetch_that_is_given_up_is_reported_as_failed_and_what_it_brings_later_is_not(
         self, endpoint: SimulatedEndpoint, warm: KeyCache
     ) -> None:
-        """So that every beginning has an end, and whoever counts ends counts as `KeyCache.health` does."""
+        """So that every start has an end, and a count of the ends is that of `KeyCache.health`."""
         gate = endpoint.hang()
         first = background(warm.refresh)
         endpoint.await_fetch()
@@ -207,12 +209,12 @@ class TestFetches:
         endpoint.pass_time(30)
         warm.refresh()
         gate.set()
-        finished()
+        join_fetches()
         first.result(10)
         fetches = warm.health()["fetches"]
 
         assert {"changed": 1, "unchanged": 0, "not_modified": 1, "failed": 1} == fetches
-        assert ["failed", "not_modified"] == [event.outcome for event in endpoint.told(FetchFinished)]
+        assert ["failed", "not_modified"] == [event.outcome for event in endpoint.events_of(FetchFinished)]
 
     @pytest.mark.parametrize(
         ("behaviour", "stage"),
@@ -222,7 +224,7 @@ class TestFetches:
             ("oversized", "size"), ("bomb", "size"),
         ],
     )  # fmt: skip
-    def test_an_answer_that_is_refused_whole_is_told_besides(
+    def test_an_answer_that_is_refused_whole_is_reported_besides(
         self, endpoint: SimulatedEndpoint, warm: KeyCache, behaviour: str, stage: str
     ) -> None:
         getattr(endpoint, behaviour)()
@@ -249,35 +251,35 @@ class TestStates:
         self, endpoint: SimulatedEndpoint, warm: KeyCache
     ) -> None:
         endpoint.fail()
-        for passed in (1.0, SOFT - 2, 0.5, 0.5, 86_000.0, 400.0, 10.0):
+        for passed in (1.0, STALE_AFTER - 2, 0.5, 0.5, 86_000.0, 400.0, 10.0):
             endpoint.pass_time(passed)
             warm.keys(endpoint.wall.now)
-            finished()
+            join_fetches()
         endpoint.heal()
         endpoint.pass_time(600)
         warm.get(KEY.kid)
-        finished()
+        join_fetches()
 
         assert [(FRESH, AGEING), (AGEING, STALE), (STALE, DEAD), (DEAD, FRESH)] == [
-            (event.before, event.after) for event in endpoint.told(StateChanged)
+            (event.before, event.after) for event in endpoint.events_of(StateChanged)
         ]
 
-    def test_a_state_that_nobody_saw_is_left_out(self, endpoint: SimulatedEndpoint, warm: KeyCache) -> None:
+    def test_a_state_that_no_read_saw_is_left_out(self, endpoint: SimulatedEndpoint, warm: KeyCache) -> None:
         """Timers do not run between the requests of a frozen instance."""
         endpoint.fail()
-        endpoint.pass_time(HARD)
+        endpoint.pass_time(DEAD_AFTER)
         warm.keys(endpoint.wall.now)
-        finished()
+        join_fetches()
 
-        assert [StateChanged(warm.url, FRESH, DEAD)] == endpoint.told(StateChanged)
+        assert [StateChanged(warm.url, FRESH, DEAD)] == endpoint.events_of(StateChanged)
 
-    def test_looking_at_the_state_tells_nothing(self, endpoint: SimulatedEndpoint, warm: KeyCache) -> None:
-        endpoint.pass_time(HARD)
+    def test_a_look_at_the_state_reports_nothing(self, endpoint: SimulatedEndpoint, warm: KeyCache) -> None:
+        endpoint.pass_time(DEAD_AFTER)
         assert (DEAD, "dead") == (warm.state, warm.health()["state"])
 
         assert [] == endpoint.events
 
-    def test_a_read_of_fresh_keys_tells_nothing(self, endpoint: SimulatedEndpoint, warm: KeyCache) -> None:
+    def test_a_read_of_fresh_keys_reports_nothing(self, endpoint: SimulatedEndpoint, warm: KeyCache) -> None:
         warm.get(KEY.kid)
         warm.keys(endpoint.wall.now)
 
@@ -290,38 +292,38 @@ class TestStates:
         cache.seed(jwks(KEY))
         assert [] == endpoint.events
         cache.get(KEY.kid)
-        finished()
+        join_fetches()
 
-        assert [StateChanged(cache.url, EMPTY, STALE)] == endpoint.told(StateChanged)
+        assert [StateChanged(cache.url, EMPTY, STALE)] == endpoint.events_of(StateChanged)
 
 
 class TestStaleUses:
-    def test_each_use_of_stale_keys_is_told_with_their_age(
+    def test_each_use_of_stale_keys_is_reported_with_their_age(
         self, endpoint: SimulatedEndpoint, warm: KeyCache
     ) -> None:
         endpoint.fail()
-        for passed in (SOFT, 100.0, 0.0):
+        for passed in (STALE_AFTER, 100.0, 0.0):
             endpoint.pass_time(passed)
             warm.get(KEY.kid)
-            finished()
+            join_fetches()
 
         assert [
-            StaleUsed(warm.url, SOFT),
-            StaleUsed(warm.url, SOFT + 100),
-            StaleUsed(warm.url, SOFT + 100),
-        ] == endpoint.told(StaleUsed)
+            StaleUsed(warm.url, STALE_AFTER),
+            StaleUsed(warm.url, STALE_AFTER + 100),
+            StaleUsed(warm.url, STALE_AFTER + 100),
+        ] == endpoint.events_of(StaleUsed)
         assert 3 == warm.health()["stale_uses"]
 
-    @pytest.mark.parametrize("age", [0.0, SOFT - 1, HARD], ids=["fresh", "ageing", "dead"])
-    def test_keys_that_are_not_stale_are_not_told_as_used(
+    @pytest.mark.parametrize("age", [0.0, STALE_AFTER - 1, DEAD_AFTER], ids=["fresh", "ageing", "dead"])
+    def test_keys_that_are_not_stale_are_not_reported_as_used(
         self, endpoint: SimulatedEndpoint, warm: KeyCache, age: float
     ) -> None:
         endpoint.fail()
         endpoint.pass_time(age)
         warm.keys(endpoint.wall.now)
-        finished()
+        join_fetches()
 
-        assert [] == endpoint.told(StaleUsed)
+        assert [] == endpoint.events_of(StaleUsed)
 
 
 class TestUnknownKids:
@@ -329,7 +331,7 @@ class TestUnknownKids:
         self, endpoint: SimulatedEndpoint, warm: KeyCache
     ) -> None:
         miss(warm)
-        finished()
+        join_fetches()
 
         assert [
             FetchStarted(warm.url, "unknown_kid"),
@@ -337,7 +339,7 @@ class TestUnknownKids:
             UnknownKid(warm.url, "absent"),
         ] == endpoint.events
 
-    def test_a_key_id_that_was_asked_for_a_moment_ago_is_remembered(
+    def test_a_key_id_that_was_asked_for_a_moment_ago_is_reported_as_remembered(
         self, endpoint: SimulatedEndpoint, warm: KeyCache
     ) -> None:
         miss(warm)
@@ -352,14 +354,16 @@ class TestUnknownKids:
         for index in range(5):
             miss(warm, f"unknown-{index}")
 
-        assert ["absent"] * 3 + ["no_budget"] * 2 == [event.outcome for event in endpoint.told(UnknownKid)]
+        assert ["absent"] * 3 + ["no_budget"] * 2 == [
+            event.outcome for event in endpoint.events_of(UnknownKid)
+        ]
 
     def test_a_key_id_on_a_cold_cache_is_absent_from_its_first_answer(
         self, endpoint: SimulatedEndpoint, cache: KeyCache
     ) -> None:
         miss(cache)
 
-        assert [UnknownKid(cache.url, "absent")] == endpoint.told(UnknownKid)
+        assert [UnknownKid(cache.url, "absent")] == endpoint.events_of(UnknownKid)
 
     def test_what_could_not_be_found_out_is_no_unknown_key_id(
         self, endpoint: SimulatedEndpoint, warm: KeyCache
@@ -368,7 +372,7 @@ class TestUnknownKids:
         with pytest.raises(KeysUnavailableError):
             warm.get("unknown")
 
-        assert [] == endpoint.told(UnknownKid)
+        assert [] == endpoint.events_of(UnknownKid)
 
     def test_no_event_repeats_what_a_caller_has_sent(
         self, endpoint: SimulatedEndpoint, warm: KeyCache, caplog: pytest.LogCaptureFixture
@@ -377,37 +381,39 @@ class TestUnknownKids:
         for index in range(5):
             miss(warm, f"{index}{ATTACK}")
         miss(warm, f"0{ATTACK}")
-        finished()
+        join_fetches()
         for event in endpoint.events:
             log_event(event)
 
-        assert {"absent", "remembered", "no_budget"} == {event.outcome for event in endpoint.told(UnknownKid)}
-        told = "".join(map(repr, endpoint.events)) + caplog.text
-        assert "UnknownKid" in told
-        assert ATTACK[:16] not in told
+        assert {"absent", "remembered", "no_budget"} == {
+            event.outcome for event in endpoint.events_of(UnknownKid)
+        }
+        reported = "".join(map(repr, endpoint.events)) + caplog.text
+        assert "UnknownKid" in reported
+        assert ATTACK[:16] not in reported
 
 
 class TestListeners:
     def test_a_listener_that_fails_disturbs_nothing_and_is_logged_each_time(
         self, endpoint: SimulatedEndpoint, caplog: pytest.LogCaptureFixture
     ) -> None:
-        told: list[str] = []
+        reported: list[str] = []
 
         def listener(event: KeyEvent) -> None:
-            told.append(type(event).__name__)
+            reported.append(type(event).__name__)
             raise LookupError("a fault of the listener's own")
 
         cache = endpoint.cache(listener=listener)
         assert KEY.kid == cache.get(KEY.kid).kid
-        finished()
+        join_fetches()
         miss(cache)
         endpoint.fail()
-        endpoint.pass_time(SOFT)
+        endpoint.pass_time(STALE_AFTER)
         assert KEY.kid == cache.get(KEY.kid).kid
-        finished()
-        expected = [f"the listener failed on {name}" for name in told]
+        join_fetches()
+        expected = [f"the listener failed on {name}" for name in reported]
 
-        assert {"FetchStarted", "FetchFinished", "StateChanged", "UnknownKid", "StaleUsed"} == set(told)
+        assert {"FetchStarted", "FetchFinished", "StateChanged", "UnknownKid", "StaleUsed"} == set(reported)
         assert sorted(expected) == sorted(record.getMessage() for record in caplog.records)
         assert {logging.ERROR} == {record.levelno for record in caplog.records}
 
@@ -422,7 +428,7 @@ class TestListeners:
             cache.get("unknown")
 
     def test_a_listener_may_ask_the_cache(self, endpoint: SimulatedEndpoint) -> None:
-        """No lock is held while it is told."""
+        """No lock is held while it is called."""
         seen: list[KeyState] = []
         caches: list[KeyCache] = []
 
@@ -434,7 +440,7 @@ class TestListeners:
         caches.append(endpoint.cache(listener=listener))
         caches[0].warm()
         miss(caches[0])
-        finished()
+        join_fetches()
 
         assert [EMPTY, FRESH, FRESH, FRESH, FRESH, FRESH] == seen
 
@@ -450,7 +456,7 @@ class TestListeners:
         clock = ManualClock()
         cache = KeyCache(endpoint.url, clock=clock, monotonic=clock)
         cache.warm()
-        finished()
+        join_fetches()
 
         assert [f"keys of {cache.url}: 'key-1'", f"the keys of {cache.url} are fresh"] == [
             record.getMessage() for record in caplog.records
@@ -467,7 +473,12 @@ class TestLog:
             (
                 FetchFinished(URL, "refresh", "failed", 0.1, ("a",), (), ERROR),
                 logging.WARNING,
-                f"no keys from {URL} (refresh), the old ones stay: connect: connection refused",
+                f"the fetch (refresh) from {URL} failed, the keys held before are kept: {ERROR}",
+            ),
+            (
+                FetchFinished(URL, "cold", "failed", 0.1, (), (), ERROR),
+                logging.WARNING,
+                f"the fetch (cold) from {URL} failed, no keys are held: {ERROR}",
             ),
             (good(URL, "cold", "changed", "a", "b"), logging.INFO, f"keys of {URL}: 'a', 'b'"),
             (SetRefused(URL, ERROR), logging.ERROR, f"the key set of {URL} was refused whole: {ERROR}"),
@@ -524,7 +535,7 @@ class TestLog:
         caplog.set_level(logging.DEBUG, "doorward")
         endpoint.rotate(KEY.jwk(kid="a\nERROR all is lost"), OTHER.jwk(kid="b\r\n", use="enc"))
         endpoint.cache(listener=log_event).warm()
-        finished()
+        join_fetches()
 
         assert "all is lost" in caplog.text
         assert [] == [record for record in caplog.records if set("\r\n") & set(record.getMessage())]

@@ -154,7 +154,7 @@ def test_threads_and_both_kinds_of_loop_share_one_fetch(cache: KeyCache, keys: K
     assert 1 == keys.fetches
 
 
-def test_cancelling_the_asyncio_task_that_began_the_fetch_disturbs_nobody(held: Keys) -> None:
+def test_cancelling_the_asyncio_task_that_started_the_fetch_disturbs_no_other(held: Keys) -> None:
     cache = KeyCache(held.url)
 
     async def run() -> list[str]:
@@ -171,7 +171,7 @@ def test_cancelling_the_asyncio_task_that_began_the_fetch_disturbs_nobody(held: 
     assert 1 == held.fetches
 
 
-def test_cancelling_the_trio_task_that_began_the_fetch_disturbs_nobody(held: Keys) -> None:
+def test_cancelling_the_trio_task_that_started_the_fetch_disturbs_no_other(held: Keys) -> None:
     cache = KeyCache(held.url)
     found: list[str] = []
     cancelled: list[bool] = []
@@ -200,7 +200,7 @@ def test_cancelling_the_trio_task_that_began_the_fetch_disturbs_nobody(held: Key
     assert 1 == held.fetches
 
 
-def test_a_loop_that_ends_before_the_fetch_does_disturbs_nobody(held: Keys) -> None:
+def test_a_loop_that_ends_before_the_fetch_does_disturbs_no_other(held: Keys) -> None:
     cache = KeyCache(held.url)
 
     async def begin() -> None:
@@ -214,7 +214,7 @@ def test_a_loop_that_ends_before_the_fetch_does_disturbs_nobody(held: Keys) -> N
     assert 1 == held.fetches
 
 
-def test_a_herd_on_an_endpoint_that_is_away_asks_it_once_and_is_told_503() -> None:
+def test_a_herd_on_an_endpoint_that_is_away_asks_it_once_and_finds_the_keys_unavailable() -> None:
     with key_server(b"this is no key set", delay=0.05) as keys:
         cache = KeyCache(keys.url)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from conftest import World
 from doorward import Door
 from doorward.door.refusal import Refusal
 from doorward.policy.deny.policy import DenyPolicy
 from doorward.policy.groups import Unresolved
 from doorward.policy.iam import InvokerPolicy
 from support.tokens import CALLER
+from support.world import World
 
 
 def headers(world: World) -> Any:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from conftest import World
 from doorward import GOOGLE, Admission, ConfigurationError, Door, PolicyError, Principal
 from doorward.door.refusal import Refusal
 from doorward.policy.iam import InvokerPolicy
 from doorward.policy.watch import WatchedPolicy
 from support.clock import ManualClock
 from support.tokens import MEMBER, claims
+from support.world import World
 
 CALLER = Principal(MappingProxyType(claims(1_790_000_000.0)), GOOGLE)
 

@@ -11,13 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward import GOOGLE, Issuer
+from doorward import GOOGLE, Issuer, explain_token
 from doorward.audiences.audience import Audiences
 from doorward.errors import ClaimError, Reason
+from doorward.explain.token import Outcome
 from doorward.issuers.claim_rule import refuse
-from doorward.tokens.claims import check_claims, plainly_good, refuse_unseen
-from doorward.tokens.expectations import Expected
+from doorward.tokens import claims as claims_module
+from doorward.tokens.claims import CLAIM_RULES, NamedRule, Rules, check_claims, refuse_early
+from doorward.tokens.expectations import Expectations
 from support.tokens import AUDIENCE, claims
+from support.world import World
 
 NOW = 1_790_000_000.0
 LEEWAY = 30.0
@@ -32,22 +35,42 @@ def check(
     audiences: frozenset[str] = frozenset({AUDIENCE}),
     **changed: Any,
 ) -> float:
-    return both(claims(NOW, **changed), Expected(issuer, Audiences(audiences), leeway), now)
+    return both(claims(NOW, **changed), Expectations(issuer, Audiences(audiences), leeway), now)
 
 
-def both(made: dict[str, Any], expected: Expected, now: float) -> float:
-    """Check claims as every token is checked: at a admit_cached, and then rule by rule, which must agree."""
-    admit_cached = plainly_good(made, expected, now)
-    until = check_claims(made, expected, now) if admit_cached is None else reviewed(made, expected, now)
-    assert admit_cached in (None, until)
-    return until
-
-
-def reviewed(made: dict[str, Any], expected: Expected, now: float) -> float:
+def both(made: dict[str, Any], expected: Expectations, now: float) -> float:
+    """Check claims as every token is checked, with the quick look, and rule by rule, which must agree."""
+    rules = Rules.of(expected)
+    by_rules: ClaimError | None = None
     try:
-        return check_claims(made, expected, now)
+        for rule in rules.all:
+            rule(made, expected, now)
     except ClaimError as error:
-        raise AssertionError(f"good at a admit_cached, and yet: {error}") from error
+        by_rules = error
+    try:
+        valid_from, expires_at = check_claims(made, expected, rules, now)
+    except ClaimError as error:
+        assert by_rules is not None, "the rules accept it"
+        assert (by_rules.reason, by_rules.claim) == (error.reason, error.claim)  # noqa: PT017 - both are compared
+        raise
+    assert by_rules is None, f"the quick look accepts it, and yet: {by_rules}"
+    assert max(made["iat"], made.get("nbf", 0)) - expected.leeway == valid_from <= now
+    return expires_at
+
+
+def quickly(made: dict[str, Any], expected: Expectations, now: float) -> float | None:
+    """Return what the quick look gives; None where the rules have to be asked."""
+
+    class NotQuickError(Exception):
+        pass
+
+    def asked(*_: object) -> None:
+        raise NotQuickError
+
+    try:
+        return check_claims(made, expected, replace(Rules.of(expected), all=(asked,)), now)[1]
+    except NotQuickError:
+        return None
 
 
 def refused(**wanted: Any) -> tuple[Reason, str | None]:
@@ -196,7 +219,7 @@ def test_a_time_is_a_real_number_within_range(name: str, value: object) -> None:
 def test_a_time_that_is_null_is_invalid(name: str) -> None:
     null: dict[str, Any] = claims(NOW) | {name: None}
     with pytest.raises(ClaimError) as caught:
-        check_claims(null, Expected(GOOGLE, Audiences(AUDIENCE), LEEWAY), NOW)
+        both(null, Expectations(GOOGLE, Audiences(AUDIENCE), LEEWAY), NOW)
 
     assert (Reason.CLAIM_INVALID, name) == (caught.value.reason, caught.value.claim)
 
@@ -300,22 +323,23 @@ names = st.sampled_from(["iss", "aud", "exp", "iat", "nbf", "sub", "email", "ema
 @settings(deadline=None, max_examples=300)
 def test_no_claims_raise_anything_but_a_claim_error(changed: dict[str, Any], lists: bool) -> None:  # noqa: FBT001 - drawn
     try:
-        expected = Expected(LISTS if lists else GOOGLE, Audiences(AUDIENCE), LEEWAY)
-        until = both(claims(NOW) | changed, expected, NOW)
+        expected = Expectations(LISTS if lists else GOOGLE, Audiences(AUDIENCE), LEEWAY)
+        expires_at = both(claims(NOW) | changed, expected, NOW)
     except ClaimError as error:
         assert error.claim is not None  # noqa: PT017 - some draws are good
     else:
-        assert NOW < until <= NOW + 3600 + 3 * LEEWAY
+        assert NOW < expires_at <= NOW + 3600 + 3 * LEEWAY
 
 
-# At a admit_cached.
+# The quick look.
 
 
-def test_the_ordinary_token_is_good_at_a_glance() -> None:
-    expected = Expected(GOOGLE, Audiences(AUDIENCE), LEEWAY)
+def test_the_ordinary_token_passes_the_quick_look() -> None:
+    expected = Expectations(GOOGLE, Audiences(AUDIENCE), LEEWAY)
 
-    assert NOW + 3600 + LEEWAY == plainly_good(claims(NOW), expected, NOW)
-    assert NOW + 3600 + LEEWAY == plainly_good(claims(NOW, email=None), expected, NOW)
+    assert NOW + 3600 + LEEWAY == quickly(claims(NOW), expected, NOW)
+    assert NOW + 3600 + LEEWAY == quickly(claims(NOW, email=None), expected, NOW)
+    assert quickly(claims(NOW, nbf=int(NOW)), expected, NOW) is None
 
 
 @given(
@@ -327,22 +351,22 @@ def test_the_ordinary_token_is_good_at_a_glance() -> None:
     st.sampled_from([0.0, 1.0, 30.0]),
 )
 @settings(deadline=None, max_examples=500)
-def test_at_a_glance_no_time_is_good_that_a_rule_refuses(times: dict[str, Any], leeway: float) -> None:
+def test_the_quick_look_accepts_no_time_that_a_rule_refuses(times: dict[str, Any], leeway: float) -> None:
     made = claims(NOW) | {name: int(NOW) + offset for name, offset in times.items()}
 
     with contextlib.suppress(ClaimError):
-        both(made, Expected(GOOGLE, Audiences(AUDIENCE), leeway), NOW)
+        both(made, Expectations(GOOGLE, Audiences(AUDIENCE), leeway), NOW)
 
 
 def test_a_rule_of_the_issuers_own_is_never_passed_over() -> None:
-    def never(claims: Mapping[str, object], _expected: Expected, _now: float) -> None:
+    def never(claims: Mapping[str, object], _leeway: float, _now: float) -> None:
         refuse(Reason.CLAIM_INVALID, "own", f"never: {claims['sub']}")
 
     assert (Reason.CLAIM_INVALID, "own") == refused(issuer=replace(GOOGLE, extra_rules=(never,)))
 
 
 def test_a_rule_of_the_issuers_own_cannot_change_the_claims() -> None:
-    def forger(claims: Mapping[str, object], _expected: Expected, _now: float) -> None:
+    def forger(claims: Mapping[str, object], _leeway: float, _now: float) -> None:
         claims["email"] = "root@example.com"  # type: ignore[index]
 
     with pytest.raises(TypeError, match="does not support item assignment"):
@@ -352,11 +376,54 @@ def test_a_rule_of_the_issuers_own_cannot_change_the_claims() -> None:
 @pytest.mark.parametrize("exp", [0, 1, NOW - 31, NOW - 30, 10**400, -1, True, "1", None, NOW - 40.5, NOW])
 def test_only_what_is_surely_expired_is_refused_before_its_signature_is_checked(exp: Any) -> None:
     made = claims(NOW, exp=int(exp) if isinstance(exp, float) and exp.is_integer() else exp)
-    expected = Expected(GOOGLE, Audiences(AUDIENCE), LEEWAY)
-
+    expected = Expectations(GOOGLE, Audiences(AUDIENCE), LEEWAY)
     if type(made.get("exp")) is int and 0 <= made["exp"] <= NOW - LEEWAY:
         with pytest.raises(ClaimError) as caught:
-            refuse_unseen(made, expected, NOW)
+            refuse_early(made, expected, NOW)
         assert (Reason.EXPIRED, "exp") == (caught.value.reason, caught.value.claim)
     else:
-        refuse_unseen(made, expected, NOW)
+        refuse_early(made, expected, NOW)
+
+
+# One place for a rule.
+
+
+def test_a_rule_is_added_in_one_place_and_applied_on_every_path_and_explained(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def odd(claims: Mapping[str, object], _expected: Expectations, _now: float) -> None:
+        if claims.get("sub") == "odd":
+            refuse(Reason.CLAIM_INVALID, "sub", "an odd subject")
+
+    rule = NamedRule("no odd subject", odd, lambda _: "any other subject", ("sub",))
+    monkeypatch.setattr(claims_module, "CLAIM_RULES", (*CLAIM_RULES, rule))
+    own = Issuer(name="own", iss_values=("https://own.example",), key_url="https://own.example/jwks")
+    several = world.verifier(issuers=[GOOGLE, own])
+    cold, warm = world.verifier(), world.verifier()
+    warm.verify(world.token())
+
+    for verifier, more in (
+        (cold, {}),
+        (warm, {}),
+        (several, {}),
+        (warm, {"pad": "x" * 3000}),
+        (several, {"pad": "x" * 3000}),
+    ):
+        with pytest.raises(ClaimError, match="an odd subject"):
+            verifier.verify(world.token(sub="odd", **more))
+        verifier.verify(world.token(**more))
+    explained = {check.name: check for check in explain_token(warm, world.token(sub="odd")).checks}
+    assert ("any other subject", Reason.CLAIM_INVALID) == (
+        explained["no odd subject"].expected,
+        explained["no odd subject"].reason,
+    )
+    passed = {check.name: check for check in explain_token(warm, world.token()).checks}
+    assert (Outcome.PASSED, "sub '11223") == (
+        passed["no odd subject"].outcome,
+        passed["no odd subject"].seen[:10],
+    )
+
+
+def test_the_quick_look_repeats_every_rule_that_says_so_and_no_other() -> None:
+    assert [rule.name for rule in CLAIM_RULES] == [rule.name for rule in CLAIM_RULES if rule.in_quick_look]
+    assert () == Rules.of(Expectations(GOOGLE, Audiences(AUDIENCE), LEEWAY)).beyond_quick_look

@@ -28,11 +28,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import doorward
-from conftest import World
 from doorward import GOOGLE, ConfigurationError, Principal, PrincipalKind, RefusedError, TokenError, Verifier
 from doorward.errors import Reason
 from doorward.keys.key import ALGORITHMS
+from doorward.tokens.verifier import engine_of
 from support.tokens import AUDIENCE, CALLER, SigningKey, b64, claims, header, jwks, signed
+from support.world import World
 
 Encoding, PublicFormat = serialization.Encoding, serialization.PublicFormat
 
@@ -663,13 +664,14 @@ def test_claims_that_concatenate_alike_are_not_confused(one: str, other: str) ->
             assert (sub, name) == (principal.subject, principal.claims["name"])
 
 
-def test_the_name_of_a_remembered_token_is_a_sha256(world: World, warm: Verifier) -> None:
+def test_the_name_of_a_cached_token_is_a_sha256(world: World, warm: Verifier) -> None:
     """CVE-2026-35039 (fast-jwt), CVE-2026-35030 (LiteLLM)."""
     token = world.token(nonce="n")
     warm.verify(token)
 
-    assert warm._token_cache is not None
-    assert hashlib.sha256(token.encode()).digest() in {**warm._token_cache._young, **warm._token_cache._old}
+    cached = engine_of(warm)._token_cache
+    assert cached is not None
+    assert hashlib.sha256(token.encode()).digest() in {**cached._young, **cached._old}
 
 
 # Size and depth.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -12,6 +13,14 @@ from doorward.tokens import jws
 from support.tokens import b64
 
 GOOD_HEADER = {"alg": "RS256", "kid": "key-1", "typ": "JWT"}
+
+
+def read_payload(segment: bytes) -> dict[str, object]:
+    return jws.split(b"h." + segment + b".s").read_claims()
+
+
+def decode_signature(segment: bytes) -> bytes:
+    return jws.split(b"h.p." + segment).decode_signature()
 
 
 def header_segment(**changed: object) -> bytes:
@@ -54,7 +63,11 @@ def test_what_is_neither_text_nor_bytes_is_the_mistake_of_the_caller(token: obje
 
 
 def test_a_compact_jws_has_three_segments() -> None:
-    assert (b"h.p", b"h", b"p", b"s") == jws.split(b"h.p.s")
+    token = jws.split(b"h.p.s")
+
+    assert (b"h", b"p", b"s") == (token.header, token.payload, token.signature)
+    assert sha256(b"h.p.s").digest() == token.digest
+    assert b"h.p" == token.signed
 
 
 @pytest.mark.parametrize(
@@ -102,7 +115,7 @@ def test_a_header_names_an_algorithm_and_a_key() -> None:
     assert jws.Header("RS256", "key-1") == jws.read_header(header_segment())
 
 
-@pytest.mark.parametrize("name", ["typ", "cty", "x5t", "x5t#S256", "foo", "Crit", "JWK"])
+@pytest.mark.parametrize("name", ["cty", "Typ", "x5t", "x5t#S256", "foo", "Crit", "JWK"])
 def test_a_parameter_that_steers_nothing_is_ignored(name: str) -> None:
     assert jws.Header("RS256", "key-1") == jws.read_header(header_segment(**{name: "x"}))
 
@@ -211,7 +224,7 @@ def test_a_header_that_is_not_strict_json_is_malformed(text: bytes) -> None:
 
 
 def test_what_is_nested_in_a_payload_is_read_only() -> None:
-    payload = jws.read_payload(b64(b'{"a":{"b":[{"c":1}]}}').encode())
+    payload = read_payload(b64(b'{"a":{"b":[{"c":1}]}}').encode())
 
     inner: Any = payload["a"]
     assert {"b": ({"c": 1},)} == inner
@@ -249,20 +262,61 @@ def test_what_is_nested_in_a_payload_is_read_only() -> None:
 )
 def test_a_payload_with_more_than_one_reading_is_malformed(text: bytes) -> None:
     with pytest.raises(MalformedTokenError) as caught:
-        jws.read_payload(b64(text).encode())
+        read_payload(b64(text).encode())
 
     assert Reason.MALFORMED == caught.value.reason
 
 
 def test_a_pair_of_surrogates_is_one_character_and_read() -> None:
-    assert {"name": "\U0001f600"} == jws.read_payload(b64(b'{"name":"\\ud83d\\ude00"}').encode())
+    assert {"name": "\U0001f600"} == read_payload(b64(b'{"name":"\\ud83d\\ude00"}').encode())
 
 
 @given(st.binary(max_size=200))
 @settings(deadline=None, max_examples=300)
 def test_no_bytes_raise_anything_but_a_token_error(raw: bytes) -> None:
-    for read in (jws.split, jws.decode_signature, jws.read_header, jws.read_payload):
+    for read in (jws.split, decode_signature, jws.read_header, read_payload):
         try:
             read(raw)
         except TokenError as error:
             assert error.reason  # noqa: PT017 - most inputs fail, some do not
+
+
+@pytest.mark.parametrize("kind", ["JWT", "jwt", "application/jwt", "APPLICATION/JWT", "JOSE", None])
+def test_an_id_token_is_a_plain_jwt_or_does_not_name_its_kind(kind: str | None) -> None:
+    assert "key-1" == jws.read_header(header_segment(typ=kind)).kid
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "at+jwt",
+        "AT+JWT",
+        "application/at+jwt",
+        "logout+jwt",
+        "dpop+jwt",
+        "secevent+jwt",
+        "kb+jwt",
+        "vc+sd-jwt",
+        "passport",
+        "jwt ",
+        "x",
+        "",
+        7,
+        True,
+        ["JWT"],
+        {"JWT": 1},
+    ],
+    ids=repr,
+)
+def test_a_token_of_another_kind_is_refused(kind: object) -> None:
+    with pytest.raises(MalformedTokenError) as caught:
+        jws.read_header(header_segment(typ=kind))
+
+    assert Reason.HEADER_NOT_ALLOWED == caught.value.reason
+
+
+def test_a_kind_that_is_null_is_refused() -> None:
+    with pytest.raises(MalformedTokenError) as caught:
+        jws.read_header(b64(b'{"alg":"RS256","kid":"key-1","typ":null}').encode())
+
+    assert Reason.HEADER_NOT_ALLOWED == caught.value.reason

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import copy
+import dataclasses
+import json
+import pickle
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
@@ -8,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import World
 from doorward import GOOGLE, Issuer, Principal, PrincipalKind
 from doorward.tokens.compute_engine import ComputeEngine
 from doorward.tokens.principal import ANONYMOUS
 from support.tokens import CALLER, MEMBER, SUBJECT, claims
+from support.world import World
 
 OWN = Issuer(name="own", iss_values=("https://issuer.example",), key_url="https://issuer.example/jwks")
 
@@ -314,3 +318,54 @@ def test_only_what_ends_in_the_domain_is_ever_a_service_account(start: str, end:
     expected = (start + end).isascii() and (start + end).lower().endswith(".gserviceaccount.com")
     tail = (start + end).endswith(".gserviceaccount.com")
     assert (expected or tail) == (PrincipalKind.SERVICE_ACCOUNT == caller.kind)
+
+
+# On its way to somewhere else.
+
+
+@dataclasses.dataclass
+class Job:
+    caller: Principal
+
+
+def nested(world: World) -> Principal:
+    return world.verifier().verify(
+        world.token(google={"compute_engine": {"zones": ["a", {"b": 1}]}}, hd="example.com")
+    )
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_principal_that_is_pickled_arrives_whole_and_read_only(world: World, protocol: int) -> None:
+    caller = nested(world)
+
+    arrived = pickle.loads(pickle.dumps(caller, protocol))
+
+    assert caller == arrived
+    assert caller.as_dict() == arrived.as_dict()
+    assert (caller.kind, type(caller)) == (arrived.kind, type(arrived))
+    with pytest.raises(AttributeError, match="read-only"):
+        arrived.member = "user:root@example.com"
+    inner: Any = arrived.claims["google"]
+    with pytest.raises(TypeError):
+        inner["compute_engine"]["zones"][1]["b"] = 2
+
+
+def test_the_anonymous_principal_arrives_as_itself() -> None:
+    assert ANONYMOUS == pickle.loads(pickle.dumps(ANONYMOUS))
+
+
+def test_a_copy_of_a_principal_is_the_principal(world: World) -> None:
+    caller = nested(world)
+
+    assert caller is copy.copy(caller) is copy.deepcopy(caller)
+    assert {"caller": caller} == dataclasses.asdict(Job(caller))
+
+
+def test_a_principal_is_written_as_json(world: World) -> None:
+    caller = nested(world)
+
+    written = json.loads(json.dumps(caller.as_dict()))
+
+    assert caller.as_dict() == written
+    assert ("service_account", MEMBER) == (written["kind"], written["member"])
+    assert ["a", {"b": 1}] == written["claims"]["google"]["compute_engine"]["zones"]

@@ -1,7 +1,7 @@
-"""Which audiences a service answers to.
+"""The audiences that a service accepts.
 
-The audience is what keeps a token that was meant for one service from being used at another. It is always
-compared, and exactly, unless an `Audience` says otherwise.
+The audience keeps a token that was made for one service from being used at another. It is always compared,
+and exactly, unless an `Audience` says otherwise.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ __all__ = ["Audience", "Audiences"]
 
 @runtime_checkable
 class Audience(Protocol):
-    """Audiences that cannot be listed one by one; its ``str`` names them in errors."""
+    """Audiences that cannot be listed one by one; its ``str`` names them in errors.
+
+    It is asked about tokens whose signature has held, and about no others.
+    """
 
     def accepts(self, aud: str, /) -> bool:
-        """Tell whether a token for that audience is meant for this service.
+        """Return whether a token for an audience is meant for this service.
 
         Args:
             aud: The ``aud`` of a token.
@@ -37,7 +40,7 @@ class Audiences:
     __slots__ = ("_others", "exact")
 
     def __init__(self, given: str | Audience | Iterable[str | Audience]) -> None:
-        """Collect them.
+        """Collect the audiences.
 
         Args:
             given: One or several, as text or as `Audience`.
@@ -49,7 +52,7 @@ class Audiences:
         listed = list(several)
         if not listed or not all(one and isinstance(one, str | Audience) for one in listed):
             raise ConfigurationError(
-                "an audience is needed, or any token for any other service would do: "
+                "an audience is needed, or a token for any other service would be accepted: "
                 'Verifier(audience="https://SERVICE-NUMBER.REGION.run.app")'
             )
         self.exact: Final = frozenset(one for one in listed if isinstance(one, str))
@@ -57,11 +60,11 @@ class Audiences:
 
     @property
     def listed(self) -> bool:
-        """Whether there are no others than those in `exact`."""
+        """Whether `exact` holds all of them."""
         return not self._others
 
     def accepts(self, aud: str) -> bool:
-        """Tell whether a token for that audience is meant for this service.
+        """Return whether a token for an audience is meant for this service.
 
         Args:
             aud: The ``aud`` of a token.
@@ -69,5 +72,5 @@ class Audiences:
         return aud in self.exact or any(other.accepts(aud) for other in self._others)
 
     def __str__(self) -> str:
-        """Name them all."""
+        """Name all of them."""
         return " or ".join([*sorted(self.exact), *map(str, self._others)])

@@ -2,8 +2,8 @@
 
 Facts from https://cloud.google.com/run/docs/triggering/https-request (the two forms of URL),
 https://cloud.google.com/run/docs/authenticating/service-to-service and
-https://cloud.google.com/run/docs/configuring/custom-audiences. What is seen to work but documented nowhere is
-a setting here.
+https://cloud.google.com/run/docs/configuring/custom-audiences. What works and is not documented is a
+setting here.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class CloudRunAudience:
     """All audiences of one Cloud Run service or function.
 
     A token is meant for the service if its audience is one of the service's ``run.app`` URLs, with or without
-    a slash at the end; the whole URL of a function, exactly; or a custom audience, exactly. Spelled in lower
-    case, without a port, a user, a query or a fragment: Cloud Run answers 401 to the last two.
+    a slash at the end; the whole URL of a function, exactly; or a custom audience, exactly. In lower case,
+    without a port, a user, a query or a fragment: Cloud Run answers 401 to the last two.
 
     Example:
         ``Verifier(CloudRunAudience("https://orders-1234567890.europe-west1.run.app"))``
@@ -138,7 +138,7 @@ class CloudRunAudience:
 
     @classmethod
     def function(cls, *, project: str, region: str, name: str) -> Self:
-        """Spell the URL of a function, which as an audience must be whole.
+        """Make the audience of a function: its URL, whole.
 
         Args:
             project: The id of its project.
@@ -187,9 +187,9 @@ class CloudRunAudience:
         environ: Mapping[str, str] | None = None,
         fetch: FetchText | None = None,
     ) -> Self:
-        """Ask the metadata server, on Cloud Run, which service this is.
+        """Find out from the metadata server, on Cloud Run, which service this is.
 
-        What cannot be found out there: the URL with a hash, custom audiences, the ``cloudfunctions.net`` URL
+        Not known there: the URL with a hash, custom audiences, the ``cloudfunctions.net`` URL
         of a function. Tokens for those are refused unless they are given.
 
         Args:
@@ -197,7 +197,7 @@ class CloudRunAudience:
             allow_path: As for the constructor.
             allow_tags: As for the constructor.
             environ: The environment; the process's own by default.
-            fetch: How to ask; over httpx by default.
+            fetch: How to ask the metadata server; over httpx by default.
 
         Returns:
             The audiences: the deterministic URL, and what was given.
@@ -219,7 +219,7 @@ class CloudRunAudience:
         )
 
     def accepts(self, aud: str, /) -> bool:
-        """Tell whether a token for that audience is meant for this service.
+        """Return whether a token for an audience is meant for this service.
 
         Args:
             aud: The ``aud`` of a token.
@@ -234,7 +234,7 @@ class CloudRunAudience:
         )
 
     def __str__(self) -> str:
-        """Name them all."""
+        """Name all of them."""
         return " or ".join(self._named)
 
     def __repr__(self) -> str:
@@ -257,7 +257,7 @@ def _host_of(url: object) -> str:
     if not known or _TAG_MARK in host or len(host.partition(".")[0]) > _LABEL_LIMIT:
         raise ConfigurationError(
             f"{url!r} is not the URL of a Cloud Run service without a tag, such as "
-            "https://SERVICE-NUMBER.REGION.run.app, nor the whole URL of a function. A domain of one's own "
+            "https://SERVICE-NUMBER.REGION.run.app, nor the whole URL of a function. A domain of your own "
             "is no audience to Cloud Run, unless it is configured as one: custom_audiences=[...]"
         )
     return host

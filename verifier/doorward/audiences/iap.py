@@ -24,7 +24,7 @@ def _number(number: str | int) -> str:
 
 
 def iap_app_engine_audience(project_number: str | int, project_id: str) -> str:
-    """Spell the audience of an App Engine application.
+    """Return the audience of an App Engine application.
 
     Args:
         project_number: The number of its project.
@@ -41,7 +41,7 @@ def iap_app_engine_audience(project_number: str | int, project_id: str) -> str:
 
 
 def iap_backend_service_audience(project_number: str | int, service_id: str | int) -> str:
-    """Spell the audience of a backend service, as Compute Engine and GKE have it.
+    """Return the audience of a backend service, as Compute Engine and GKE have it.
 
     Args:
         project_number: The number of its project.
@@ -58,7 +58,7 @@ def iap_backend_service_audience(project_number: str | int, service_id: str | in
 
 
 def iap_cloud_run_audience(project_number: str | int, region: str, service: str) -> str:
-    """Spell the audience of a Cloud Run service.
+    """Return the audience of a Cloud Run service.
 
     Args:
         project_number: The number of its project.

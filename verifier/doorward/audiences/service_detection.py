@@ -1,4 +1,4 @@
-"""Which Cloud Run service this process is, as the metadata server tells.
+"""Which Cloud Run service this process is, as its metadata server says.
 
 From https://cloud.google.com/run/docs/container-contract: ``K_SERVICE`` names the service, and
 ``instance/region`` answers with ``projects/NUMBER/regions/REGION``.
@@ -14,21 +14,25 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from doorward.errors import ConfigurationError, FetchError
-from doorward.keys.fetch import is_loopback
+from doorward.keys.http.reader import HttpReader, require_ok
+from doorward.keys.http.urls import is_loopback
 
 __all__ = ["FetchText", "Service", "ask_for_service"]
 
 FetchText = Callable[[str], str]
-"""Whatever asks a metadata server at a URL, and gives the text of a good answer or raises `FetchError`."""
+"""Asks a metadata server at a URL; returns the text of a good answer, or raises `FetchError`."""
 
 _DEFAULT_HOST: Final = "metadata.google.internal"
-_GOOGLES: Final = frozenset({_DEFAULT_HOST, "169.254.169.254"})
+_HOSTS_OF_GOOGLE: Final = frozenset({_DEFAULT_HOST, "169.254.169.254"})
 _VARIABLES: Final = ("GCE_METADATA_HOST", "GCE_METADATA_ROOT")  # the second is an older name of the first
 _PATH: Final = "/computeMetadata/v1/instance/region"
-_FLAVOR: Final = {"Metadata-Flavor": "Google"}
+_REGION: Final = "projects/([0-9]+)/regions/([a-z0-9-]+)"
+_FLAVOR: Final = "Google"
 _DEADLINE: Final = 3.0
 _LIMIT: Final = 1_024
-_OK: Final = 200
+_NAME_THE_URL: Final = (
+    'name the URL of the service, CloudRunAudience("https://SERVICE-NUMBER.REGION.run.app")'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Service:
 
 
 def ask_for_service(environ: Mapping[str, str] | None = None, fetch: FetchText | None = None) -> Service:
-    """Ask which service this is.
+    """Ask the metadata server which service this is.
 
     Args:
         environ: The environment; the process's own by default.
@@ -57,35 +61,33 @@ def ask_for_service(environ: Mapping[str, str] | None = None, fetch: FetchText |
         The service.
 
     Raises:
-        ConfigurationError: If this is not Cloud Run, if nothing usable answers, or if the environment names a
-            metadata server elsewhere.
+        ConfigurationError: If this is not Cloud Run, if there is no usable answer, or if the environment
+            names a metadata server that is neither Google's nor on this machine.
     """
     environ = os.environ if environ is None else environ
     name = environ.get("K_SERVICE")
     if not name:
         raise ConfigurationError(
-            "this is not Cloud Run (K_SERVICE is not set), so its URL cannot be found out: name it, "
-            'CloudRunAudience("https://SERVICE-NUMBER.REGION.run.app")'
+            f"this is not Cloud Run (K_SERVICE is not set), so its URL cannot be found out: {_NAME_THE_URL}"
         )
     url = f"http://{_metadata_host(environ)}{_PATH}"
     try:
         text = (_fetch_text if fetch is None else fetch)(url).strip()
     except FetchError as error:
         raise ConfigurationError(
-            f"the metadata server does not say which service this is ({error}): name the URL of the service, "
-            'CloudRunAudience("https://SERVICE-NUMBER.REGION.run.app")'
+            f"the metadata server does not say which service this is ({error}): {_NAME_THE_URL}"
         ) from error
-    found = re.fullmatch("projects/([0-9]+)/regions/([a-z0-9-]+)", text)
+    found = re.fullmatch(_REGION, text)
     if found is None:
         raise ConfigurationError(
-            f"the metadata server answered with {text[:64]!r}, not projects/NUMBER/regions/REGION: name the "
-            'URL of the service, CloudRunAudience("https://SERVICE-NUMBER.REGION.run.app")'
+            f"the metadata server answered with {text[:64]!r}, not projects/NUMBER/regions/REGION: "
+            f"{_NAME_THE_URL}"
         )
     return Service(name, found[1], found[2])
 
 
 def _metadata_host(environ: Mapping[str, str]) -> str:
-    """Choose the metadata server: whoever answers in its place chooses the audience, and so who is let in."""
+    """Choose the metadata server; its answer decides which audience is accepted."""
     for variable in _VARIABLES:
         host = environ.get(variable)
         if not host:
@@ -93,42 +95,35 @@ def _metadata_host(environ: Mapping[str, str]) -> str:
         try:
             parts = urlsplit(f"//{host}")
             plain = parts.netloc == host and parts.username is None and host.isprintable() and " " not in host
-            name, port = parts.hostname or "", parts.port  # which raises, if it is no number
-            known = plain and ((name in _GOOGLES and port in (None, 80)) or is_loopback(name))
+            name, port = parts.hostname or "", parts.port  # raises ValueError if the port is no number
+            accepted = plain and ((name in _HOSTS_OF_GOOGLE and port in (None, 80)) or is_loopback(name))
         except ValueError:
-            known = False
-        if not known:
+            accepted = False
+        if not accepted:
             raise ConfigurationError(
                 f"{variable}={host!r} names a metadata server that is neither Google's nor on this machine: "
-                "it could make any service's tokens good here. Remove the variable, or name the URL of the "
-                "service"
+                "it could make the tokens of any service good here. Remove the variable, or name the URL of "
+                "the service"
             )
         return host
     return _DEFAULT_HOST
 
 
 def _fetch_text(url: str) -> str:
-    """Ask over httpx, with bounds on time and size, and believe only what says it is a metadata server."""
-    import httpx  # noqa: PLC0415 - nobody pays for it who does not ask
+    """Ask with bounds on time and size, and believe only an answer that a metadata server gives.
 
-    body = b""
+    Never through a proxy of the environment: `HttpReader` uses none for ``http``.
+    """
+    reader = HttpReader(deadline=_DEADLINE, limit=_LIMIT)
+    body, _ = reader.get(url, {"metadata-flavor": _FLAVOR}, _check_head)
     try:
-        with (
-            # Never through a proxy: the metadata server is a part of this machine.
-            httpx.Client(timeout=_DEADLINE, follow_redirects=False, trust_env=False) as client,
-            client.stream("GET", url, headers=_FLAVOR) as response,
-        ):
-            if response.status_code != _OK:
-                raise FetchError("status", f"answered with {response.status_code}, not 200")
-            if response.headers.get("metadata-flavor") != "Google":
-                raise FetchError("content", "what answers is no metadata server: Metadata-Flavor is missing")
-            for chunk in response.iter_raw(_LIMIT):
-                body += chunk
-                if len(body) > _LIMIT:
-                    raise FetchError("size", f"the answer is over {_LIMIT} bytes")
-    except httpx.HTTPError as error:
-        raise FetchError("connect", f"{type(error).__name__}: {error}") from error
-    try:
-        return body.decode("ascii")
+        return (body or b"").decode("ascii")
     except UnicodeDecodeError:
         raise FetchError("content", "the answer is not ASCII") from None
+
+
+def _check_head(status: int, headers: Mapping[str, str]) -> bool:
+    require_ok(status, headers)
+    if headers.get("metadata-flavor") != _FLAVOR:
+        raise FetchError("content", "what answers is no metadata server: Metadata-Flavor is missing")
+    return True

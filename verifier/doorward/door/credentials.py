@@ -5,7 +5,8 @@ Cloud Run reads ``X-Serverless-Authorization`` if it is there, and then looks at
 Proxy it is the proxy's own header (https://cloud.google.com/iap/docs/signed-headers-howto).
 
 A header that decides is one entry of `find_credential` or `find_iap_assertion`, or of another
-`CredentialHeaders`. What is forwarded, and which requests are simple enough for the cached way, follows from it.
+`CredentialHeaders`. What is forwarded, and which requests are simple enough for the cached way, follows from
+it.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ SERVERLESS_AUTHORIZATION: Final = b"x-serverless-authorization"
 IAP_ASSERTION: Final = b"x-goog-iap-jwt-assertion"
 
 PLATFORM_ASSERTIONS: Final = frozenset({b"x-goog-authenticated-user-email", b"x-goog-authenticated-user-id"})
-"""What only Identity-Aware Proxy in front may say (https://cloud.google.com/iap/docs/identity-howto), without a
-signature. From any other sender it is an assertion that was never checked."""
+"""What only Identity-Aware Proxy in front may say (https://cloud.google.com/iap/docs/identity-howto), without
+a signature. From any other sender it is an assertion that was never checked."""
 
 _SCHEME: Final = b"bearer"
 _ACCESS_TOKEN: Final = b"ya29."
@@ -53,7 +54,7 @@ FindCredential = Callable[[RawHeaders], Credential | None]
 
 
 class CredentialHeaders:
-    """The headers in which a request may carry its credential, in their order of precedence; a `FindCredential`.
+    """The headers that may carry the credential, in their order of precedence; a `FindCredential`.
 
     Attributes:
         names: The names in lower case; the first one that a request has decides, and the others are then the
@@ -61,7 +62,7 @@ class CredentialHeaders:
         scheme: Whether the value is ``Bearer TOKEN``; else it is the bare token.
     """
 
-    __slots__ = ("_ranks", "names", "scheme")
+    __slots__ = ("_none", "_ranks", "names", "scheme")
 
     def __init__(self, *names: bytes, scheme: bool = True) -> None:
         """Name the headers.
@@ -73,6 +74,7 @@ class CredentialHeaders:
         self.names: Final[tuple[bytes, ...]] = names
         self.scheme: Final[bool] = scheme
         self._ranks: Final = {name: rank for rank, name in enumerate(names)}
+        self._none: Final = len(names)
 
     def __call__(self, headers: RawHeaders) -> Credential | None:
         """Find the credential of a request, in one pass over its headers.
@@ -84,19 +86,19 @@ class CredentialHeaders:
             The credential; None if the request carries none.
 
         Raises:
-            CredentialError: If the deciding header occurs twice, or its value has not the expected form. What is
+            CredentialError: If the deciding header occurs twice, or its value has not the expected form. What
+            is
                 visibly not one ID token is for `explain_no_token`, once it was refused.
         """
         ranks = self._ranks
-        index, best, repeated = -1, len(ranks), False
+        index, best, repeated = -1, self._none, False
         for position, (name, _) in enumerate(headers):
-            if name not in ranks:
-                continue
-            rank = ranks[name]
-            if rank < best:
-                index, best, repeated = position, rank, False
-            elif rank == best:
-                repeated = True
+            if name in ranks:
+                rank = ranks[name]
+                if rank < best:
+                    index, best, repeated = position, rank, False
+                elif rank == best:
+                    repeated = True
         if index < 0:
             return None
         name, value = headers[index]
@@ -104,7 +106,11 @@ class CredentialHeaders:
             raise CredentialError(
                 Reason.MULTIPLE_HEADERS, f"the request has more than one {name.decode()} header"
             )
-        return index, _after_scheme(value) if self.scheme else _bare(name, value)
+        if not self.scheme:
+            return index, _bare(name, value)
+        if value[:7] == b"Bearer " and (token := value[7:].strip(_BLANK)):
+            return index, token
+        return index, _after_scheme(value)
 
 
 find_credential: Final = CredentialHeaders(SERVERLESS_AUTHORIZATION, AUTHORIZATION)
@@ -116,7 +122,7 @@ find_iap_assertion: Final = CredentialHeaders(IAP_ASSERTION, scheme=False)
 
 def _after_scheme(value: bytes) -> bytes:
     """Read the token after the scheme, which is in any case (RFC 9110, section 11.1)."""
-    if value[:7] != b"Bearer " and value[:7].lower() != b"bearer ":
+    if value[:7].lower() != b"bearer ":
         value = value.strip(_BLANK)
         scheme, _, _ = value.partition(b" ")
         if value and scheme.lower() != _SCHEME:

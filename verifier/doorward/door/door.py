@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, final
 
 from doorward.door.credentials import (
     CredentialHeaders,
@@ -30,47 +30,16 @@ from doorward.keys.waiting import BLOCKING, IN_LOOP, Waits, run_blocking
 from doorward.policy.decision import Decision
 from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.policy.roles import INVOKE
+from doorward.policy.source import FixedPolicy, Policy, PolicySource
 from doorward.tokens.engine import NeedsKey
 from doorward.tokens.principal import ANONYMOUS, Principal
 from doorward.tokens.token_cache import VerifiedToken
 from doorward.tokens.verifier import Verifier, engine_of
 
-__all__ = ["Admission", "Door", "Policy", "PolicySource"]
+__all__ = ["Admission", "Door"]
 
 _log = logging.getLogger("doorward.door")
 _PATIENCE: Final = 3.0  # seconds that a request waits at most for what its policy must look up
-
-
-class Policy(Protocol):
-    """Decides whether a principal may invoke; `InvokerPolicy` is the one that ships. Immutable."""
-
-    @property
-    def public(self) -> bool:
-        """Whether a request without a credential may be admitted at all."""
-        ...
-
-    def decide(self, principal: Principal, request: RequestFacts, now: float, /) -> Decision:
-        """Decide whether a principal may invoke.
-
-        Args:
-            principal: The verified caller, or the anonymous one.
-            request: What is asked for.
-            now: Seconds since the epoch.
-
-        Returns:
-            The decision; `Decision.lasting` if it would be the same for every request at any time.
-        """
-        ...
-
-
-@runtime_checkable
-class PolicySource(Protocol):
-    """A policy that may be replaced while the door is in use."""
-
-    @property
-    def current(self) -> Policy:
-        """The policy that decides now."""
-        ...
 
 
 @dataclass(slots=True)  # made for each request: to seal it would take longer than to make it
@@ -88,13 +57,7 @@ class Admission:
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
-class _Fixed:
-    """The source of a policy that is never replaced."""
-
-    current: Policy
-
-
+@final
 class _Paused(NamedTuple):
     """A decision that has to wait: for a key, or for what the policy must look up."""
 
@@ -107,6 +70,19 @@ class Door:
     """Decides on requests: it admits, or it refuses.
 
     One door serves any number of threads and event loops. Every adapter asks it, and decides nothing itself.
+
+    Args:
+        verifier: Verifies the token of a request.
+        policy: Decides whether its principal may invoke; or a source of policies, such as a watched file.
+        credential: Where a request carries its credential: as Cloud Run looks for it, or
+            `find_iap_assertion`.
+        exempt: Pairs of method and path that are admitted unread, such as ``("GET", "/healthz")`` or a
+            preflight's ``("OPTIONS", "/orders")``. Compared exactly, the path decoded. Cloud Run exempts
+            nothing.
+        style: How refusals are answered: `cloud_run`, `problem_details`, or one of your own.
+
+    Raises:
+        ConfigurationError: If either is missing or something else, or an exemption is not a pair.
     """
 
     def admit(self, headers: RawHeaders, request: RequestFacts = ANYWHERE) -> Admission | Refusal:
@@ -120,7 +96,7 @@ class Door:
             An admission, or a refusal with the answer to give. Hostile input never raises.
         """
         decided = self._start(headers, request)
-        if isinstance(decided, _Paused):
+        if type(decided) is _Paused:
             return run_blocking(self._resume(decided, headers, request, BLOCKING))
         return decided
 
@@ -135,7 +111,7 @@ class Door:
             As `admit`.
         """
         decided = self._start(headers, request)
-        if isinstance(decided, _Paused):
+        if type(decided) is _Paused:
             return await self._resume(decided, headers, request, IN_LOOP)
         return decided
 
@@ -184,26 +160,12 @@ class Door:
         exempt: Iterable[tuple[str, str]] = (),
         style: RefusalStyle = cloud_run,
     ) -> None:
-        """Put a policy behind a verifier.
-
-        Args:
-            verifier: Verifies the token of a request.
-            policy: Decides whether its principal may invoke; or a source of policies, such as a watched file.
-            credential: Where a request carries its credential: as Cloud Run looks for it, or
-                `find_iap_assertion`.
-            exempt: Pairs of method and path that are admitted unread, such as ``("GET", "/healthz")`` or a
-                preflight's ``("OPTIONS", "/orders")``. Compared exactly, the path decoded. Cloud Run exempts
-                nothing.
-            style: How refusals are answered: `cloud_run`, `problem_details`, or one of your own.
-
-        Raises:
-            ConfigurationError: If either is missing or something else, or an exemption is not a pair.
-        """
+        """Put a policy behind a verifier; see the class."""
         if not isinstance(verifier, Verifier):
             raise ConfigurationError(
                 f"a door needs a Verifier, not {type(verifier).__name__}: Door(Verifier(...), policy)"
             )
-        source = policy if isinstance(policy, PolicySource) else _Fixed(policy)
+        source = policy if isinstance(policy, PolicySource) else FixedPolicy(policy)
         current = source.current
         decides = callable(getattr(current, "decide", None))
         if not decides or not isinstance(getattr(current, "public", None), bool):
@@ -214,7 +176,10 @@ class Door:
         self._verifier: Final = verifier
         self._engine: Final = engine_of(verifier)
         self._source: Final[PolicySource] = source
-        self._find: Final = credential
+        # The bound method is found in a shorter way than the method of an object that is called.
+        self._find: Final[FindCredential] = (
+            credential.__call__ if isinstance(credential, CredentialHeaders) else credential
+        )
         self._forwarding: Final = Forwarding(credential)
         self._watched: Final = self._forwarding.watched
         self._with_scheme: Final[tuple[bytes, ...]] = (
@@ -237,12 +202,14 @@ class Door:
             found = self._engine.start(token)
         except RefusedError as error:
             return self._not_verified(explain_no_token(token) or error, headers, request)
-        if isinstance(found, NeedsKey):
+        if type(found) is NeedsKey:
             return _Paused(position, token, found)
         decision = self._decide(found, request)
+        if decision.granted:
+            return Admission(found.principal, self._forwarding.admitted(headers, position), decision)
         if decision.pending is not None:
             return _Paused(position, token, found)
-        return self._conclude(decision, headers, position, found, request)
+        return self._deny(decision, found.principal, request)
 
     async def _resume(
         self, paused: _Paused, headers: RawHeaders, request: RequestFacts, waits: Waits
@@ -259,7 +226,9 @@ class Door:
         while decision.pending is not None and (left := until - time.monotonic()) > 0:
             await waits.flight(decision.pending, left)
             decision = self._decide(found, request)
-        return self._conclude(decision, headers, position, found, request)
+        if decision.granted:
+            return Admission(found.principal, self._forwarding.admitted(headers, position), decision)
+        return self._deny(decision, found.principal, request)
 
     def _decide(self, verified: VerifiedToken, request: RequestFacts) -> Decision:
         """Ask the policy, or reuse what it has decided for this token."""
@@ -273,18 +242,8 @@ class Door:
             verified.decision = (policy, decision)
         return decision
 
-    def _conclude(
-        self,
-        decision: Decision,
-        headers: RawHeaders,
-        position: int,
-        verified: VerifiedToken,
-        request: RequestFacts,
-    ) -> Admission | Refusal:
-        """Admit or refuse a verified caller, who never passes as an anonymous one."""
-        principal = verified.principal
-        if decision.granted:
-            return Admission(principal, self._forwarding.admitted(headers, position), decision)
+    def _deny(self, decision: Decision, principal: Principal, request: RequestFacts) -> Refusal:
+        """Refuse a verified caller, who never passes as an anonymous one."""
         if decision.unknown is not None:
             return self._refuse(KeysUnavailableError(decision.unknown), request)
         denied = f" (denied by {decision.denied_by})" if decision.denied_by is not None else ""
@@ -299,11 +258,13 @@ class Door:
         if policy.public and error.reason is not Reason.SIGNATURE_REMOVED:
             decision = policy.decide(ANONYMOUS, request, self._engine.clock())
             if decision.granted:
-                _log.info("admitted as anonymous: %s", error)
+                _log.info("admitted as anonymous: %s", str(error))
                 return Admission(ANONYMOUS, self._forwarding.anonymous(headers), decision)
         return self._refuse(error, request)
 
     def _refuse(self, error: RefusedError, request: RequestFacts) -> Refusal:
+        # The frames of an error hold the token: nothing that leaves the door may lead to them.
+        error.__traceback__ = error.__cause__ = error.__context__ = None
         refusal = self._style(error, request.sent_path)
         log_refusal(refusal, request)
         return refusal

@@ -1,8 +1,8 @@
 """What the application behind the door receives.
 
-As behind Cloud Run, the verified token arrives with its signature replaced: its claims can be read, and it cannot
-be presented anywhere else. The application's own credential headers are passed on, except where a value looks as
-if its check had been made, or a name could be folded into one that this door guards.
+As behind Cloud Run, the verified token arrives with its signature replaced: its claims can be read, and it
+cannot be presented anywhere else. The application's own credential headers are passed on, except where a
+value looks as if its check had been made, or a name could be folded into one that this door guards.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class Forwarding:
     """The headers that an admitted request hands on, for one way of finding the credential.
 
     Attributes:
-        watched: The names of all headers that decide, or must not pass unseen, in every spelling: a request that
+        watched: The names of all headers that decide, or must not pass unseen, with '-' and with '_': a
+            request
+            that
             has only one of them, its credential, is forwarded by `without_signature`.
     """
 
@@ -61,19 +63,21 @@ class Forwarding:
         Returns:
             A new list.
         """
+        watched, seen = self.watched, 0
+        for name, _ in headers:
+            if name in watched:
+                seen += 1
         forwarded = without_signature(headers, index)
-        if any(name in self.watched for position, (name, _) in enumerate(headers) if position != index):
-            return [
-                pair for position, pair in enumerate(forwarded) if position == index or self._may_pass(*pair)
-            ]
-        return forwarded
+        if seen == 1 and headers[index][0] in watched:
+            return forwarded  # nothing but the credential itself has to be looked at
+        return [pair for position, pair in enumerate(forwarded) if position == index or self._may_pass(*pair)]
 
     def anonymous(self, headers: RawHeaders) -> list[tuple[bytes, bytes]]:
         """Return the headers for the application, where a request is admitted and nothing was verified.
 
-        ``Authorization`` stays, since public services check tokens of their own in it, unless it looks as if the
-        check had been made. What only a platform in front may say is removed: an ``X-Serverless-Authorization``
-        that was not checked would look exactly like one that was.
+        ``Authorization`` stays, since public services check tokens of their own in it, unless it looks as if
+        the check had been made. What only a platform in front may say is removed: an
+        ``X-Serverless-Authorization`` that was not checked would look exactly like one that was.
 
         Args:
             headers: The headers of the request.

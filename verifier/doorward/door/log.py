@@ -2,24 +2,26 @@
 
 A refusal is logged as plain text by default. Give `CloudRunFormatter` to a handler to have each one as a line
 of JSON that Cloud Logging reads as a structured entry
-(https://cloud.google.com/logging/docs/structured-logging), with the reason that Cloud Run's own line does not
-tell.
+(https://cloud.google.com/logging/docs/structured-logging), with the reason, which Cloud Run's own line leaves
+out.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from doorward.door.refusal import Refusal
 from doorward.errors import Reason
 from doorward.policy.request import RequestFacts
 
-__all__ = ["CloudRunFormatter", "log_refusal"]
+__all__ = ["CloudRunFormatter", "LoggedRefusal", "log_refusal"]
 
 _log: Final = logging.getLogger("doorward.door")
 _FIELD: Final = "doorward_refusal"
+_SHOWN: Final = 500
+"""Characters of a value that are logged at most: an error may quote a claim, and a path is the caller's."""
 
 _UNAUTHENTICATED: Final = (
     "The request was not authenticated. Either allow unauthenticated invocations or set the proper "
@@ -29,10 +31,25 @@ _UNAUTHENTICATED: Final = (
 )
 _SENTENCES: Final = {
     401: "The request was not authorized to invoke this service. The access token could not be verified.",
-    # What Cloud Run logs for these two is not known; both are doorward's own words.
+    # What Cloud Run logs for these two is not documented; both sentences are doorward's own.
     403: "The request was not authorized to invoke this service. The caller does not hold the permission.",
-    503: "The request could not be checked: what could decide is not to be had.",
+    503: "The request could not be checked: the keys or the groups that decide cannot be fetched now.",
 }
+
+
+class LoggedRefusal(TypedDict):
+    """What a log record carries of a refusal, in its attribute ``doorward_refusal``: plain data only.
+
+    A record may leave the process, or be written with all that it refers to; so it refers to no request, no
+    error and no frame.
+    """
+
+    status: int
+    reason: str
+    error: str
+    claim: str | None
+    method: str
+    path: str
 
 
 def log_refusal(refusal: Refusal, request: RequestFacts) -> None:
@@ -40,9 +57,25 @@ def log_refusal(refusal: Refusal, request: RequestFacts) -> None:
 
     Args:
         refusal: The answer that is given.
-        request: What was asked for.
+        request: The request.
     """
-    _log.warning("refused with %d: %s", refusal.status, refusal.error, extra={_FIELD: (refusal, request)})
+    error = refusal.error
+    logged = LoggedRefusal(
+        status=refusal.status,
+        reason=str(error.reason),
+        error=_clip(error.message),
+        claim=error.claim,
+        method=_clip(request.method),
+        path=_clip(request.sent_path),
+    )
+    _log.warning(
+        "refused with %d: %s: %s", logged["status"], logged["reason"], logged["error"], extra={_FIELD: logged}
+    )
+
+
+def _clip(text: str) -> str:
+    """Bound what a caller can have written to the log."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 class CloudRunFormatter(logging.Formatter):
@@ -62,20 +95,19 @@ class CloudRunFormatter(logging.Formatter):
             One JSON object without a line break.
         """
         entry: dict[str, Any] = {"severity": record.levelname, "logger": record.name}
-        refused: tuple[Refusal, RequestFacts] | None = getattr(record, _FIELD, None)
+        refused: LoggedRefusal | None = getattr(record, _FIELD, None)
         if refused is None:
             entry["message"] = record.getMessage()
         else:
-            refusal, request = refused
-            credential = refusal.reason is not Reason.NO_CREDENTIAL
-            entry["message"] = _SENTENCES.get(refusal.status, "Refused.") if credential else _UNAUTHENTICATED
+            status, reason = refused["status"], refused["reason"]
+            credential = reason != Reason.NO_CREDENTIAL
+            entry["message"] = _SENTENCES.get(status, "Refused.") if credential else _UNAUTHENTICATED
             entry["httpRequest"] = {
-                "requestMethod": request.method,
-                "requestUrl": request.sent_path,
-                "status": refusal.status,
+                "requestMethod": refused["method"],
+                "requestUrl": refused["path"],
+                "status": status,
             }
-            error = refusal.error
-            entry["doorward"] = {"reason": error.reason, "error": error.message, "claim": error.claim}
+            entry["doorward"] = {"reason": reason, "error": refused["error"], "claim": refused["claim"]}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)

@@ -1,7 +1,7 @@
 """How a refusal is answered: as the Cloud Run front end does it, or as problem details (RFC 9457).
 
-Only the status, the headers and the body go to the caller. The exact reason is for the operator's log: an answer
-that distinguishes an expired token from a forged one helps attackers.
+Only the status, the headers and the body go to the caller. The exact reason is for the operator's log: an
+answer that distinguishes an expired token from a forged one helps attackers.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _headers(
 
 
 def cloud_run(error: RefusedError, path: str) -> Refusal:
-    """FetchResponse as the Cloud Run front end, byte for byte as far as that is known.
+    """Answer as the Cloud Run front end, byte for byte as far as that is known.
 
     The 503 is doorward's own, in the same frame.
 
@@ -87,7 +87,8 @@ def cloud_run(error: RefusedError, path: str) -> Refusal:
         The answer.
     """
     status = error.reason.status
-    # A refused caller comes again, usually to the same path. Long paths are not kept: they could fill the memory.
+    # A refused caller comes again, usually to the same path. Long paths are not kept: they could fill the
+    # memory.
     body = _page(status, path) if len(path) <= _SHORT_PATH else _page.__wrapped__(status, path)
     return Refusal(
         status, _headers(status, b"text/html; charset=UTF-8", body, error), body, error.reason, error
@@ -103,7 +104,7 @@ def _page(status: int, path: str) -> bytes:
 
 
 def problem_details(error: RefusedError, path: str) -> Refusal:
-    """FetchResponse with problem details (RFC 9457), for clients that read JSON.
+    """Answer with problem details (RFC 9457), for clients that read JSON.
 
     Args:
         error: Why.

@@ -43,6 +43,20 @@ class UnsafeStrippedVerifier:
 
     It is no `Verifier`, and a `Door` refuses it: there is nothing left to decide, the check in front has
     decided. To have the decision made here, turn the check in front off and use a `Door`.
+
+    Args:
+        audience: As for `Verifier`.
+        invoker_check_is_on: Confirms that the service requires authentication, its invoker check is not
+            disabled, and ``allUsers`` is granted nothing. Nothing here can find that out.
+        accept_gcloud_user_tokens: As for `Verifier`.
+        leeway: As for `Verifier`.
+        max_token_bytes: As for `Verifier`.
+        clock: Wall clock, in seconds since the epoch.
+
+    Raises:
+        ConfigurationError: If the check is not confirmed to be on, if this is not Cloud Run, or a setting
+        is
+            out of range.
     """
 
     def __init__(
@@ -55,24 +69,10 @@ class UnsafeStrippedVerifier:
         max_token_bytes: int = jws.MAX_TOKEN_BYTES,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Configure the reading, and warn.
-
-        Args:
-            audience: As for `Verifier`.
-            invoker_check_is_on: Confirms that the service requires authentication, its invoker check is not
-                disabled, and ``allUsers`` is granted nothing. Nothing here can find that out.
-            accept_gcloud_user_tokens: As for `Verifier`.
-            leeway: As for `Verifier`.
-            max_token_bytes: As for `Verifier`.
-            clock: Wall clock, in seconds since the epoch.
-
-        Raises:
-            ConfigurationError: If the check is not confirmed to be on, if this is not Cloud Run, or a setting is
-                out of range.
-        """
+        """Configure the reading, and warn; see the class."""
         if invoker_check_is_on is not True:
             raise ConfigurationError(
-                "without Cloud Run's invoker check in front, any sender can write a token without a signature: "
+                "without Cloud Run's invoker check, any sender can write a token without a signature: "
                 "use Verifier, or switch the check on and confirm it with invoker_check_is_on=True"
             )
         if "K_SERVICE" not in os.environ:
@@ -91,7 +91,7 @@ class UnsafeStrippedVerifier:
         )
         message = (
             "signatures of ID tokens are not checked here, only by Cloud Run in front: if its invoker check "
-            "is off, or allUsers may invoke, callers are whoever they claim to be"
+            "is off, or allUsers may invoke, a caller can claim to be any account"
         )
         _log.warning(message)
         warnings.warn(message, UserWarning, stacklevel=2)

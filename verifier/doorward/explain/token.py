@@ -1,7 +1,7 @@
 """The explanation of a token, check by check: what was expected, what was seen, and what to do about it.
 
-It goes through the steps of `doorward.tokens.engine`, and goes on where verification stops, so that a reader who
-has three things to mend learns of all three. It never repeats the token.
+It goes through the steps of `doorward.tokens.engine`, and goes on where verification stops, so that a reader
+who has three things to mend learns of all three. It never repeats the token.
 """
 
 from __future__ import annotations
@@ -148,7 +148,8 @@ class _Steps:
             key = accepted.key_source.get(header.kid)
             self.passed(step, expected, key.shown)
             step, expected = _SIGNATURE, f"one made by the key {key.shown}"
-            jws.refuse_removed_signature(split.signature)
+            if split.signature == jws.REMOVED_SIGNATURE:
+                raise jws.removed_signature()
             check_signature(split, header, key)
             self.passed(step, expected, "holds")
         except RefusedError as refusal:

@@ -10,8 +10,9 @@ from doorward.errors import ClaimError, Reason
 __all__ = ["ClaimRule", "numeric_date", "refuse"]
 
 ClaimRule = Callable[[Mapping[str, object], float, float], None]
-"""A rule of one issuer's own: it takes the claims, the leeway in seconds and the time in seconds since the epoch.
-It raises `ClaimError`, as `refuse` does, or returns None. Claims are read-only; arrays in them are tuples."""
+"""A rule of one issuer's own: it takes the claims, the leeway in seconds and the time in seconds since the
+epoch. It raises `ClaimError`, as `refuse` does, or returns None. Claims are read-only; arrays in them are
+tuples."""
 
 _LATEST: Final = 253_402_300_800  # the year 10000; beyond it, date arithmetic fails
 

@@ -1,17 +1,19 @@
-"""One's own OpenID Connect issuer, found by its address alone.
+"""An OpenID Connect issuer of your own, found by its address alone.
 
-From OpenID Connect Discovery 1.0, sections 4 and 4.3. The document is asked for once, when the issuer is
-made: what it says of keys, algorithms and its own name is then fixed for as long as the process lives.
+From OpenID Connect Discovery 1.0, sections 4 and 4.3. The document is fetched once, when the issuer is made:
+what it says about keys, algorithms and its own name is then fixed for as long as the process lives.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
 from doorward.errors import ConfigurationError
 from doorward.issuers.issuer import Issuer
-from doorward.keys.fetch import Fetch, HttpxFetch, check_key_url
+from doorward.keys.fetch import Fetch, HttpxFetch
+from doorward.keys.http.urls import check_key_url
 from doorward.keys.key import ALGORITHMS, check_algorithms
 from doorward.strictjson import StrictJSONError, read_object
 
@@ -29,37 +31,28 @@ def discover(
     name: str | None = None,
     fetch: Fetch | None = None,
 ) -> Issuer:
-    """Ask an issuer for its configuration, and make an `Issuer` of it.
+    """Fetch the configuration of an issuer, and make an `Issuer` of it.
 
     Args:
         issuer: Its identifier, exactly as its tokens have it in ``iss``: ``https``, or ``http`` to loopback.
-        algorithms: What it may sign with; by default whatever it says that is known here, ``RS256`` and
-            ``ES256``.
+        algorithms: What it may sign with; by default those that it names among ``RS256`` and ``ES256``.
         audience_lists: Whether ``aud`` may be an array.
         max_lifetime: Seconds that its tokens may live, at most 24 h.
-        name: What it is called in logs; its identifier by default.
-        fetch: How to ask; over httpx by default, with its bounds on time and size.
+        name: Its name in logs; its identifier by default.
+        fetch: How to fetch; over httpx by default, with its bounds on time and size.
 
     Returns:
         The issuer.
 
     Raises:
         ConfigurationError: If the identifier, or what it leads to, cannot be used.
-        FetchError: If the document is not to be had.
+        FetchError: If the document cannot be fetched.
     """
     if not isinstance(issuer, str) or "?" in issuer:
         raise ConfigurationError(f"{issuer!r} is not the identifier of an issuer; write https://HOST/PATH")
     check_key_url(issuer)
     url = issuer.removesuffix("/") + _WELL_KNOWN
-    answer = (fetch if fetch is not None else HttpxFetch())(url, {})
-    try:
-        document = read_object(answer.body or b"")
-    except StrictJSONError as error:
-        raise ConfigurationError(f"{url} is not usable JSON: {error}") from None
-    # Section 4.3: exactly what was asked for, or another issuer could speak in its name.
-    if (found := document.get("issuer")) != issuer:
-        shown = repr(found) if isinstance(found, str) else "missing, or no text"
-        raise ConfigurationError(f"{url} is about another issuer: its 'issuer' is {shown}, not {issuer!r}")
+    document = _ask(url, issuer, fetch if fetch is not None else HttpxFetch())
     jwks_uri = document.get("jwks_uri")
     if not isinstance(jwks_uri, str):
         raise ConfigurationError(f"{url} names no 'jwks_uri'")
@@ -73,6 +66,20 @@ def discover(
         max_lifetime=max_lifetime,
         audience_lists=audience_lists,
     )
+
+
+def _ask(url: str, issuer: str, fetch: Fetch) -> Mapping[str, object]:
+    """Fetch the configuration of an issuer, and make sure that it is its own."""
+    answer = fetch(url, {})
+    try:
+        document = read_object(answer.body or b"")
+    except StrictJSONError as error:
+        raise ConfigurationError(f"{url} is not usable JSON: {error}") from None
+    # Section 4.3: exactly what was asked for, or another issuer could speak in its name.
+    if (found := document.get("issuer")) != issuer:
+        shown = repr(found) if isinstance(found, str) else "missing, or no text"
+        raise ConfigurationError(f"{url} is about another issuer: its 'issuer' is {shown}, not {issuer!r}")
+    return document
 
 
 def _algorithms(url: str, supported: object, wanted: tuple[str, ...] | None) -> tuple[str, ...]:

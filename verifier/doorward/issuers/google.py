@@ -1,4 +1,4 @@
-"""Google accounts and service accounts: the issuer that Cloud Run itself accepts, and the emulator in its place."""
+"""Google accounts and service accounts, which Cloud Run accepts, and the emulator in Google's place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from doorward.errors import ConfigurationError
 from doorward.issuers.issuer import Issuer
-from doorward.keys.fetch import is_loopback
+from doorward.keys.http.urls import is_loopback
 
 __all__ = ["EMULATOR_VARIABLE", "GCLOUD_CLIENT_ID", "GOOGLE", "in_environment", "is_google"]
 

@@ -19,9 +19,9 @@ _GOOGLE_SUBJECT: Final = "accounts.google.com:"
 def _identify(claims: Mapping[str, object]) -> Identity:
     """Distinguish a Google identity from an external one, of Identity Platform or of a workforce pool.
 
-    The proxy has authenticated its user: ``email`` is believed without ``email_verified``, which its tokens do
-    not have. That holds for Google identities only: an external one has ``gcip``, and the name of its token
-    issuer before ``sub`` and ``email``.
+    The proxy has authenticated its user: ``email`` is believed without ``email_verified``, which its tokens
+    do not have. That holds for Google identities only: an external one has ``gcip``, and the name of its
+    token issuer before ``sub`` and ``email``.
     """
     sub, email, domain = claims.get("sub"), claims.get("email"), claims.get("hd")
     if type(sub) is not str or not sub.startswith(_GOOGLE_SUBJECT) or "gcip" in claims:

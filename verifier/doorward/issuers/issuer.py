@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from doorward.audiences.audience import Audience, Audiences
 from doorward.errors import ConfigurationError
 from doorward.issuers.claim_rule import ClaimRule
-from doorward.keys.fetch import check_key_url
+from doorward.keys.http.urls import check_key_url
 from doorward.keys.key import check_algorithms
 
 __all__ = ["Identity", "Issuer"]

@@ -23,9 +23,9 @@ def _check_subject(claims: Mapping[str, object], _leeway: float, _now: float) ->
 def service_account_issuer(email: str) -> Issuer:
     """Make the issuer that a service account is by its own key.
 
-    Such a token is a JWT that the account has signed for itself: ``iss`` and ``sub`` are its address. The holder
-    of one of its keys, or of the permission to call ``signJwt`` for it, makes tokens with any audience and any
-    other claim; none of those claims is believed.
+    Such a token is a JWT that the account has signed for itself: ``iss`` and ``sub`` are its address. The
+    holder of one of its keys, or of the permission to call ``signJwt`` for it, makes tokens with any audience
+    and any other claim; none of those claims is believed.
 
     Args:
         email: The address of the account.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["SERVICE_ACCOUNT_DOMAIN", "is_service_account", "is_service_agent", "project_of"]
+__all__ = ["SERVICE_ACCOUNT_DOMAIN", "fold", "is_service_account", "is_service_agent", "project_of"]
 
 SERVICE_ACCOUNT_DOMAIN: Final = ".gserviceaccount.com"
 """The end of the address of every service account, after the only ``@``."""
@@ -37,7 +37,7 @@ _AGENT_DOMAINS: Final = (
     "sourcerepo-service-accounts",
 )
 _AGENT: Final = (
-    # For a project, a folder or an organization; Access Approval has a spelling of its own for the three.
+    # For a project, a folder or an organization; Access Approval has its own form for the three.
     rf"service-(?:[pfo]|folder-|org-)?[0-9]+@(?:gcp-sa-[a-z0-9-]+|{'|'.join(_AGENT_DOMAINS)})"
     r"\.iam\.gserviceaccount\.com"
     r"|project-[0-9]+@storage-transfer-service\.iam\.gserviceaccount\.com"
@@ -48,15 +48,25 @@ _OF_PROJECT: Final = r"[a-z0-9-]+@([a-z][a-z0-9-]*)\.iam\.gserviceaccount\.com"
 _APP_ENGINE: Final = r"([a-z][a-z0-9-]*)@appspot\.gserviceaccount\.com"
 
 
+def fold(value: str) -> str:
+    """Return an address or a domain in the form in which IAM compares it: without regard to case.
+
+    Args:
+        value: As it is written.
+
+    Returns:
+        In lower case, if it is ASCII: the lower case of some foreign letters is an ASCII letter.
+    """
+    return value.lower() if value.isascii() else value
+
+
 def is_service_account(email: str) -> bool:
     """Return whether an address is that of a service account, by the end of its whole domain.
 
     Args:
-        email: An address with exactly one ``@``, in any case.
+        email: An address with exactly one ``@``, as `fold` returns it.
     """
-    # Only ASCII is folded: the lower case of some foreign letters is an ASCII letter.
-    folded = email.lower() if email.isascii() else email
-    return folded.endswith(SERVICE_ACCOUNT_DOMAIN)
+    return email.endswith(SERVICE_ACCOUNT_DOMAIN)
 
 
 def is_service_agent(email: str) -> bool:

@@ -1,4 +1,4 @@
-"""What happens in a key cache, told to one listener.
+"""The events of a key cache, which one listener receives.
 
 Events are plain data, made after the fact: a listener can count, log or export them, and cannot change what
 happens.
@@ -31,11 +31,12 @@ _log: Final = logging.getLogger("doorward.keys")
 
 @dataclass(frozen=True, slots=True)
 class FetchStarted:
-    """A fetch has begun.
+    """A fetch was started.
 
     Attributes:
         url: The key endpoint.
-        trigger: What for: ``cold``, ``refresh``, ``unknown_kid`` or ``asked``.
+        trigger: Why: ``cold`` (no usable keys were held), ``refresh`` (the keys are ageing or stale),
+            ``unknown_kid`` (a token named a key id that is not held) or ``asked`` (`KeyCache.refresh`).
     """
 
     url: str
@@ -48,13 +49,13 @@ class FetchFinished:
 
     Attributes:
         url: The key endpoint.
-        trigger: As `FetchStarted` had it.
-        outcome: ``changed`` (another key set), ``unchanged`` (the same one), ``not_modified`` (304) or
+        trigger: As in `FetchStarted`.
+        outcome: ``changed`` (another key set), ``unchanged`` (the same key set), ``not_modified`` (304) or
             ``failed``.
-        seconds: How long it took.
-        kids: The key ids that are usable now.
+        seconds: How long it took, in seconds.
+        kids: The key ids that are held now.
         refused: The published keys that are not used, as ``kid: why``.
-        error: Why it failed; else None.
+        error: Why it failed; None if it did not.
     """
 
     url: str
@@ -68,11 +69,11 @@ class FetchFinished:
 
 @dataclass(frozen=True, slots=True)
 class SetRefused:
-    """An answer came, and had to be refused whole: somebody should look at what is published there.
+    """An answer came, and was refused whole: what the endpoint publishes needs a look.
 
     Attributes:
         url: The key endpoint.
-        error: What is wrong with it.
+        error: What is wrong with the answer.
     """
 
     url: str
@@ -81,12 +82,12 @@ class SetRefused:
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """The cache was seen in another state than before.
+    """A read or a fetch saw the cache in another state than the one before.
 
     Attributes:
         url: The key endpoint.
-        before: The state it was seen in before.
-        after: The state it is in.
+        before: The state that was seen last.
+        after: The state now.
     """
 
     url: str
@@ -96,11 +97,11 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class StaleUsed:
-    """Keys past their freshness were used, since the endpoint is away.
+    """Keys past their freshness were used, since the endpoint gives no good answer.
 
     Attributes:
         url: The key endpoint.
-        age: Seconds since it last confirmed them.
+        age: Seconds since the endpoint last confirmed them.
     """
 
     url: str
@@ -109,12 +110,12 @@ class StaleUsed:
 
 @dataclass(frozen=True, slots=True)
 class UnknownKid:
-    """A token named a key id that is not known.
+    """A token named a key id that is not held, and was refused for it.
 
     Attributes:
         url: The key endpoint.
-        outcome: ``absent`` (the endpoint was asked and does not have it), ``remembered`` (it was asked a
-            moment ago) or ``no_budget`` (it was not asked).
+        outcome: ``absent`` (the endpoint was asked, and does not publish the key), ``remembered`` (it was
+            asked in the last 60 s) or ``no_budget`` (it was not asked).
     """
 
     url: str
@@ -122,20 +123,25 @@ class UnknownKid:
 
 
 KeyEvent = FetchStarted | FetchFinished | SetRefused | StateChanged | StaleUsed | UnknownKid
+"""Any event of a key cache."""
+
 Listener = Callable[[KeyEvent], None]
+"""Receives the events of a key cache, in the thread in which they happen. An exception that it raises is
+logged, and changes nothing."""
 
 
 def log_event(event: KeyEvent) -> None:
-    """Log what an operator wants to read, with the standard library; the default listener.
+    """Log what an operator wants to read, to the logger ``doorward.keys``; the default listener.
 
-    What comes once for each request (stale uses, unknown key ids) is logged for debugging only.
+    Events that come once for each request (stale uses, unknown key ids) are logged at level DEBUG.
 
     Args:
         event: What happened.
     """
     match event:
         case FetchFinished(error=FetchError() as error):
-            _log.warning("no keys from %s (%s), the old ones stay: %s", event.url, event.trigger, error)
+            held = "the keys held before are kept" if event.kids else "no keys are held"
+            _log.warning("the fetch (%s) from %s failed, %s: %s", event.trigger, event.url, held, error)
         case FetchFinished(outcome="changed"):
             _log.info("keys of %s: %s", event.url, ", ".join(map(repr, event.kids)))
             for refused in event.refused:

@@ -1,4 +1,4 @@
-"""Keys that are given once and never change: from a file, or from a parsed document."""
+"""Fixed keys: a key source whose keys are given once and do not change, from a file or a parsed document."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from types import MappingProxyType
 from typing import Final, Self
 
 from doorward.errors import ConfigurationError, FetchError, Reason, SignatureError, clip
+from doorward.keys.fetch import SIZE_LIMIT
+from doorward.keys.formats.keyset import parse_key_set
 from doorward.keys.key import VerificationKey, check_algorithms
-from doorward.keys.keyset import parse_key_set
 
 __all__ = ["NO_KEYS", "FixedKeys"]
-
-_LIMIT: Final = 256 * 1024
 
 
 class FixedKeys:
     """A `KeySource` that holds one key set for as long as it lives; nothing is fetched.
 
-    For keys that are shipped with the service. A key that the issuer withdraws is believed until the process
-    starts with another file.
+    It is for keys that are shipped with the service. A key that the issuer withdraws is believed until the
+    process starts with other keys.
 
     Example:
         ``Verifier(audience, issuers=[issuer], key_cache=lambda issuer: FixedKeys.from_file("keys.json"))``
@@ -38,7 +37,7 @@ class FixedKeys:
         """Read a key set.
 
         Args:
-            body: A JWK Set (RFC 7517, section 5), or an object of PEM texts by key id, as JSON.
+            body: A JWK Set (RFC 7517, section 5), or a JSON object of PEM texts by key id.
             algorithms: What the issuer signs with: ``RS256``, ``ES256``.
             wall: The time at which certificates must be valid, in seconds since the epoch; now by default.
 
@@ -57,7 +56,7 @@ class FixedKeys:
         """Read a key set from a file.
 
         Args:
-            path: The file, at most 256 KiB.
+            path: The file; it may have 256 KiB.
             algorithms: As for the constructor.
 
         Returns:
@@ -68,13 +67,12 @@ class FixedKeys:
         """
         try:
             with open(path, "rb") as file:  # noqa: PTH123 - pathlib is slow to import, for this one call
-                body = file.read(_LIMIT + 1)
-        except OSError as error:
-            raise ConfigurationError(
-                f"the key file {os.fspath(path)!r} cannot be read: {error.strerror}"
-            ) from error
-        if len(body) > _LIMIT:
-            raise ConfigurationError(f"the key file {os.fspath(path)!r} is over {_LIMIT} bytes")
+                body = file.read(SIZE_LIMIT + 1)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ConfigurationError(f"the key file {os.fspath(path)!r} cannot be read: {why}") from error
+        if len(body) > SIZE_LIMIT:
+            raise ConfigurationError(f"the key file {os.fspath(path)!r} is over {SIZE_LIMIT} bytes")
         return cls(body, algorithms)
 
     @classmethod
@@ -92,7 +90,7 @@ class FixedKeys:
             ConfigurationError: If it is not a usable key set.
         """
         try:
-            body = json.dumps(document).encode()
+            body = json.dumps(dict(document)).encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"this is not a key set that JSON can hold: {error}") from None
         return cls(body, algorithms)
@@ -102,6 +100,9 @@ class FixedKeys:
 
         Args:
             wall: The wall clock; the keys do not depend on it.
+
+        Returns:
+            All keys.
         """
         del wall
         return self._keys
@@ -111,6 +112,9 @@ class FixedKeys:
 
         Args:
             kid: The key id.
+
+        Returns:
+            The key.
 
         Raises:
             SignatureError: With reason ``unknown_key``, if there is none.
@@ -127,6 +131,9 @@ class FixedKeys:
 
         Args:
             kid: The key id.
+
+        Returns:
+            The key.
 
         Raises:
             SignatureError: As `get`.

@@ -1,8 +1,7 @@
-"""One fetch on its way, that any number of threads and tasks may wait for.
+"""A flight: one fetch on its way, which any number of threads and tasks may wait for.
 
-A flight runs in a thread of the key cache's own and belongs to no request: whoever gives up waiting, or is
-cancelled, changes nothing for the others. The thread is a daemon, so that an interpreter that wants to exit
-does not wait for it.
+A flight runs in a thread of its own and belongs to no request: a waiter that gives up, or is cancelled,
+changes nothing for the others. The thread is a daemon, so that an interpreter that ends does not wait for it.
 """
 
 from __future__ import annotations
@@ -12,44 +11,45 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Final
 
 __all__ = ["Flight"]
 
 
 class Flight:
-    """A fetch that has begun.
+    """One fetch, from its start to its end.
 
     Attributes:
         number: Counts the flights of one cache, from 1.
-        began: When it began, on the cache's monotonic clock.
-        trigger: What it was started for: ``cold``, ``refresh``, ``unknown_kid`` or ``asked``.
+        started_at: When it was made, on the monotonic clock of the cache, in seconds.
+        trigger: Why it was started: ``cold``, ``refresh``, ``unknown_kid`` or ``asked``.
     """
 
-    __slots__ = ("_done", "began", "number", "trigger")
+    __slots__ = ("_done", "number", "started_at", "trigger")
 
-    def __init__(self, number: int, began: float, trigger: str) -> None:
-        """Make a flight that has not left yet; see `start`.
+    def __init__(self, number: int, started_at: float, trigger: str) -> None:
+        """Make a flight; `start` starts it.
 
         Args:
             number: One more than that of the flight before it.
-            began: The time on the cache's monotonic clock.
-            trigger: What it is for.
+            started_at: The time on the monotonic clock of the cache.
+            trigger: Why it is started.
         """
-        self.number = number
-        self.began = began
-        self.trigger = trigger
-        self._done: Future[None] = Future()
-        # From here on no waiter's cancellation can reach the future: it runs, whoever waits.
+        self.number: Final[int] = number
+        self.started_at: Final[float] = started_at
+        self.trigger: Final[str] = trigger
+        self._done: Final[Future[None]] = Future()
+        # From here on the future cannot be cancelled, whatever becomes of a waiter.
         self._done.set_running_or_notify_cancel()
 
     def start(self, work: Callable[[Flight], None]) -> bool:
-        """Run the work in a thread of its own, and wake every waiter when it ends, however it ends.
+        """Run the work in a thread of its own, and wake every waiter when it ends, also with an error.
 
         Args:
-            work: Fetches and records the outcome.
+            work: Fetches, and records the outcome.
 
         Returns:
-            False if no thread is to be had, as in an interpreter that is ending.
+            False if no thread could be started, as in an interpreter that is ending.
         """
 
         def run() -> None:
@@ -87,8 +87,8 @@ class Flight:
             return False
         return True
 
-    async def wait_async(self, timeout: float) -> bool:  # noqa: ASYNC109 - the mirror of `wait`
-        """Wait in the running event loop, asyncio's or trio's, until it is over.
+    async def wait_async(self, timeout: float) -> bool:  # noqa: ASYNC109 - takes what `wait` takes
+        """Wait until it is over, in the running event loop of asyncio or trio.
 
         Args:
             timeout: Seconds to wait at most.
@@ -96,7 +96,7 @@ class Flight:
         Returns:
             False if it was not over in time.
         """
-        import anyio  # noqa: PLC0415 - comes with starlette; only who has to wait for a fetch needs it
+        import anyio  # noqa: PLC0415 - comes with starlette, and is needed only to wait for a fetch
 
         finished = anyio.Event()
         wake = _waker(finished.set)
@@ -107,22 +107,22 @@ class Flight:
 
 
 def _waker(call: Callable[[], object]) -> Callable[[], None]:
-    """Make a function that any thread may call to have `call` run in this event loop."""
-    import asyncio  # noqa: PLC0415 - loaded already where a loop runs, and not wanted where none does
+    """Make a function that any thread may call to have `call` run in the event loop that runs now."""
+    import asyncio  # noqa: PLC0415 - imported already where a loop runs, and not wanted where none does
 
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        import trio  # noqa: PLC0415 - the only other loop that anyio knows
+        import trio  # noqa: PLC0415 - the only other loop that anyio supports
 
         run_soon: Callable[[Callable[[], object]], object] = trio.lowlevel.current_trio_token().run_sync_soon
-        gone: type[Exception] = trio.RunFinishedError
+        ended: type[Exception] = trio.RunFinishedError
     else:
-        run_soon, gone = loop.call_soon_threadsafe, RuntimeError
+        run_soon, ended = loop.call_soon_threadsafe, RuntimeError
 
     def wake() -> None:
-        # A loop that has ended has nobody left to wake.
-        with contextlib.suppress(gone):
+        # In a loop that has ended, no task waits any more.
+        with contextlib.suppress(ended):
             run_soon(call)
 
     return wake

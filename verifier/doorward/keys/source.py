@@ -1,4 +1,4 @@
-"""Where the verification keys of an issuer come from: the one protocol that a verifier asks."""
+"""The protocol of a key source: where the verification keys of an issuer come from."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ __all__ = ["KeySource"]
 class KeySource(Protocol):
     """A source of the keys of one issuer, for any number of threads and event loops at once.
 
-    `KeyCache` fetches them from a key endpoint; `FixedKeys` holds them for good. Another source implements these
-    methods, and nothing else has to know of it.
+    `KeyCache` fetches the keys from a key endpoint; `FixedKeys` holds them for good. Another source
+    implements these methods and is returned by the ``key_cache`` of a `Verifier`; nothing else has to change.
+    It makes its keys with `doorward.keys.key.VerificationKey`, or reads them with
+    `doorward.keys.formats.keyset.parse_key_set`.
     """
 
     def keys(self, wall: float, /) -> Mapping[str, VerificationKey] | None:
-        """Return the keys that may be used now; never waits.
+        """Return the keys that may be used now, without waiting.
 
-        A verified token stays cached only while the same key object is returned here under its id. A key that
-        is withdrawn must be missing from then on.
+        This is asked for every token. A verified token stays cached only while the same key object is
+        returned here under its id, and a key that is withdrawn must be missing from then on.
 
         Args:
             wall: The wall clock, in seconds since the epoch.
@@ -33,7 +35,9 @@ class KeySource(Protocol):
         ...
 
     def get(self, kid: str, /) -> VerificationKey:
-        """Return the key with an id, waiting for it where that helps.
+        """Return the key with an id, and wait for it if need be.
+
+        This is asked for a key that `keys` does not return.
 
         Args:
             kid: The key id.

@@ -1,7 +1,8 @@
-"""Waiting in two ways: code that may have to wait is written once, as a coroutine, and driven by one of them.
+"""Two ways of waiting: code that may have to wait is written once, as a coroutine, and driven in one of them.
 
-What waits is passed in, as `Waits`. `BLOCKING` blocks the thread and never suspends, so that `run_blocking` takes
-the coroutine to its end in one step, without an event loop. `IN_LOOP` is awaited as usual.
+The coroutine is given what waits, as `Waits`. With `BLOCKING` it blocks the thread and never suspends, so
+that `run_blocking` runs it to its end in one step, without an event loop. With `IN_LOOP` it is awaited as
+usual.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ IN_LOOP: Final = Waits(_key_in_loop, _flight_in_loop)
 
 
 def run_blocking(work: Coroutine[object, None, T]) -> T:
-    """Take a coroutine that waits by `BLOCKING` to its end.
+    """Run a coroutine that waits by `BLOCKING` to its end.
 
     Args:
         work: The coroutine.
@@ -71,4 +72,4 @@ def run_blocking(work: Coroutine[object, None, T]) -> T:
         result: T = done.value
         return result
     work.close()
-    raise RuntimeError("this coroutine was to block the thread, and suspended")
+    raise RuntimeError("a coroutine that waits by BLOCKING must not suspend")

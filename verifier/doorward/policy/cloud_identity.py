@@ -18,8 +18,9 @@ from typing import Final
 from urllib.parse import quote
 
 from doorward.errors import ConfigurationError, FetchError, KeysUnavailableError
-from doorward.keys.fetch import Fetch, HttpxFetch, check_key_url
+from doorward.keys.fetch import Fetch, HttpxFetch
 from doorward.keys.flight import Flight
+from doorward.keys.http.urls import check_key_url
 from doorward.policy.groups import Unresolved
 from doorward.strictjson import StrictJSONError, read_object
 from doorward.tokens.principal import Principal

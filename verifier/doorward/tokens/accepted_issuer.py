@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Final
 
 from doorward.errors import Reason, SignatureError, clip
@@ -65,7 +66,7 @@ class AcceptedIssuer:
         keys = self.key_source.keys(now)
         return None if keys is None else keys.get(kid)
 
-    def check_claims(self, claims: dict[str, object], now: float) -> float:
+    def check_claims(self, claims: dict[str, object], now: float) -> tuple[float, float]:
         """Check claims by every rule; see `doorward.tokens.claims.check_claims`.
 
         Args:
@@ -73,7 +74,7 @@ class AcceptedIssuer:
             now: Seconds since the epoch.
 
         Returns:
-            The time from which the token is refused as expired, in seconds since the epoch.
+            From when to when the token is valid, leeway included, in seconds since the epoch.
 
         Raises:
             ClaimError: If a rule is broken.
@@ -98,5 +99,6 @@ def check_signature(token: Token, header: Header, key: VerificationKey) -> None:
             Reason.ALGORITHM_NOT_ALLOWED,
             f"the header names {clip(header.alg)}, its key is one for {key.alg}",
         )
-    if not key.verify(token.decode_signature(), token.signed_digest()):
+    signed_digest = token.signed_digest or sha256(token.signed).digest()
+    if not key.verify(token.decode_signature(), signed_digest):
         raise SignatureError(Reason.BAD_SIGNATURE, f"the signature was not made by the key {key.shown}")

@@ -3,22 +3,22 @@
 Rules from RFC 7519, section 4.1, OpenID Connect Core 1.0, section 3.1.3.7, and Google's page on ID tokens
 (https://developers.google.com/identity/openid-connect/reference), each in its strict reading.
 
-A rule is one entry of `CLAIM_RULES`. From there it is applied to every token, whichever way its key was found,
-and explained.
+A rule is one entry of `CLAIM_RULES`. From there it is applied to every token, whichever way its key was
+found, and explained.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from doorward.errors import ClaimError, Reason
 from doorward.issuers.claim_rule import ClaimRule, numeric_date, refuse
 from doorward.issuers.google import GCLOUD_CLIENT_ID
-from doorward.issuers.service_accounts import is_service_account
+from doorward.issuers.service_accounts import fold, is_service_account
 from doorward.tokens.expectations import Expectations
-from doorward.tokens.jws import Token
 
 __all__ = ["CLAIM_RULES", "NamedRule", "Rules", "check_claims", "refuse_early"]
 
@@ -39,7 +39,8 @@ class NamedRule(NamedTuple):
             in seconds since the epoch.
         expected: Says what would be right, for an explanation.
         claims: The claims that it reads, for an explanation.
-        in_quick_look: Whether the quick look of `check_claims` repeats it. Only for the rules that stand there.
+        in_quick_look: Whether the quick look of `check_claims` repeats it. Only for the rules that stand
+            there.
     """
 
     name: str
@@ -49,7 +50,8 @@ class NamedRule(NamedTuple):
     in_quick_look: bool = False
 
 
-class Rules(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rules:
     """The rules for the tokens of one issuer.
 
     Attributes:
@@ -81,7 +83,9 @@ class Rules(NamedTuple):
         )
 
 
-def check_claims(claims: dict[str, object], expectations: Expectations, rules: Rules, now: float) -> float:
+def check_claims(
+    claims: dict[str, object], expectations: Expectations, rules: Rules, now: float
+) -> tuple[float, float]:
     """Check claims: for good once the signature held, or before that, only to save a fetch.
 
     Args:
@@ -91,7 +95,8 @@ def check_claims(claims: dict[str, object], expectations: Expectations, rules: R
         now: Seconds since the epoch.
 
     Returns:
-        The time from which the token is refused as expired, in seconds since the epoch.
+        The time from which the token is valid, and the time from which it is refused as expired, leeway
+        included, in seconds since the epoch.
 
     Raises:
         ClaimError: If a rule is broken; ``claim`` says by which claim.
@@ -108,34 +113,34 @@ def check_claims(claims: dict[str, object], expectations: Expectations, rules: R
         and iat <= now + expectations.leeway
         and now < (expires_at := exp + expectations.leeway)
         and aud in expectations.exact_audiences
-        and claims.get("iss") in expectations.issuer.iss_values
+        and claims.get("iss") in expectations.iss_values
         and _is_subject(claims.get("sub"))
         and (email is None or _is_address(email))
         and "nbf" not in claims
     ):
-        for check in rules.beyond_quick_look:
-            check(claims, expectations, now)
-        return expires_at
+        if rules.beyond_quick_look:
+            for check in rules.beyond_quick_look:
+                check(claims, expectations, now)
+        return iat - expectations.leeway, expires_at
     for check in rules.all:
         check(claims, expectations, now)
-    return numeric_date(claims, "exp") + expectations.leeway
+    begin = numeric_date(claims, "iat")
+    if "nbf" in claims:
+        begin = max(begin, numeric_date(claims, "nbf"))
+    return begin - expectations.leeway, numeric_date(claims, "exp") + expectations.leeway
 
 
-def refuse_early(token: Token, expectations: Expectations, now: float) -> None:
-    """Refuse a token that says itself that it has expired or is for another audience: that needs no signature.
+def refuse_early(unverified_claims: Mapping[str, object], expectations: Expectations, now: float) -> None:
+    """Refuse an expired token, or one for another audience, before its signature is checked.
 
     Args:
-        token: The token; nothing of it is believed, and only these two claims are looked at.
+        unverified_claims: The payload, of which only these two claims are looked at.
         expectations: What the claims must be.
         now: Seconds since the epoch.
 
     Raises:
         ClaimError: If it has expired, or its audience is not one of those listed.
-        MalformedTokenError: If the payload is not canonical base64url.
     """
-    unverified_claims = token.suspect_claims(now - expectations.leeway, expectations.audience_marks)
-    if unverified_claims is None:
-        return
     exp = unverified_claims.get("exp")
     if type(exp) is int and 0 <= exp <= now - expectations.leeway:
         refuse(Reason.EXPIRED, "exp", f"{_expired(now - exp)}; {_EARLY}")
@@ -197,7 +202,7 @@ def _check_audience(claims: Mapping[str, object], expected: Expectations, _now: 
 def _is_google_user(claims: Mapping[str, object]) -> bool:
     """Return whether a verified address is a person's: a service account can name the service itself."""
     email = claims.get("email")
-    return claims.get("email_verified") is True and type(email) is str and not is_service_account(email)
+    return claims.get("email_verified") is True and type(email) is str and not is_service_account(fold(email))
 
 
 def _expired(seconds: float) -> str:

@@ -1,8 +1,8 @@
 """Verification, step by step and in one place: size, form, header, issuer, key, signature, claims.
 
 `Engine.start` goes as far as it can without waiting; where a key has to be asked for, `Engine.finish` and
-`Engine.afinish` go on. The verifier, the door, the reader of stripped tokens and explanations all use these steps,
-so that none of them can disagree.
+`Engine.afinish` go on. The verifier, the door, the reader of stripped tokens and explanations all use these
+steps, so that none of them can disagree.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, final
 
 from doorward.errors import (
     ClaimError,
@@ -22,9 +22,9 @@ from doorward.errors import (
 )
 from doorward.keys.key import VerificationKey
 from doorward.keys.waiting import BLOCKING, IN_LOOP, Waits, run_blocking
-from doorward.tokens import jws
 from doorward.tokens.accepted_issuer import AcceptedIssuer, check_signature
-from doorward.tokens.claims import refuse_early
+from doorward.tokens.claims import check_claims, refuse_early
+from doorward.tokens.jws import BRIEF, REMOVED_SIGNATURE, Header, Token, read_header, removed_signature
 from doorward.tokens.principal import Principal
 from doorward.tokens.token_cache import TokenCache, VerifiedToken
 
@@ -32,9 +32,11 @@ __all__ = ["Engine", "NeedsKey"]
 
 _HEADERS_KEPT: Final = 64
 _LONG: Final = 2048
-"""Bytes over which a token is hashed only once, for its digest and for its signature; Google's are shorter."""
+"""Bytes over which a token is hashed only once, for its digest and for its signature; Google's are
+shorter."""
 
 
+@final
 class NeedsKey(NamedTuple):
     """A token whose key has to be asked for; nothing of it is believed.
 
@@ -46,8 +48,8 @@ class NeedsKey(NamedTuple):
         refusal: Why the keys that are at hand did not sign it; None if there are none.
     """
 
-    token: jws.Token
-    header: jws.Header
+    token: Token
+    header: Header
     now: float
     issuers: tuple[AcceptedIssuer, ...]
     refusal: SignatureError | None = None
@@ -83,7 +85,7 @@ class Engine:
         self._by_iss: Final = {iss: one for one in issuers for iss in one.issuer.iss_values}
         self._limit: Final = max_token_bytes
         self._token_cache: Final = TokenCache(token_cache_size) if token_cache_size else None
-        self._headers: Final[dict[bytes, jws.Header]] = {}
+        self._headers: Final[dict[bytes, Header]] = {}
 
     # The steps, one by one.
 
@@ -102,7 +104,7 @@ class Engine:
             )
 
     def issuer_of(self, unverified_claims: Mapping[str, object]) -> AcceptedIssuer:
-        """Choose whose key must have signed a token, by the unverified ``iss`` where there are several issuers.
+        """Choose the issuer whose key must have signed a token; of several, by the unverified ``iss``.
 
         Args:
             unverified_claims: The payload of the token.
@@ -142,8 +144,8 @@ class Engine:
             token: The exact bytes of the compact form.
 
         Returns:
-            The entry, the same object for the same token while it is cached; or what `finish` and `afinish` go
-            on with, if the key has to be asked for.
+            The entry, the same object for the same token while it is cached; or what `finish` and `afinish`
+            go on with, if the key has to be asked for.
 
         Raises:
             TokenError: If the token is not good.
@@ -152,19 +154,17 @@ class Engine:
         if size > self._limit:
             self.check_size(token)
         now = self.clock()
-        if size <= _LONG:
-            digest, signed_digest = sha256(token).digest(), b""
-        else:
-            digest, signed_digest = _digests_of(token)
+        digest, signed_digest = (sha256(token).digest(), b"") if size <= _LONG else _digests_of(token)
         if self._token_cache is not None and (cached := self._token_cache.find(digest, now)) is not None:
             return cached
-        split = jws.Token(token, digest, signed_digest)
-        jws.refuse_removed_signature(split.signature)
+        split = Token(token, digest, signed_digest)
+        if split.signature == REMOVED_SIGNATURE:
+            raise removed_signature()
         known = self._headers.get(split.header)
-        header = jws.read_header(split.header) if known is None else known
+        header = read_header(split.header) if known is None else known
         accepted = self._only
         if accepted is None:
-            unverified_claims = split.read_unverified_claims(jws.BRIEF)
+            unverified_claims = split.read_unverified_claims(BRIEF)
             if unverified_claims is None:
                 return self._find_by_key(split, header, now)
             accepted = self.issuer_of(unverified_claims)
@@ -172,10 +172,13 @@ class Engine:
         key = None if keys is None else keys.get(header.kid)
         if key is None:
             return _worth_asking(NeedsKey(split, header, now, (accepted,)))
-        # Where there is one issuer, the look costs as much as reading a header: it is taken under a header that
-        # was signed before, whose reading cost nothing.
-        if self._only is None or (known is not None and len(split.payload) <= jws.BRIEF):
-            refuse_early(split, accepted.expectations, now)
+        # With one issuer, only under a header that was signed before: under any other, reading it has cost as
+        # much as this look does.
+        if (known is not None and len(split.payload) <= BRIEF) or self._only is None:
+            expectations = accepted.expectations
+            suspect = split.suspect_claims(now - expectations.leeway, expectations.audience_marks)
+            if suspect is not None:
+                refuse_early(suspect, expectations, now)
         check_signature(split, header, key)
         return self._believe(split, header, accepted, key, now)
 
@@ -230,7 +233,7 @@ class Engine:
                 key = await waits.key(accepted.key_source, needs.header.kid)
                 check_signature(needs.token, needs.header, key)
             except SignatureError as error:
-                refusal = refusal or error
+                refusal = _further(refusal, error)
             except KeysUnavailableError as error:
                 unavailable = error
             else:
@@ -240,19 +243,20 @@ class Engine:
         assert final is not None  # noqa: S101 - there is at least one issuer to ask
         raise final
 
-    def _find_by_key(self, token: jws.Token, header: jws.Header, now: float) -> VerifiedToken | NeedsKey:
-        """Find the issuer of a token by the key that signed it: its payload is too much to read unverified."""
+    def _find_by_key(self, token: Token, header: Header, now: float) -> VerifiedToken | NeedsKey:
+        """Find the issuer by the key that made the signature: the payload is too long to be read first."""
         refusal: SignatureError | None = None
         without: list[AcceptedIssuer] = []
         for accepted in self.issuers:
-            key = accepted.key_at_hand(header.kid, now)
-            if key is None:
-                without.append(accepted)
-                continue
             try:
+                accepted.check_algorithm(header)
+                key = accepted.key_at_hand(header.kid, now)
+                if key is None:
+                    without.append(accepted)
+                    continue
                 check_signature(token, header, key)
             except SignatureError as error:
-                refusal = refusal or error
+                refusal = _further(refusal, error)
             else:
                 return self._believe(token, header, accepted, key, now)
         unverified_claims = token.read_unverified_claims() if without else None
@@ -265,7 +269,7 @@ class Engine:
         return _worth_asking(NeedsKey(token, header, now, tuple(without), refusal))
 
     def _believe(
-        self, token: jws.Token, header: jws.Header, accepted: AcceptedIssuer, key: VerificationKey, now: float
+        self, token: Token, header: Header, accepted: AcceptedIssuer, key: VerificationKey, now: float
     ) -> VerifiedToken:
         """Believe the payload now that the signature has held, check its claims, and cache the token."""
         # The tokens of one key share their header to the byte: one under which a signature held is kept,
@@ -275,9 +279,9 @@ class Engine:
                 self._headers.clear()
             self._headers[token.header] = header
         claims = token.read_claims()
-        expires_at = accepted.check_claims(claims, now)
+        valid_from, expires_at = check_claims(claims, accepted.expectations, accepted.rules, now)
         principal = Principal(MappingProxyType(claims), accepted.issuer)
-        verified = VerifiedToken(principal, expires_at, accepted.key_source, key)
+        verified = VerifiedToken(principal, valid_from, expires_at, accepted.key_source, key)
         if self._token_cache is not None:
             self._token_cache.add(token.digest, verified)
         return verified
@@ -290,6 +294,17 @@ def _digests_of(token: bytes) -> tuple[bytes, bytes]:
     signed_digest = running.digest()
     running.update(token[end:])
     return running.digest(), signed_digest
+
+
+# With several issuers, the refusal of the one under which a token came furthest says most about it.
+_PROGRESS: Final = {Reason.ALGORITHM_NOT_ALLOWED: 1, Reason.UNKNOWN_KEY: 2, Reason.BAD_SIGNATURE: 3}
+
+
+def _further(before: SignatureError | None, error: SignatureError) -> SignatureError:
+    """Return the refusal of the later step."""
+    if before is None or _PROGRESS.get(error.reason, 0) > _PROGRESS.get(before.reason, 0):
+        return error
+    return before
 
 
 def _worth_asking(needs: NeedsKey) -> NeedsKey:

@@ -27,6 +27,7 @@ class Expectations:
         audiences: The accepted audiences.
         leeway: Seconds by which the clocks may differ, applied to ``exp``, ``iat`` and ``nbf``.
         gcloud_users: Whether a token that gcloud made for a user is accepted, though it is for no service.
+        iss_values: The accepted values of ``iss``.
         exact_audiences: The audiences that are one text each.
         longest: The longest accepted lifetime in seconds, leeway included.
         audience_marks: The audiences as they stand in a payload without escapes: each payload that may pass
@@ -37,12 +38,14 @@ class Expectations:
     audiences: Audiences
     leeway: float
     gcloud_users: bool = False
+    iss_values: tuple[str, ...] = field(init=False, repr=False, compare=False)
     exact_audiences: frozenset[str] = field(init=False, repr=False, compare=False)
     longest: float = field(init=False, repr=False, compare=False)
     audience_marks: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Work out what every token is compared with."""
+        object.__setattr__(self, "iss_values", self.issuer.iss_values)
         object.__setattr__(self, "exact_audiences", self.audiences.exact)
         object.__setattr__(self, "longest", self.issuer.max_lifetime + self.leeway)
         accepted = self.audiences.exact | ({GCLOUD_CLIENT_ID} if self.gcloud_users else set())

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from doorward.issuers.google import GOOGLE
 from doorward.issuers.issuer import Identity, Issuer
 from doorward.issuers.service_accounts import is_service_account, is_service_agent, project_of
+from doorward.strictjson import freeze, thaw
 from doorward.tokens.compute_engine import ComputeEngine, read_compute_engine
 
 __all__ = ["ANONYMOUS", "Principal", "PrincipalKind"]
@@ -58,13 +59,14 @@ class Principal(_Fields):
 
     Attributes:
         kind: The kind of caller.
-        member: As IAM spells it, ``serviceAccount:EMAIL`` or ``user:EMAIL``, the address in lower case (IAM
+        member: In the form of IAM, ``serviceAccount:EMAIL`` or ``user:EMAIL``, the address in lower case (IAM
             compares it so); None where the token vouches for no address.
         email: The address as the token has it, only if its issuer vouches for it, as ``email_verified`` says;
             else None.
         subject: The unique id of the account, ``sub``; stable where an address can change hands. None for
             anonymous, and where an issuer sends none.
-        issuer: Who vouches for it, in the first of the accepted iss_values of ``iss``; None for anonymous.
+        issuer: The issuer that vouches for it, as the first of its accepted values of ``iss``; None for
+            anonymous.
         hosted_domain: The Workspace or Cloud Identity domain of a user, ``hd``; else None.
         claims: All claims of the token, read-only at every depth; arrays are tuples.
         google_account: Whether it is a Google identity, which ``allAuthenticatedUsers`` means.
@@ -94,8 +96,7 @@ class Principal(_Fields):
         if verified is None or not google:
             kind = _NO_MEMBER[issuer is None, external]
         else:
-            # IAM compares addresses without regard to case. Only ASCII is folded: some foreign letters fold
-            # into it.
+            # As `fold` does it, without a call.
             folded = verified.lower() if verified.isascii() else verified
             # The end of the whole domain, which the claim rules have made to stand after the only '@'.
             if is_service_account(folded):
@@ -114,7 +115,8 @@ class Principal(_Fields):
         fields.hosted_domain = domain if type(domain) is str and domain else None
         fields.claims = claims
         fields.google_account = google
-        # Of the same layout, but read-only: one assignment, where passing by the read-only class would take eight.
+        # Of the same layout, but read-only: one assignment, where passing by the read-only class would take
+        # eight.
         fields.__class__ = cls
         return fields  # type: ignore[return-value]  # by now it is one
 
@@ -146,6 +148,28 @@ class Principal(_Fields):
         # An account that signs its own tokens could write anything there.
         return read_compute_engine(self.claims) if self.issuer == GOOGLE.iss_values[0] else None
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return all that is known of the caller as plain data, for JSON.
+
+        Returns:
+            ``kind``, ``member``, ``email``, ``subject``, ``issuer``, ``hosted_domain``, ``google_account``
+            and ``claims``, as plain dictionaries, lists and values.
+        """
+        plain = {name: thaw(getattr(self, name)) for name in _Fields.__slots__}
+        return plain | {"kind": self.kind.value}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the fields, so that a job queue can carry a caller to another process."""
+        return _restore, (type(self), self.as_dict())
+
+    def __copy__(self) -> Self:
+        """Return the principal itself, since it cannot be changed."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return the principal itself, since it cannot be changed at any depth."""
+        return self
+
     def __eq__(self, other: object) -> bool:
         """Compare the callers, not the tokens that named them."""
         # A caller whose signature was checked elsewhere is not equal to one whose signature was checked here.
@@ -166,6 +190,16 @@ class Principal(_Fields):
     def __repr__(self) -> str:
         """Show the caller."""
         return f"{type(self).__name__}({self})"
+
+
+def _restore(cls: type[Principal], plain: dict[str, Any]) -> Principal:
+    """Make a principal of what `Principal.as_dict` returned."""
+    fields = object.__new__(_Fields)
+    for name, value in plain.items():
+        setattr(fields, name, freeze(value))
+    fields.kind = PrincipalKind(plain["kind"])
+    fields.__class__ = cls
+    return fields  # type: ignore[return-value]  # by now it is one
 
 
 def _identity(found: Identity) -> Identity:

@@ -2,7 +2,8 @@
 
 A service account presents one token for up to an hour; its signature need not be computed each time. An entry
 is found by the SHA-256 of the exact bytes of the token, so that a tampered twin is another entry, and no
-token is kept. It belongs to one verifier, and dies with the expiry of its token and with the key that signed it.
+token is kept. It belongs to one verifier, and dies with the expiry of its token and with the key that signed
+it.
 """
 
 from __future__ import annotations
@@ -21,41 +22,39 @@ class VerifiedToken:
 
     Attributes:
         principal: The caller that it names.
-        expires_at: The time from which it is refused as expired, in seconds since the epoch, leeway included.
+        valid_from: The time before which it is refused as not yet valid, in seconds since the epoch, leeway
+            included: a clock that is set back must not admit what a fresh check refuses.
+        expires_at: The time from which it is refused as expired, leeway included.
         key_source: Where its key came from.
         key: The key that signed it.
         decision: What the door has decided for it, kept as long as the entry; None at first.
     """
 
-    __slots__ = ("decision", "expires_at", "key", "key_source", "principal")
+    __slots__ = ("decision", "expires_at", "key", "key_source", "principal", "valid_from")
 
     def __init__(
-        self, principal: Principal, expires_at: float, key_source: KeySource, key: VerificationKey
+        self,
+        principal: Principal,
+        valid_from: float,
+        expires_at: float,
+        key_source: KeySource,
+        key: VerificationKey,
     ) -> None:
         """Make the entry.
 
         Args:
             principal: The caller that the token names.
+            valid_from: When it becomes valid, leeway included.
             expires_at: When it expires, leeway included.
             key_source: Where the key came from.
             key: The key that signed it.
         """
-        self.principal = principal
-        self.expires_at = expires_at
-        self.key_source = key_source
-        self.key = key
+        self.principal: Principal = principal
+        self.valid_from: float = valid_from
+        self.expires_at: float = expires_at
+        self.key_source: KeySource = key_source
+        self.key: VerificationKey = key
         self.decision: Any = None
-
-    def holds(self, now: float) -> bool:
-        """Return whether the token has not expired, and its key is still published and usable.
-
-        Args:
-            now: Seconds since the epoch.
-        """
-        if now >= self.expires_at:
-            return False
-        keys = self.key_source.keys(now)
-        return keys is not None and keys.get(self.key.kid) is self.key
 
 
 class TokenCache:
@@ -91,16 +90,21 @@ class TokenCache:
             The entry, if there is one and it still holds.
         """
         entry = self._young.get(digest)
-        if entry is not None:
-            if entry.holds(now):
+        old = entry is None
+        if old:
+            entry = self._old.pop(digest, None)
+        if entry is None:
+            return None
+        # It holds while it is valid, and its key is still published and usable.
+        if entry.valid_from <= now < entry.expires_at:
+            keys = entry.key_source.keys(now)
+            if keys is not None and keys.get(entry.key.kid) is entry.key:
+                if old:
+                    self.add(digest, entry)
                 return entry
+        if not old:
             self._young.pop(digest, None)
-            return None
-        entry = self._old.pop(digest, None)
-        if entry is None or not entry.holds(now):
-            return None
-        self.add(digest, entry)
-        return entry
+        return None
 
     def add(self, digest: bytes, entry: VerifiedToken) -> None:
         """Keep a token.

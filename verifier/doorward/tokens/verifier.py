@@ -24,8 +24,27 @@ __all__ = ["Verifier", "engine_of"]
 class Verifier:
     """Verifies ID tokens: size, form, signature, issuer, audience and times.
 
-    One verifier serves a whole process, from any number of threads and event loops. The keys of its issuers are
-    fetched when the first token needs them and kept fresh from then on.
+    One verifier serves a whole process, from any number of threads and event loops. The keys of its issuers
+    are fetched when the first token needs them and kept fresh from then on.
+
+    Args:
+        audience: The accepted audience or audiences, compared exactly; usually the URL of the service.
+            Left out only where every issuer brings its own.
+        issuers: The accepted issuers. `GOOGLE` is what Cloud Run accepts.
+        accept_gcloud_user_tokens: Whether a person may call with what ``gcloud auth
+            print-identity-token`` prints, as with Cloud Run. Such a token is made for no service: at
+            every service that accepts them, a stolen one can be used. For development.
+        leeway: Seconds by which clocks may differ, for ``exp``, ``iat`` and ``nbf``; 0 to 300.
+        max_token_bytes: Size over which a token is refused before it is split.
+        token_cache_size: How many verified tokens are cached at most; the last used half is kept for
+            sure.
+            0 verifies each one anew.
+        key_cache: Makes the key cache of an issuer, to share one or to configure it; or another
+            `KeySource`, such as `FixedKeys`.
+        clock: Wall clock, in seconds since the epoch.
+
+    Raises:
+        ConfigurationError: If there is no audience or no issuer, or a bound is out of range.
 
     Example:
         ``principal = Verifier("https://orders-1234567890.europe-west1.run.app").verify(token)``
@@ -98,26 +117,7 @@ class Verifier:
         key_cache: Callable[[Issuer], KeySource] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Configure the checks.
-
-        Args:
-            audience: The accepted audience or audiences, compared exactly; usually the URL of the service.
-                Left out only where every issuer brings its own.
-            issuers: The accepted issuers. `GOOGLE` is what Cloud Run accepts.
-            accept_gcloud_user_tokens: Whether a person may call with what ``gcloud auth
-                print-identity-token`` prints, as with Cloud Run. Such a token is made for no service: at every
-                service that accepts them, a stolen one can be used. For development.
-            leeway: Seconds by which clocks may differ, for ``exp``, ``iat`` and ``nbf``; 0 to 300.
-            max_token_bytes: Size over which a token is refused before it is split.
-            token_cache_size: How many verified tokens are cached at most; the last used half is kept for sure.
-                0 verifies each one anew.
-            key_cache: Makes the key cache of an issuer, to share one or to configure it; or another
-                `KeySource`, such as `FixedKeys`.
-            clock: Wall clock, in seconds since the epoch.
-
-        Raises:
-            ConfigurationError: If there is no audience or no issuer, or a bound is out of range.
-        """
+        """Configure the checks; see the class."""
         if max_token_bytes < 1 or token_cache_size < 0:
             raise ConfigurationError(
                 "max_token_bytes must be at least 1, and token_cache_size at least 0 (which turns it off)"
@@ -130,19 +130,8 @@ class Verifier:
         expectations = expectations_of(here, audience, leeway, gcloud_users=accept_gcloud_user_tokens)
         if not iss_values or len(set(iss_values)) != len(iss_values):
             raise ConfigurationError("issuers must name at least one issuer, and no value of 'iss' twice")
-
-        def make(issuer: Issuer) -> KeySource:
-            if key_cache is None:
-                return KeyCache(issuer.key_url, issuer.algorithms, clock=clock)
-            source = key_cache(issuer)
-            if not isinstance(source, KeySource):
-                raise ConfigurationError(
-                    f"key_cache must return a KeyCache or another KeySource, not {type(source).__name__}"
-                )
-            return source
-
         self._engine: Final = Engine(
-            tuple(AcceptedIssuer(one, make(one.issuer)) for one in expectations),
+            tuple(AcceptedIssuer(one, _key_source(one.issuer, key_cache, clock)) for one in expectations),
             max_token_bytes=max_token_bytes,
             token_cache_size=token_cache_size,
             clock=clock,
@@ -158,6 +147,19 @@ class Verifier:
 
     def _key_sources(self) -> tuple[KeySource, ...]:
         return tuple(accepted.key_source for accepted in self._engine.issuers)
+
+
+def _key_source(
+    issuer: Issuer, key_cache: Callable[[Issuer], KeySource] | None, clock: Callable[[], float]
+) -> KeySource:
+    if key_cache is None:
+        return KeyCache(issuer.key_url, issuer.algorithms, clock=clock)
+    source = key_cache(issuer)
+    if not isinstance(source, KeySource):
+        raise ConfigurationError(
+            f"key_cache must return a KeyCache or another KeySource, not {type(source).__name__}"
+        )
+    return source
 
 
 def engine_of(verifier: Verifier) -> Engine:

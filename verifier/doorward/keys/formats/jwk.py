@@ -1,8 +1,8 @@
-"""One JSON Web Key, read with suspicion (RFC 7517, section 4).
+"""Reading one JSON Web Key (RFC 7517, section 4), and deciding whether it becomes a verification key.
 
-What may become a key at all is decided here. An RSA key, which is what Google signs ID tokens with, is two
-numbers, and ``cryptography`` takes them; PyJWT reads the other kinds. It is imported where there are such: it
-brings X.509 and an HTTP client along, which no start from a snapshot should wait for.
+An RSA key, which is what Google signs ID tokens with, is two numbers, and ``cryptography`` takes them. PyJWT
+reads the other kinds. It is imported only where there are such keys: it imports X.509 and an HTTP client, for
+which a start from a snapshot should not wait.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SECRET_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 
 def is_secret(jwk: Mapping[str, object]) -> bool:
-    """Tell whether a JWK shows private or symmetric key material.
+    """Return whether a JWK shows private or symmetric key material.
 
     Args:
         jwk: One member of a JWK Set.
@@ -41,7 +41,7 @@ def read_jwk(  # noqa: PLR0911 - one return for each reason
         algorithms: What the issuer signs with, each a key of `ALGORITHMS`.
 
     Returns:
-        The key; or a sentence that says why it is not used.
+        The key; or why it is not used, as a sentence for the log.
     """
     kid, kty, use, operations = (jwk.get(name) for name in ("kid", "kty", "use", "key_ops"))
     if not is_key_id(kid):
@@ -55,7 +55,8 @@ def read_jwk(  # noqa: PLR0911 - one return for each reason
         return "not meant for the operation 'verify'"
     if (alg := jwk.get("alg", fitting[0])) not in fitting:
         return f"for algorithm {clip(alg)}, where the issuer signs with {', '.join(algorithms)}"
-    # The algorithm is forced: what the JWK says of it was compared before, and never chooses.
+    # The algorithm comes from the issuer's list. The one that the JWK names was compared above, and does not
+    # choose.
     key = _rsa(jwk) if kty == "RSA" else _other(jwk, str(alg))
     if key is None:
         return f"its members do not make a key of type {kty}"
@@ -75,9 +76,9 @@ def _rsa(jwk: Mapping[str, object]) -> PublicKey | None:
 
 
 def _other(jwk: Mapping[str, object], alg: str) -> PublicKey | None:
-    import jwt  # noqa: PLC0415 - see the head of this module
+    import jwt  # noqa: PLC0415 - slow to import; see the docstring of this module
 
-    # Only strings matter to it, and an error of its own would spell out a nested value, however deep.
+    # It needs only the strings, and one of its errors would repeat a nested value, however deep.
     members = {name: value for name, value in jwk.items() if isinstance(value, str)}
     try:
         key: PublicKey = jwt.PyJWK(members, algorithm=alg).key

@@ -1,8 +1,8 @@
-"""A key set on disk, so that a process that starts while the endpoint is away, or slow, has keys at once.
+"""A key set on disk: a process that starts while the endpoint is away, or slow, has keys at once.
 
 What is read from disk is believed no more than what is read from the network: it goes through the same
-parser, and only a file that nobody else could have written is looked at. A file that is wrong in any way is
-as good as none, but for a warning.
+parser, and only a file that no other user can have written is read. A file that is wrong in any way counts as
+no file, after a warning.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from doorward.errors import ConfigurationError
-from doorward.keys.freshness import LONGEST_FRESH, Freshness, Validators
+from doorward.keys.http.freshness import LONGEST_FRESH, Freshness, Validators
 from doorward.strictjson import StrictJSONError, read_object
 
 __all__ = ["Snapshot", "SnapshotFile"]
@@ -27,9 +27,9 @@ __all__ = ["Snapshot", "SnapshotFile"]
 _log: Final = logging.getLogger("doorward.keys")
 
 _FORMAT: Final = 1
-_LIMIT: Final = 512 * 1024  # of the file: a body of at most 256 KiB in base64, and a little
-_AHEAD: Final = 300.0  # seconds by which the clock that wrote it may have been ahead of ours
-_LONGEST_DEAD_AFTER: Final = 1e12  # seconds: a bound of infinity is right in a setting, and is not JSON
+_LIMIT: Final = 512 * 1024  # bytes of the file: a body of at most 256 KiB in base64, and a little more
+_AHEAD: Final = 300.0  # seconds by which the clock of the process that wrote it may have been ahead
+_LONGEST_DEAD_AFTER: Final = 1e12  # seconds: infinity is allowed as a setting, and is not JSON
 _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -40,31 +40,31 @@ class Snapshot:
     Attributes:
         url: The endpoint.
         body: The body of its answer.
-        arrived_wall: When it last confirmed it, in seconds since the epoch.
-        fresh: For how long it may be used from then on.
+        confirmed_at_wall: When the endpoint last confirmed it, in seconds since the epoch.
+        freshness: For how long it may be used from then on.
         validators: For a conditional request.
     """
 
     url: str
     body: bytes
-    arrived_wall: float
-    fresh: Freshness
+    confirmed_at_wall: float
+    freshness: Freshness
     validators: Validators
 
 
-class _Unusable(Exception):  # noqa: N818 - says what the file is; never leaves this module
-    pass
+class _UnusableError(Exception):
+    """A file that is not used; never leaves this module."""
 
 
 class SnapshotFile:
     """Reads and writes the snapshot of one endpoint."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Name the file; it need not exist, its folder must.
+        """Name the file. It need not exist, but its folder must.
 
         Args:
-            path: Where it is kept. On Cloud Run, ``/tmp`` is memory of the one instance; a mounted volume
-                outlives it.
+            path: Where it is kept. On Cloud Run, ``/tmp`` is in the memory of one instance; a mounted volume
+                outlives the instance.
 
         Raises:
             ConfigurationError: If no file can have that name.
@@ -75,40 +75,40 @@ class SnapshotFile:
             raise ConfigurationError(f"snapshot={os.fspath(path)!r} must be the path of a file")
 
     def __repr__(self) -> str:
-        """Show where it is."""
+        """Show the path."""
         return f"SnapshotFile({self._path!r})"
 
     def load(self, url: str, wall: float) -> Snapshot | None:
-        """Read it, if it can be believed.
+        """Read the snapshot, if it can be believed.
 
         Args:
             url: The endpoint that it must be of.
             wall: The time, in seconds since the epoch.
 
         Returns:
-            The snapshot; None if there is none, or none that may be used, after a warning that says why.
+            The snapshot; None if there is no file, or none that may be used. Then a warning says why.
         """
         try:
             return self._checked(self._read(), url, wall)
         except FileNotFoundError:
             return None
-        except (_Unusable, OSError, StrictJSONError) as error:
+        except (_UnusableError, OSError, StrictJSONError) as error:
             _log.warning("the key snapshot %s is not used: %s", self._path, error)
             return None
 
     def _read(self) -> bytes:
-        # Not through a link, and the checks are on what was opened, not on what has that name a moment later.
+        # Links are not followed, and the checks are on the file that was opened: its name may change hands.
         with open(self._path, "rb", opener=_open_plainly) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise _Unusable("it is not a regular file")
+                raise _UnusableError("it is not a regular file")
             if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
-                raise _Unusable("it belongs to another user")
+                raise _UnusableError("it belongs to another user")
             if os.name == "posix" and status.st_mode & _OTHERS_MAY_WRITE:
-                raise _Unusable("others may write to it: its mode must be 0600")
+                raise _UnusableError("others may write to it: its mode must be 0600")
             content = file.read(_LIMIT + 1)
         if len(content) > _LIMIT:
-            raise _Unusable(f"it is over {_LIMIT} bytes")
+            raise _UnusableError(f"it is over {_LIMIT} bytes")
         return content
 
     @staticmethod
@@ -116,36 +116,36 @@ class SnapshotFile:
         document = read_object(content)
         kept = document.get("snapshot")
         if document.get("format") != _FORMAT or not isinstance(kept, Mapping) or not _is_flat(kept):
-            raise _Unusable("it has another format")
+            raise _UnusableError("it has another format")
         if document.get("sha256") != _digest(kept):
-            raise _Unusable("its digest does not fit: it is damaged")
+            raise _UnusableError("its digest does not fit: it is damaged")
         if kept.get("url") != url:
-            raise _Unusable("it is of another key endpoint")
-        arrived, stale_after, dead_after = (
-            _number(kept, name) for name in ("arrived", "stale_after", "dead_after")
+            raise _UnusableError("it is of another key endpoint")
+        confirmed_at, stale_after, dead_after = (
+            _number(kept, name) for name in ("confirmed_at", "stale_after", "dead_after")
         )
         validators = Validators(_header(kept, "etag"), _header(kept, "last_modified"))
-        if arrived > wall + _AHEAD:
-            raise _Unusable("it is from the future: compare the clocks")
-        # No answer of the network would be fresh for longer either.
+        if confirmed_at > wall + _AHEAD:
+            raise _UnusableError("it is from the future: compare the clocks")
+        # An answer of the endpoint is not fresh for longer either.
         if not 0 <= stale_after <= min(dead_after, LONGEST_FRESH):
-            raise _Unusable("its bounds are out of range")
-        if wall - arrived >= dead_after:
-            raise _Unusable(f"it is {wall - arrived:.0f} s old, too old to be used")
-        return Snapshot(url, _body(kept), arrived, Freshness(stale_after, dead_after), validators)
+            raise _UnusableError("its bounds are out of range")
+        if wall - confirmed_at >= dead_after:
+            raise _UnusableError(f"it is {wall - confirmed_at:.0f} s old, too old to be used")
+        return Snapshot(url, _body(kept), confirmed_at, Freshness(stale_after, dead_after), validators)
 
     def store(self, snapshot: Snapshot) -> None:
-        """Write it whole or not at all; a failure is a warning, since keys on disk are a convenience.
+        """Write a snapshot whole or not at all. A failure is logged as a warning: the cache works without.
 
         Args:
-            snapshot: What to keep.
+            snapshot: The snapshot.
         """
         kept = {
             "url": snapshot.url,
             "body": base64.b64encode(snapshot.body).decode(),
-            "arrived": snapshot.arrived_wall,
-            "stale_after": snapshot.fresh.stale_after,
-            "dead_after": min(snapshot.fresh.dead_after, _LONGEST_DEAD_AFTER),
+            "confirmed_at": snapshot.confirmed_at_wall,
+            "stale_after": snapshot.freshness.stale_after,
+            "dead_after": min(snapshot.freshness.dead_after, _LONGEST_DEAD_AFTER),
             "etag": snapshot.validators.etag,
             "last_modified": snapshot.validators.last_modified,
         }
@@ -156,8 +156,9 @@ class SnapshotFile:
             _log.warning("the key snapshot %s was not written: %s", self._path, error)
 
     def _write(self, content: bytes) -> None:
-        # mkstemp makes it 0600 and ours; a reader sees the old file or the new one, never half of one.
-        import tempfile  # noqa: PLC0415 - slow to import, and only reading is on the way to the first answer
+        # mkstemp makes the file with mode 0600. A reader sees the old file or the new one, never a part of
+        # one.
+        import tempfile  # noqa: PLC0415 - slow to import, and a start only reads
 
         folder, name = os.path.split(self._path)
         descriptor, name = tempfile.mkstemp(prefix=f".{name}.", dir=folder or ".")
@@ -166,7 +167,7 @@ class SnapshotFile:
                 file.write(content)
                 file.flush()
                 os.fsync(descriptor)
-            os.replace(name, self._path)  # noqa: PTH105 - the pair of names is all there is to it
+            os.replace(name, self._path)  # noqa: PTH105 - pathlib is slow to import
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(name)  # noqa: PTH108 - as above
@@ -174,7 +175,7 @@ class SnapshotFile:
 
 
 def _open_plainly(path: str, flags: int) -> int:
-    """Open without following a link, and without waiting for the other end of a pipe."""
+    """Open a file without following a link, and without waiting for the other end of a pipe."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -183,24 +184,24 @@ def _is_flat(kept: Mapping[str, object]) -> bool:
 
 
 def _digest(kept: Mapping[str, object]) -> str:
-    """Give the SHA-256 of what is kept: against damage; against others, the owner and the mode."""
+    """Return the SHA-256 of what is kept. It shows damage; owner and mode keep other users out."""
     return hashlib.sha256(json.dumps(dict(kept), sort_keys=True).encode()).hexdigest()
 
 
 def _number(kept: Mapping[str, object], name: str) -> float:
-    """Read seconds; a digest fits what a faulty writer wrote, too."""
+    """Read seconds. The digest fits also where a faulty process has written something else."""
     value = kept.get(name)
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LONGEST_DEAD_AFTER:
         return float(value)
-    raise _Unusable(f"its {name!r} is not a number of seconds")
+    raise _UnusableError(f"its {name!r} is not a number of seconds")
 
 
 def _header(kept: Mapping[str, object], name: str) -> str | None:
-    """Read a header to send back: one that no request can carry would fail every fetch to come."""
+    """Read a header to send back: every fetch with one that no request can carry would fail."""
     value = kept.get(name)
     if value is None or (isinstance(value, str) and value.isascii() and value.isprintable()):
         return value
-    raise _Unusable(f"its {name!r} is not the value of a header")
+    raise _UnusableError(f"its {name!r} is not the value of a header")
 
 
 def _body(kept: Mapping[str, object]) -> bytes:
@@ -208,4 +209,4 @@ def _body(kept: Mapping[str, object]) -> bytes:
     try:
         return base64.b64decode(value if isinstance(value, str) else "-", validate=True)
     except ValueError:
-        raise _Unusable("its 'body' is not in base64") from None
+        raise _UnusableError("its 'body' is not in base64") from None

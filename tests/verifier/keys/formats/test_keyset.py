@@ -18,10 +18,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from doorward.errors import FetchError
-from doorward.keys import keyset
-from doorward.keys.jwk import read_jwk
+from doorward.keys.formats import keyset
+from doorward.keys.formats.jwk import read_jwk
+from doorward.keys.formats.keyset import KeySet, RefusedKey
 from doorward.keys.key import ALGORITHMS, VerificationKey
-from doorward.keys.keyset import KeySet, RefusedKey
 from support.tokens import SigningKey, b64, jwks, number, rsa_key
 
 RS: tuple[str, ...] = ("RS256",)
@@ -136,7 +136,7 @@ def test_members_of_the_set_besides_its_keys_do_not_matter() -> None:
 
 @pytest.mark.parametrize("bits", [2048, 3072, 4096, 8192])
 def test_rsa_keys_within_the_bounds_are_used(bits: int) -> None:
-    """Any odd number of that many bits stands for a modulus: nobody factors it here."""
+    """Any odd number of that many bits stands for a modulus: it is not factored here."""
     assert ["odd"] == list(parse_key_set(jwks(rsa_jwk(2 ** (bits - 1) + 1, 65537)), RS).keys)
 
 
@@ -562,7 +562,7 @@ def test_an_rsa_key_that_is_read_is_the_one_that_pyjwt_reads(n: int, e: int) -> 
 @pytest.mark.parametrize(
     "change", [lambda text: text + "=", lambda text: "+" + text[1:], lambda text: " " + text]
 )
-def test_a_number_of_a_key_has_one_spelling(name: str, change: Any) -> None:
+def test_a_number_of_a_key_has_one_encoding(name: str, change: Any) -> None:
     jwk = GOOD.jwk()
 
     assert "its members do not make a key of type RSA" == read_jwk(
@@ -618,7 +618,7 @@ def test_an_es256_signature_in_der_does_not_hold() -> None:
     assert key_of(CURVE).verify(der, SIGNED) is False
 
 
-def test_an_es256_signature_has_one_spelling() -> None:
+def test_an_es256_signature_has_one_encoding() -> None:
     """A zero before S would change its bytes and not its number."""
     signature = CURVE.sign(INPUT)
 

@@ -1,7 +1,7 @@
-"""What to do about a key id that is not among the usable keys.
+"""What is done about a key id that is not held.
 
-It may be a key that the issuer has just begun to use, or one that somebody made up. Only the endpoint can
-tell, and whoever sends tokens must not decide how often it is asked.
+The issuer may have begun to use that key a moment ago, or the sender of the token has made it up. Only the
+endpoint knows, and the senders of tokens must not decide how often it is asked.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from __future__ import annotations
 from typing import Final
 
 from doorward.errors import KeysUnavailableError
-from doorward.keys.budget import NegativeSet, TokenBucket
+from doorward.keys.caching.budget import NegativeSet, TokenBucket
+from doorward.keys.caching.updater import Updater
 from doorward.keys.flight import Flight
-from doorward.keys.updater import Updater
 
-__all__ = ["UNKNOWN", "Misses"]
+__all__ = ["WHY_UNKNOWN", "Misses"]
 
 _ABSENT_KIDS: Final = 1024
 _ABSENT_FOR: Final = 60.0
 
-UNKNOWN: Final = {
+WHY_UNKNOWN: Final = {
     "absent": "the issuer does not publish it",
     "remembered": "the issuer did not publish it a moment ago",
-    "no_budget": "and too many unknown key ids came to ask again so soon",
+    "no_budget": "the key endpoint is not asked, since too many tokens have named unknown key ids just now",
 }
-"""Why a key id stays unknown, by outcome."""
+"""Why a token is refused for its key id, by the outcome that `UnknownKid` reports."""
 
 
 class Misses:
-    """Decides on unknown key ids, within a budget of their own; whoever asks holds the updater's lock."""
+    """Decides about unknown key ids, within a budget of their own; the caller holds the updater's lock."""
 
     __slots__ = ("_absent", "_budget", "_generation", "_updater")
 
@@ -35,9 +35,9 @@ class Misses:
         """Start with a full budget.
 
         Args:
-            updater: Who asks the endpoint.
+            updater: Asks the endpoint.
             interval: Seconds in which one more fetch becomes available.
-            burst: How many may be made at once.
+            burst: How many fetches may be made at once.
         """
         self._updater: Final = updater
         self._budget: Final = TokenBucket(interval, burst)
@@ -45,27 +45,27 @@ class Misses:
         self._generation = 0
 
     def decide(self, kid: str, since: int, now: float) -> Flight | str:
-        """Decide on a key id that is not among the usable keys.
+        """Decide about a key id that is not among the usable keys.
 
-        Only a flight that began since the request came shows that a key is absent: an older answer may
-        predate the key.
+        Only a flight that started after the request came can show that a key is absent: the answer of an
+        older one may have been made before the key was published.
 
         Args:
             kid: The key id.
-            since: What `Updater.begun` was when the request came.
-            now: The monotonic clock.
+            since: What `Updater.started` was when the request came.
+            now: The time on the monotonic clock.
 
         Returns:
-            The flight to wait for before looking again; or the outcome, a key of `UNKNOWN`.
+            The flight to wait for before looking again; or the outcome, a key of `WHY_UNKNOWN`.
 
         Raises:
             KeysUnavailableError: If it cannot be found out now.
         """
         updater = self._updater
         if self._generation != updater.held.generation:
-            self._absent.clear()  # something else is published now: what was absent may be there
+            self._absent.clear()  # another key set is published now: what was absent may be in it
             self._generation = updater.held.generation
-        if updater.asked_since(since) and updater.last_error is None:
+        if updater.finished_since(since) and updater.last_error is None:
             self._absent.add(kid, now)
             return "absent"
         if self._absent.holds(kid, now):
@@ -76,8 +76,8 @@ class Misses:
             try:
                 return updater.start("unknown_kid", now)
             except KeysUnavailableError:
-                self._budget.give_back()  # nothing was asked
+                self._budget.give_back()  # the endpoint was not asked
                 raise
         if updater.last_error is not None:
-            raise updater.unavailable(now)  # the budget went into fetches that failed: nobody knows
+            raise updater.unavailable(now)  # the budget was spent on fetches that failed
         return "no_budget"

@@ -24,15 +24,15 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import World
 from doorward import GOOGLE, Issuer, KeysUnavailableError, Reason, Verifier
 from doorward.errors import FetchError, SignatureError
+from doorward.keys.formats.keyset import KeySet, RefusedKey, parse_key_set
+from doorward.keys.formats.pem import read_pem
 from doorward.keys.key import VerificationKey
-from doorward.keys.keyset import KeySet, RefusedKey, parse_key_set
-from doorward.keys.pem import read_pem
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator
 from support.clock import ManualClock
 from support.tokens import AUDIENCE, MEMBER, SigningKey, claims, header, rsa_key, signed, token
+from support.world import World
 
 RS: tuple[str, ...] = ("RS256",)
 ES: tuple[str, ...] = ("ES256",)
@@ -154,7 +154,7 @@ class TestForms:
 
     @pytest.mark.parametrize("form", [public, certificate])
     @pytest.mark.parametrize(
-        "spell",
+        "change",
         [
             lambda pem: pem.replace("\n", "\r\n"),
             lambda pem: pem.strip(),
@@ -163,9 +163,9 @@ class TestForms:
         ids=["crlf", "no-end-of-line", "blanks-around"],
     )
     def test_line_ends_and_blanks_around_do_not_matter(
-        self, form: Callable[[Private], str], spell: Callable[[str], str]
+        self, form: Callable[[Private], str], change: Callable[[str], str]
     ) -> None:
-        found = published({GOOD.kid: spell(form(GOOD.private))})
+        found = published({GOOD.kid: change(form(GOOD.private))})
 
         assert found.keys[GOOD.kid].verify(GOOD.sign(INPUT), SIGNED)
 
@@ -200,7 +200,7 @@ class TestCertificates:
         assert expected == whole_refusal(json.dumps(document).encode())
 
     def test_who_signed_a_certificate_does_not_matter(self) -> None:
-        found = published({GOOD.kid: certificate(GOOD.private, signer=rsa_key("stranger"))})
+        found = published({GOOD.kid: certificate(GOOD.private, signer=rsa_key("another"))})
 
         assert [GOOD.kid] == list(found.keys)
 
@@ -256,10 +256,10 @@ class TestSingleRefusals:
     ) -> None:
         assert expected == why(form(private), algorithms)
 
-    def test_a_key_type_that_nobody_knows_is_refused_alone(self) -> None:
+    def test_an_unknown_key_type_is_refused_alone(self) -> None:
         assert "of a type that is not supported" == why(block("PUBLIC KEY", UNKNOWN_DER))
 
-    def test_a_certificate_over_a_key_type_that_nobody_knows_is_refused_alone(self) -> None:
+    def test_a_certificate_over_an_unknown_key_type_is_refused_alone(self) -> None:
         unknown = der(certificate(CURVE.private)).replace(
             bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d027f")
         )
@@ -285,11 +285,11 @@ class TestSingleRefusals:
         assert "not a text in PEM form" == why(value)
 
     @pytest.mark.parametrize(
-        "spell",
+        "change",
         [
             lambda _: "",
             lambda _: "RSA",
-            lambda pem: f"subject=/CN=somebody\n{pem}",
+            lambda pem: f"subject=/CN=owner\n{pem}",
             lambda pem: f"{pem}and so on\n",
             lambda pem: f"\N{NO-BREAK SPACE}{pem}",
             lambda pem: pem.replace("-----BEGIN", "----BEGIN"),
@@ -312,8 +312,8 @@ class TestSingleRefusals:
             "no-content", "padding", "no-armour",
         ],
     )  # fmt: skip
-    def test_what_is_not_exactly_one_block_is_refused_alone(self, spell: Callable[[str], str]) -> None:
-        assert "not a certificate or a public key in PEM form" == why(spell(certificate(GOOD.private)))
+    def test_what_is_not_exactly_one_block_is_refused_alone(self, change: Callable[[str], str]) -> None:
+        assert "not a certificate or a public key in PEM form" == why(change(certificate(GOOD.private)))
 
     @pytest.mark.parametrize("first", [public, certificate])
     @pytest.mark.parametrize("second", [public, certificate])
@@ -321,7 +321,7 @@ class TestSingleRefusals:
         self, first: Callable[[Private], str], second: Callable[[Private], str]
     ) -> None:
         """Which one is meant would be a matter of taste; also of a chain only its first one could be."""
-        expected = "more than one block in PEM form: which one is meant, nobody can say"
+        expected = "more than one block in PEM form: which one is meant is not known"
 
         assert expected == why(first(GOOD.private) + second(OTHER.private))
 
@@ -444,7 +444,9 @@ class TestEndToEnd:
             verifier.verify(token(GOOD, NOW))
         assert Reason.UNKNOWN_KEY is caught.value.reason
 
-    def test_a_set_with_a_private_key_leaves_nobody_able_to_say(self, world: World, publish: Publish) -> None:
+    def test_a_set_with_a_private_key_makes_the_keys_unavailable(
+        self, world: World, publish: Publish
+    ) -> None:
         publish({GOOD.kid: certificate(GOOD.private), "leak": private_pem(PrivateFormat.PKCS8)})
         with pytest.raises(KeysUnavailableError, match="private key"):
             world.verifier(issuers=[issuer(*RS)]).verify(token(GOOD, NOW))

@@ -1,7 +1,7 @@
-"""The immutable set of keys that one answer of an endpoint makes.
+"""The key set: the immutable set of keys that one answer of a key endpoint holds.
 
-A set that shows a private or symmetric member was published by mistake and is refused whole; a single key
-that this issuer cannot sign with is left out, and the rest stays usable (RFC 7517, section 5).
+A set that shows private or symmetric key material was published by mistake, and is refused whole. A single
+key that this issuer cannot sign with is left out, and the rest stays usable (RFC 7517, section 5).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from doorward.errors import FetchError
-from doorward.keys.jwk import is_secret, read_jwk
+from doorward.keys.formats.jwk import is_secret, read_jwk
+from doorward.keys.formats.pem import is_private_pem, read_pem
 from doorward.keys.key import VerificationKey
-from doorward.keys.pem import is_private_pem, read_pem
 from doorward.strictjson import StrictJSONError, read_object
 
 __all__ = ["KeySet", "RefusedKey", "parse_key_set"]
 
-_KEYS: Final = 256
+_MOST_KEYS: Final = 256
 
 
 class RefusedKey(NamedTuple):
@@ -27,7 +27,7 @@ class RefusedKey(NamedTuple):
 
     Attributes:
         kid: Its key id, if it had one.
-        why: What is wrong with it, as a sentence for the log.
+        why: Why it is not used, as a sentence for the log.
     """
 
     kid: str | None
@@ -49,19 +49,18 @@ class KeySet:
     def keeping(self, older: KeySet) -> KeySet:
         """Take over the key objects of an older set where the published key is the same.
 
-        Whatever hangs on the identity of a key (a remembered token) then lives exactly as long as that key is
-        published.
+        What depends on the identity of a key (a cached token) then lives as long as that key is published.
 
         Args:
             older: The set that this one replaces.
 
         Returns:
-            A set equal to this one; the older set itself if nothing changed at all.
+            A set equal to this one; the older set itself if both are equal.
         """
         if self == older:
             return older
-        known = older.keys
-        kept = {kid: known[kid] if known.get(kid) == key else key for kid, key in self.keys.items()}
+        before = older.keys
+        kept = {kid: before[kid] if before.get(kid) == key else key for kid, key in self.keys.items()}
         return KeySet(MappingProxyType(kept), self.refused)
 
 
@@ -87,16 +86,16 @@ def _pems(
 
 
 def parse_key_set(body: bytes, algorithms: tuple[str, ...], wall: float) -> KeySet:
-    """Read what a key endpoint answered, a JWK Set or an object of PEM texts by key id.
+    """Read a key set, which is a JWK Set or an object of PEM texts by key id.
 
     Args:
-        body: The answer, already bounded in size.
+        body: The JSON text. The caller has bounded its size.
         algorithms: What the issuer signs with, each a key of `ALGORITHMS`.
         wall: The time, in seconds since the epoch; certificates have a validity.
 
     Returns:
-        The usable keys, with the refused ones named. Two keys under one key id are ambiguous: neither is
-        used.
+        The usable keys, and the refused ones with the reasons. Two keys with one key id are ambiguous:
+        neither is used.
 
     Raises:
         FetchError: With stage ``content``, if the set must be refused whole: not strict JSON, wrong types,
@@ -107,8 +106,8 @@ def parse_key_set(body: bytes, algorithms: tuple[str, ...], wall: float) -> KeyS
     except StrictJSONError as error:
         raise FetchError("content", f"the key set is not usable JSON: {error}") from None
     members = document.get("keys")
-    if (count := len(members) if isinstance(members, tuple) else len(document)) > _KEYS:
-        raise FetchError("content", f"the key set holds {count} keys, over the {_KEYS} accepted")
+    if (count := len(members) if isinstance(members, tuple) else len(document)) > _MOST_KEYS:
+        raise FetchError("content", f"the key set holds {count} keys, over the {_MOST_KEYS} accepted")
     published = list(_jwks(members, algorithms) if "keys" in document else _pems(document, algorithms, wall))
     kids = [kid for kid, _ in published if kid is not None]
     ambiguous = {kid for kid in kids if kids.count(kid) > 1}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward.keys.freshness import (
+from doorward.keys.http.freshness import (
     DEFAULT_FRESH,
     LONGEST_FRESH,
     SHORTEST_FRESH,
@@ -26,7 +26,7 @@ DAY = 86_400.0
 
 
 def at(seconds: float) -> str:
-    """Spell the date so many seconds from now as HTTP does."""
+    """Write the date so many seconds from now as HTTP does."""
     return formatdate(NOW + seconds, usegmt=True)
 
 

@@ -1,7 +1,7 @@
-"""How often a key endpoint may be asked: the three budgets, each pure but for the time it is given.
+"""How often a key endpoint may be asked: three budgets, each of which depends only on the time it is given.
 
-They are separate on purpose. Bogus key ids spend the miss budget and nothing else; failures lengthen the
-backoff and nothing else; so a flood of one kind cannot starve the other, nor the scheduled refresh.
+They are separate on purpose. Made-up key ids spend the miss budget and nothing else, and failures lengthen
+the backoff and nothing else: a flood of the one kind holds up neither the other kind nor a refresh.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import OrderedDict
+from typing import Final
 
 __all__ = ["Backoff", "NegativeSet", "TokenBucket"]
 
 
 class TokenBucket:
-    """So many at once, and one more every so often."""
+    """Allows a burst of so many, and one more in every interval."""
 
-    __slots__ = ("_at", "_burst", "_interval", "_left")
+    __slots__ = ("_burst", "_interval", "_left", "_taken_at")
 
     def __init__(self, interval: float, burst: int) -> None:
         """Start full.
@@ -25,23 +26,23 @@ class TokenBucket:
             interval: Seconds in which one more becomes available.
             burst: How many may be taken at once.
         """
-        self._interval = interval
-        self._burst = float(burst)
+        self._interval: Final = interval
+        self._burst: Final = float(burst)
         self._left = float(burst)
-        self._at = float("-inf")
+        self._taken_at = float("-inf")
 
     def take(self, now: float) -> bool:
         """Take one, if there is one.
 
         Args:
-            now: The time on the cache's monotonic clock.
+            now: The time on the monotonic clock.
 
         Returns:
             False if the bucket is empty.
         """
-        elapsed = max(0.0, now - self._at)
+        elapsed = max(0.0, now - self._taken_at)
         self._left = min(self._burst, self._left + elapsed / self._interval)
-        self._at = now
+        self._taken_at = now
         if self._left < 1.0:
             return False
         self._left -= 1.0
@@ -53,11 +54,11 @@ class TokenBucket:
 
 
 class Backoff:
-    """When to ask again after failures: exponential with full jitter, reset by a success.
+    """When the endpoint may be asked again after failures: exponential with full jitter, reset by a success.
 
     Attributes:
-        failures: How many failed in a row.
-        until: The time on the cache's monotonic clock before which not to ask.
+        failures: How many fetches have failed in a row.
+        until: The time on the monotonic clock before which the endpoint is not asked.
     """
 
     __slots__ = ("_longest", "_random", "_shortest", "failures", "until")
@@ -67,21 +68,22 @@ class Backoff:
 
         Args:
             shortest: Seconds that every delay lasts at least.
-            longest: Seconds that no delay exceeds, whatever the endpoint asks for.
+            longest: Seconds that every delay lasts at most, also where the endpoint asks for more.
             rng: Source of the jitter.
         """
-        self._shortest = shortest
-        self._longest = longest
-        self._random = rng
-        self.failures = 0
-        self.until = float("-inf")
+        self._shortest: Final = shortest
+        self._longest: Final = longest
+        self._random: Final = rng
+        self.failures: int = 0
+        self.until: float = float("-inf")
 
     def failed(self, now: float, retry_after: float | None) -> None:
         """Count a failure.
 
         Args:
-            now: The time on the cache's monotonic clock.
-            retry_after: Seconds the endpoint asked for; honoured between the two bounds.
+            now: The time on the monotonic clock.
+            retry_after: Seconds that the endpoint asked for, honoured between the two bounds; None if it did
+                not.
         """
         self.failures += 1
         ceiling = min(self._longest, self._shortest * 2.0 ** min(self.failures, 32))
@@ -89,23 +91,23 @@ class Backoff:
         self.until = now + min(max(wanted, self._shortest), self._longest)
 
     def succeeded(self) -> None:
-        """Forget the failures."""
+        """End the delay, and count failures from 0 again."""
         self.failures = 0
         self.until = float("-inf")
 
     def left(self, now: float) -> float:
-        """Give the seconds still to wait, 0.0 if none.
+        """Return the seconds still to wait, 0.0 if none.
 
         Args:
-            now: The time on the cache's monotonic clock.
+            now: The time on the monotonic clock.
         """
         return max(0.0, self.until - now)
 
 
 class NegativeSet:
-    """Key ids that the endpoint was asked for and did not have: bounded, short-lived, hashed.
+    """Key ids that the endpoint was asked for and does not publish: a bounded set of hashes with a lifetime.
 
-    Hashed, because a key id is chosen by whoever sends a token: what is kept has one size, whatever was sent.
+    Hashes, because the sender of a token chooses its key id: what is kept has one size, whatever was sent.
     """
 
     __slots__ = ("_lifetime", "_size", "_until")
@@ -114,23 +116,23 @@ class NegativeSet:
         """Start empty.
 
         Args:
-            size: How many are kept; the oldest goes first.
+            size: How many are kept at most; the oldest is dropped first.
             lifetime: Seconds that one is believed.
         """
-        self._size = size
-        self._lifetime = lifetime
-        self._until: OrderedDict[bytes, float] = OrderedDict()
+        self._size: Final = size
+        self._lifetime: Final = lifetime
+        self._until: Final[OrderedDict[bytes, float]] = OrderedDict()
 
     @staticmethod
     def _digest(kid: str) -> bytes:
         return hashlib.sha256(kid.encode("utf-8", "surrogatepass")).digest()
 
     def add(self, kid: str, now: float) -> None:
-        """Remember that the endpoint does not have it.
+        """Add a key id that the endpoint does not publish.
 
         Args:
             kid: The key id.
-            now: The time on the cache's monotonic clock.
+            now: The time on the monotonic clock.
         """
         digest = self._digest(kid)
         self._until[digest] = now + self._lifetime
@@ -139,18 +141,18 @@ class NegativeSet:
             self._until.popitem(last=False)
 
     def holds(self, kid: str, now: float) -> bool:
-        """Tell whether it is known not to be there.
+        """Return whether the endpoint was asked for a key id within the lifetime, and does not publish it.
 
         Args:
             kid: The key id.
-            now: The time on the cache's monotonic clock.
+            now: The time on the monotonic clock.
         """
         return self._until.get(self._digest(kid), float("-inf")) > now
 
     def clear(self) -> None:
-        """Forget all: the endpoint has published something new."""
+        """Drop all: the endpoint publishes another key set now."""
         self._until.clear()
 
     def __len__(self) -> int:
-        """Count what is kept."""
+        """Return how many are kept."""
         return len(self._until)

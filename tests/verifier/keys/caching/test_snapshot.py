@@ -1,4 +1,4 @@
-"""Keys on disk: a file that is written whole or not at all, and believed only where nobody else wrote it."""
+"""Keys on disk: a file is written whole or not at all, and believed only if its owner alone can write it."""
 
 from __future__ import annotations
 
@@ -25,24 +25,28 @@ from starlette.routing import Mount, Route
 
 from doorward import ConfigurationError, Door, InvokerPolicy, KeyCache, KeysUnavailableError, Reason
 from doorward.errors import SignatureError
+from doorward.keys.caching.snapshot import Snapshot, SnapshotFile
 from doorward.keys.events import FetchFinished, KeyEvent, SetRefused
-from doorward.keys.freshness import LONGEST_FRESH, Freshness, Validators
-from doorward.keys.snapshot import Snapshot, SnapshotFile
+from doorward.keys.http.freshness import LONGEST_FRESH, Freshness, Validators
 from doorward.keys.state import KeyState
 from doorward_integrations.asgi import InvokerMiddleware
 from support.clock import ManualClock
 from support.servers import asgi_server
-from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, finished
+from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, join_fetches
 from support.tokens import CALLER, MEMBER, SigningKey, b64, jwks
 
 KEY = SigningKey("key-1")
 OTHER = SigningKey("key-2")
 URL = "https://keys.example/certs"
 NOW = ManualClock().now
-SOFT = 3_600.0
+STALE_AFTER = 3_600.0
 DAY = 86_400.0
 SNAPSHOT = Snapshot(
-    URL, jwks(KEY), NOW, Freshness(SOFT, SOFT + DAY), Validators('"v1"', "Tue, 22 Sep 2026 00:00:00 GMT")
+    URL,
+    jwks(KEY),
+    NOW,
+    Freshness(STALE_AFTER, STALE_AFTER + DAY),
+    Validators('"v1"', "Tue, 22 Sep 2026 00:00:00 GMT"),
 )
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="owners, modes and pipes are POSIX's")
@@ -83,9 +87,9 @@ def sealed(**changed: Any) -> bytes:
     kept: dict[str, Any] = {
         "url": URL,
         "body": base64.b64encode(jwks(KEY)).decode(),
-        "arrived": NOW,
-        "stale_after": SOFT,
-        "dead_after": SOFT + DAY,
+        "confirmed_at": NOW,
+        "stale_after": STALE_AFTER,
+        "dead_after": STALE_AFTER + DAY,
         "etag": '"v1"',
         "last_modified": None,
         **changed,
@@ -126,7 +130,7 @@ class TestWriting:
         kept = SnapshotFile(path).load(URL, NOW + 1_000 * 365 * DAY)
 
         assert kept is not None
-        assert 10_000 * 365 * DAY < kept.fresh.dead_after
+        assert 10_000 * 365 * DAY < kept.freshness.dead_after
 
     @needs_posix
     @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077], ids=oct)
@@ -277,15 +281,13 @@ class TestReading:
     ) -> None:
         assert "it is from the future: compare the clocks" == refusal(written, caplog, wall=NOW - 301)
 
-    def test_a_snapshot_is_used_until_its_hard_age(self, written: Path) -> None:
-        assert SNAPSHOT == SnapshotFile(written).load(URL, NOW + SOFT + DAY - 1)
+    def test_a_snapshot_is_used_until_it_is_dead(self, written: Path) -> None:
+        assert SNAPSHOT == SnapshotFile(written).load(URL, NOW + STALE_AFTER + DAY - 1)
 
-    def test_a_snapshot_of_its_hard_age_is_refused(
-        self, written: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_dead_snapshot_is_refused(self, written: Path, caplog: pytest.LogCaptureFixture) -> None:
         expected = "it is 90000 s old, too old to be used"
 
-        assert expected == refusal(written, caplog, wall=NOW + SOFT + DAY)
+        assert expected == refusal(written, caplog, wall=NOW + STALE_AFTER + DAY)
 
     def test_a_file_that_is_cut_off_anywhere_is_refused(
         self, written: Path, caplog: pytest.LogCaptureFixture
@@ -340,7 +342,7 @@ class TestReading:
     ) -> None:
         assert why == refusal(put(path, content), caplog)
 
-    @pytest.mark.parametrize("name", ["arrived", "stale_after", "dead_after"])
+    @pytest.mark.parametrize("name", ["confirmed_at", "stale_after", "dead_after"])
     @pytest.mark.parametrize(
         "value",
         [..., None, "60", "nan", True, 10**400, -(10**400), 1e300],
@@ -357,7 +359,7 @@ class TestReading:
         "bounds",
         [
             {"stale_after": -1},
-            {"stale_after": SOFT, "dead_after": SOFT - 1},
+            {"stale_after": STALE_AFTER, "dead_after": STALE_AFTER - 1},
             {"stale_after": LONGEST_FRESH + 1, "dead_after": 10 * DAY},
         ],
         ids=["negative", "dead_after-before-stale_after", "fresh-for-over-a-day"],
@@ -397,7 +399,7 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-members = ["url", "body", "arrived", "stale_after", "dead_after", "etag", "last_modified"]
+members = ["url", "body", "confirmed_at", "stale_after", "dead_after", "etag", "last_modified"]
 
 
 @pytest.fixture(scope="module")
@@ -423,8 +425,8 @@ class TestHostileFiles:
         kept = SnapshotFile(file).load(URL, NOW)
 
         assert kept is None or (
-            0 <= kept.fresh.stale_after <= min(kept.fresh.dead_after, LONGEST_FRESH)
-            and NOW - kept.fresh.dead_after < kept.arrived_wall <= NOW + 300
+            0 <= kept.freshness.stale_after <= min(kept.freshness.dead_after, LONGEST_FRESH)
+            and NOW - kept.freshness.dead_after < kept.confirmed_at_wall <= NOW + 300
             and all(value.isprintable() for value in kept.validators.headers().values())
         )
 
@@ -442,7 +444,7 @@ class Process:
 
     def restart(self, after: float, **settings: Any) -> KeyCache:
         """Start again so many seconds later; fetches count from there."""
-        finished()
+        join_fetches()
         self.endpoint.pass_time(after)
         self.endpoint.requests.clear()
         return self.start(**settings)
@@ -459,11 +461,15 @@ def process(endpoint: SimulatedEndpoint, path: Path) -> Process:
 class TestStarting:
     def test_a_good_answer_is_kept(self, process: Process) -> None:
         process.start().warm()
-        finished()
+        join_fetches()
         kept = process.kept()
 
         assert kept is not None
-        assert (jwks(KEY), NOW, Freshness(SOFT, SOFT + DAY)) == (kept.body, kept.arrived_wall, kept.fresh)
+        assert (jwks(KEY), NOW, Freshness(STALE_AFTER, STALE_AFTER + DAY)) == (
+            kept.body,
+            kept.confirmed_at_wall,
+            kept.freshness,
+        )
         assert kept.validators.etag
 
     def test_a_confirmation_is_kept_with_its_time(self, process: Process) -> None:
@@ -472,22 +478,22 @@ class TestStarting:
         cache.warm()
         process.endpoint.pass_time(1_000)
         cache.refresh()
-        finished()
+        join_fetches()
         kept = process.kept()
 
         assert {"changed": 1, "unchanged": 0, "not_modified": 1, "failed": 0} == cache.health()["fetches"]
         assert kept is not None
-        assert (jwks(KEY), NOW + 1_000) == (kept.body, kept.arrived_wall)
+        assert (jwks(KEY), NOW + 1_000) == (kept.body, kept.confirmed_at_wall)
 
     def test_a_failed_fetch_leaves_the_file_as_it_is(self, process: Process) -> None:
         cache = process.start()
         cache.warm()
-        finished()
+        join_fetches()
         before = process.path.read_bytes()
         process.endpoint.fail()
         with pytest.raises(KeysUnavailableError):
             cache.refresh()
-        finished()
+        join_fetches()
 
         assert before == process.path.read_bytes()
 
@@ -495,35 +501,35 @@ class TestStarting:
         process.endpoint.private()
         with pytest.raises(KeysUnavailableError):
             process.start().warm()
-        finished()
+        join_fetches()
 
         assert not process.path.exists()
 
-    def test_a_fetch_that_is_slow_to_tell_does_not_overwrite_what_a_later_one_has_kept(
+    def test_a_fetch_that_is_slow_to_report_does_not_overwrite_what_a_later_one_has_kept(
         self, process: Process
     ) -> None:
         """Validators of one answer over the body of another would have a withdrawn key confirmed."""
-        told: list[FetchFinished] = []
+        reported: list[FetchFinished] = []
 
         def listener(event: KeyEvent) -> None:
             if isinstance(event, FetchFinished):
-                told.append(event)
-                if len(told) == 1:
+                reported.append(event)
+                if len(reported) == 1:
                     process.endpoint.rotate(OTHER)
                     process.endpoint.pass_time(60)
                     background(caches[0].refresh).result(PATIENCE)
 
         caches = [process.start(listener=listener)]
         caches[0].warm()
-        finished()
+        join_fetches()
         kept = process.kept()
 
-        assert [(KEY.kid,), (OTHER.kid,)] == [event.kids for event in told]
+        assert [(KEY.kid,), (OTHER.kid,)] == [event.kids for event in reported]
         assert kept is not None
-        assert (jwks(OTHER), NOW + 60) == (kept.body, kept.arrived_wall)
-        confirmed = process.restart(SOFT + 1)
+        assert (jwks(OTHER), NOW + 60) == (kept.body, kept.confirmed_at_wall)
+        confirmed = process.restart(STALE_AFTER + 1)
         confirmed.get(OTHER.kid)
-        finished()
+        join_fetches()
         assert kept.validators.etag == process.endpoint.requests[0].headers["if-none-match"]
         assert {"changed": 0, "unchanged": 0, "not_modified": 1, "failed": 0} == confirmed.health()["fetches"]
 
@@ -532,13 +538,13 @@ class TestStarting:
         [
             (0.0, KeyState.FRESH),
             (3_000.0, KeyState.FRESH),
-            (SOFT - 1, KeyState.AGEING),
-            (SOFT, KeyState.STALE),
-            (SOFT + DAY - 1, KeyState.STALE),
-            (SOFT + DAY, KeyState.EMPTY),
+            (STALE_AFTER - 1, KeyState.AGEING),
+            (STALE_AFTER, KeyState.STALE),
+            (STALE_AFTER + DAY - 1, KeyState.STALE),
+            (STALE_AFTER + DAY, KeyState.EMPTY),
         ],
     )
-    def test_the_next_process_starts_at_the_age_that_the_wall_clock_tells(
+    def test_the_next_process_starts_at_the_age_that_the_wall_clock_shows(
         self, process: Process, after: float, state: KeyState
     ) -> None:
         process.start().warm()
@@ -560,7 +566,7 @@ class TestStarting:
         assert 0 == process.endpoint.fetches
 
     @each_api
-    @pytest.mark.parametrize("after", [SOFT - 1, SOFT + 1], ids=["ageing", "stale"])
+    @pytest.mark.parametrize("after", [STALE_AFTER - 1, STALE_AFTER + 1], ids=["ageing", "stale"])
     def test_keys_that_are_not_fresh_serve_at_once_and_are_asked_for_behind_the_request(
         self, process: Process, api: Api, after: float
     ) -> None:
@@ -571,15 +577,15 @@ class TestStarting:
         assert KEY.kid == api.get(cache, KEY.kid).kid
         assert cache.refreshing
         gate.set()
-        finished()
+        join_fetches()
         assert (KeyState.FRESH, 1) == (cache.state, process.endpoint.fetches)
 
     def test_the_first_question_of_the_next_process_is_conditional(self, process: Process) -> None:
         process.start().warm()
-        cache = process.restart(SOFT + 1)
+        cache = process.restart(STALE_AFTER + 1)
         etag = process.kept()
         cache.get(KEY.kid)
-        finished()
+        join_fetches()
 
         assert etag is not None
         assert etag.validators.etag == process.endpoint.requests[0].headers["if-none-match"]
@@ -589,10 +595,10 @@ class TestStarting:
     def test_a_key_that_is_gone_meanwhile_goes_with_the_first_answer(self, process: Process) -> None:
         process.start().warm()
         process.endpoint.rotate(OTHER)
-        cache = process.restart(SOFT + 1)
+        cache = process.restart(STALE_AFTER + 1)
 
         assert KEY.kid == cache.get(KEY.kid).kid
-        finished()
+        join_fetches()
         with pytest.raises(SignatureError) as caught:
             cache.get(KEY.kid)
         assert Reason.UNKNOWN_KEY is caught.value.reason
@@ -601,20 +607,20 @@ class TestStarting:
     def test_the_bound_of_the_process_that_reads_counts(self, process: Process) -> None:
         process.start().warm()
 
-        assert KeyState.STALE is process.restart(SOFT + 99, max_stale=100).state
+        assert KeyState.STALE is process.restart(STALE_AFTER + 99, max_stale=100).state
         assert KeyState.DEAD is process.restart(2, max_stale=100).state
 
     def test_without_stale_keys_a_snapshot_serves_while_it_is_fresh(self, process: Process) -> None:
         process.start(max_stale=0).warm()
 
-        assert KeyState.AGEING is process.restart(SOFT - 1, max_stale=0).state
+        assert KeyState.AGEING is process.restart(STALE_AFTER - 1, max_stale=0).state
         assert KeyState.EMPTY is process.restart(1, max_stale=0).state
 
     def test_a_longer_bound_does_not_lengthen_what_the_answer_allowed(self, process: Process) -> None:
         process.endpoint.cache_control = "max-age=3600, stale-if-error=100"
         process.start().warm()
 
-        assert KeyState.STALE is process.restart(SOFT + 99).state
+        assert KeyState.STALE is process.restart(STALE_AFTER + 99).state
         assert KeyState.EMPTY is process.restart(2).state
 
     def test_a_bound_without_an_end_survives_the_file(self, process: Process) -> None:
@@ -645,7 +651,7 @@ class TestStarting:
         self, process: Process, caplog: pytest.LogCaptureFixture, length: int
     ) -> None:
         process.start().warm()
-        finished()
+        join_fetches()
         put(process.path, process.path.read_bytes()[:length])
         caplog.clear()
         cache = process.restart(1)
@@ -653,7 +659,7 @@ class TestStarting:
         assert (KeyState.EMPTY, None, 0) == (cache.state, cache.age, cache.generation)
         assert [logging.WARNING] == [record.levelno for record in caplog.records]
         assert KEY.kid == cache.get(KEY.kid).kid
-        finished()
+        join_fetches()
         kept = process.kept()
         assert kept is not None
         assert jwks(KEY) == kept.body
@@ -669,14 +675,14 @@ class TestStarting:
         cache = endpoint.cache(snapshot=tmp_path / "missing" / "keys.json")
 
         assert KEY.kid == cache.get(KEY.kid).kid
-        finished()
+        join_fetches()
         assert [logging.WARNING] == [record.levelno for record in caplog.records]
 
     def test_two_endpoints_do_not_read_each_others_file(
         self, process: Process, caplog: pytest.LogCaptureFixture
     ) -> None:
         process.start().warm()
-        finished()
+        join_fetches()
         with SimulatedEndpoint(OTHER) as other:
             cache = other.cache(snapshot=process.path)
         assert KeyState.EMPTY is cache.state
@@ -686,7 +692,7 @@ class TestStarting:
         verifier = process.endpoint.verifier(process.start())
         one = process.endpoint.token(KEY)
         assert MEMBER == verifier.verify(one).member
-        finished()
+        join_fetches()
         text = process.path.read_text("ascii")
         kept = process.kept()
 
@@ -709,14 +715,14 @@ class TestSeeding:
         assert KEY.kid == api.get(cache, KEY.kid).kid
         assert cache.refreshing
         gate.set()
-        finished()
+        join_fetches()
         assert KeyState.FRESH is cache.state
 
     def test_seeded_keys_are_replaced_by_the_first_good_answer(self, endpoint: SimulatedEndpoint) -> None:
         cache = endpoint.cache()
         cache.seed(jwks(OTHER))
         assert OTHER.kid == cache.get(OTHER.kid).kid
-        finished()
+        join_fetches()
 
         assert (KeyState.FRESH, [KEY.kid]) == (cache.state, cache.health()["kids"])
         assert "if-none-match" not in endpoint.requests[0].headers
@@ -729,7 +735,7 @@ class TestSeeding:
         cache.seed(jwks(KEY))
         endpoint.pass_time(999)
         assert KEY.kid == cache.get(KEY.kid).kid
-        finished()
+        join_fetches()
         endpoint.pass_time(1)
 
         assert KeyState.DEAD is cache.state
@@ -745,7 +751,7 @@ class TestSeeding:
 
     def test_a_seed_does_nothing_where_a_snapshot_was_read(self, process: Process) -> None:
         process.start().warm()
-        cache = process.restart(SOFT + 100)
+        cache = process.restart(STALE_AFTER + 100)
         cache.seed(jwks(OTHER))
 
         assert [KEY.kid] == cache.health()["kids"]
@@ -769,7 +775,7 @@ class TestSeeding:
         with pytest.raises(ConfigurationError, match="the seed is not a usable key set: "):
             cache.seed(body)
 
-        assert (KeyState.EMPTY, []) == (cache.state, endpoint.told(SetRefused))
+        assert (KeyState.EMPTY, []) == (cache.state, endpoint.events_of(SetRefused))
 
     def test_a_seed_is_not_written_to_the_snapshot(self, process: Process) -> None:
         process.start().seed(jwks(KEY))
@@ -778,12 +784,12 @@ class TestSeeding:
 
 
 def application(endpoint: SimulatedEndpoint, cache: KeyCache) -> Starlette:
-    """Warm the keys in the lifespan, as a service does, and tell by a probe whether it is ready."""
+    """Warm the keys in the lifespan, as a service does, and answer a probe whether it is ready."""
     door = Door(endpoint.verifier(cache), InvokerPolicy.from_members([MEMBER]))
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        # Without keys the service starts all the same: the probe tells that it is not ready.
+        # Without keys the service starts all the same: the probe answers that it is not ready.
         with contextlib.suppress(KeysUnavailableError):
             await cache.awarm()
         yield
@@ -826,7 +832,7 @@ class TestLifespan:
         self, process: Process
     ) -> None:
         process.start().warm()
-        cache = process.restart(SOFT + 1)
+        cache = process.restart(STALE_AFTER + 1)
         process.endpoint.fail()
         with asgi_server(application(process.endpoint, cache)) as url:
             assert (200, "stale") == answer(f"{url}/ready")

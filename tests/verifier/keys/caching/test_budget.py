@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward.keys.budget import Backoff, NegativeSet, TokenBucket
+from doorward.keys.caching.budget import Backoff, NegativeSet, TokenBucket
 
 NOW = 1000.0
 
@@ -198,7 +198,7 @@ def test_a_new_answer_of_the_endpoint_clears_it() -> None:
 @pytest.mark.parametrize(
     "kid", ["", "\ud800", "\0", "k" * 100_000], ids=["empty", "surrogate", "nul", "long"]
 )
-def test_any_key_id_can_be_remembered_and_none_is_kept(kid: str) -> None:
+def test_any_key_id_can_be_added_and_none_is_kept(kid: str) -> None:
     absent = NegativeSet(4, 60.0)
     absent.add(kid, NOW)
     kept: Any = absent._until

@@ -1,0 +1,68 @@
+"""Where a request carries its admission, and the one getter for its verified caller.
+
+An adapter stores the `doorward.Admission` of a request where its framework keeps what belongs to one request:
+in the ASGI scope, or in the WSGI environ. `principal_of` reads it from there, for every framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from doorward import Admission, ConfigurationError, Principal
+
+__all__ = ["ADMISSION", "DOOR", "HasEnviron", "HasScope", "principal_of"]
+
+ADMISSION: Final = "doorward.admission"
+"""The key of the `doorward.Admission` in the scope or environ of an admitted request. A client cannot set it:
+its headers arrive in the list ``headers`` of a scope, or as ``HTTP_…`` in an environ."""
+
+DOOR: Final = "doorward.door"
+"""The key of the `doorward.Door` that admitted the request, in its scope."""
+
+
+class HasScope(Protocol):
+    """A request or websocket over an ASGI scope, as of Starlette, FastAPI or Quart."""
+
+    @property
+    def scope(self) -> Mapping[str, Any]:
+        """The ASGI scope."""
+        ...
+
+
+class HasEnviron(Protocol):
+    """A request over a WSGI environ, as of Flask or Werkzeug."""
+
+    @property
+    def environ(self) -> Mapping[str, Any]:
+        """The WSGI environ."""
+        ...
+
+
+def principal_of(request: Mapping[str, Any] | HasScope | HasEnviron) -> Principal:
+    """Return the verified caller of a request that a door has admitted.
+
+    Args:
+        request: A request or websocket of any framework, an ASGI scope, or a WSGI environ.
+
+    Returns:
+        The principal; the anonymous one where the policy admits a request without a verified caller.
+
+    Raises:
+        ConfigurationError: If no door has decided on the request, or if it is none of the above.
+    """
+    carrier = request if isinstance(request, Mapping) else getattr(request, "scope", None)
+    if carrier is None:
+        carrier = getattr(request, "environ", None)
+    if not isinstance(carrier, Mapping):
+        raise ConfigurationError(
+            f"principal_of(request) needs a request, a websocket, an ASGI scope or a WSGI environ, "
+            f"not {type(request).__name__}"
+        )
+    admission = carrier.get(ADMISSION)
+    if not isinstance(admission, Admission):
+        raise ConfigurationError(
+            "no door has decided on this request, so its caller is not verified: put Invoker(app, door) or "
+            "InvokerMiddleware(app, door) in front of the application"
+        )
+    return admission.principal

@@ -1,0 +1,24 @@
+"""What every adapter sends of a refusal."""
+
+from __future__ import annotations
+
+from doorward import Refusal
+
+__all__ = ["body_of"]
+
+
+def body_of(refusal: Refusal, method: str) -> bytes:
+    """Return the body with which a request of that method is refused.
+
+    A ``HEAD`` is answered with the headers of a ``GET``, its Content-Length included, and without content
+    (RFC 9110, section 9.3.2). Servers differ in what they do with content that an application sends all the
+    same: most remove it, and some break the connection.
+
+    Args:
+        refusal: The refusal, whose headers are sent as they are.
+        method: The method of the request.
+
+    Returns:
+        The body; empty for a ``HEAD``.
+    """
+    return b"" if method == "HEAD" else refusal.body

@@ -1,0 +1,156 @@
+"""Reading what a key cache holds: its keys and its state. No read waits for a fetch.
+
+A read of keys that are no longer fresh starts a refresh, in a thread of its own. That takes the lock of the
+updater, which is never held for long; everything else takes no lock.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from doorward.keys.caching.reporter import Reporter
+from doorward.keys.caching.updater import Updater
+from doorward.keys.events import StaleUsed
+from doorward.keys.health import KeyHealth
+from doorward.keys.key import VerificationKey
+from doorward.keys.state import NOTHING_HELD, HeldKeys, KeyState
+
+__all__ = ["HeldKeysReader"]
+
+
+class HeldKeysReader:
+    """Reads the keys of one endpoint, for any number of threads and event loops at once.
+
+    Attributes:
+        url: The key endpoint.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        updater: Updater,
+        reporter: Reporter,
+        *,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        """Read what an updater holds.
+
+        Args:
+            url: The key endpoint.
+            updater: Holds the keys.
+            reporter: Receives the events.
+            clock: Wall clock, in seconds since the epoch.
+            monotonic: Monotonic clock, in seconds.
+        """
+        self.url: Final[str] = url
+        self._updater: Final = updater
+        self._reporter: Final = reporter
+        self._clock: Final = clock
+        self._monotonic: Final = monotonic
+        self._stale_counter: Final = itertools.count(1)
+        self._stale_uses = 0
+
+    @property
+    def state(self) -> KeyState:
+        """What the cache can do now."""
+        return self._updater.held.state(self._monotonic(), self._clock())
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the endpoint last confirmed the keys; None while no keys are held."""
+        held = self._updater.held
+        return None if held is NOTHING_HELD else held.age(self._monotonic(), self._clock())
+
+    @property
+    def generation(self) -> int:
+        """Counts the key sets; it changes only when the published keys change."""
+        return self._updater.held.generation
+
+    @property
+    def ready(self) -> bool:
+        """Whether tokens can be verified now; for a readiness probe."""
+        return self.state.usable
+
+    @property
+    def refreshing(self) -> bool:
+        """Whether a fetch is on its way."""
+        return self._updater.flight_under_way(self._monotonic()) is not None
+
+    @property
+    def cooling_down(self) -> bool:
+        """Whether the next fetch has to wait, since one has failed."""
+        return self._updater.backoff.left(self._monotonic()) > 0
+
+    def health(self) -> KeyHealth:
+        """Return all of its state as plain data, for a health page.
+
+        Returns:
+            The members of `KeyHealth`, which can be written as JSON.
+        """
+        return health_of(self.url, self._updater, self._stale_uses, self._monotonic(), self._clock())
+
+    def keys(self, wall: float, /) -> Mapping[str, VerificationKey] | None:
+        """Return the keys that may be used now, and start a refresh if it is time for one.
+
+        Args:
+            wall: The wall clock, in seconds since the epoch, as the caller has read it.
+
+        Returns:
+            The usable keys by key id; None if there are none.
+        """
+        held = self._updater.held
+        if wall < held.fresh_until_wall and self._monotonic() < held.fresh_until:
+            return held.keys
+        return self._keys_past_refresh(held, wall)
+
+    def _keys_past_refresh(self, held: HeldKeys, wall: float) -> Mapping[str, VerificationKey] | None:
+        """Start a refresh on use: a timer would not run between the requests of a throttled instance."""
+        now = self._monotonic()
+        state = held.state(now, wall)
+        self._reporter.report_state(state)
+        if state is KeyState.EMPTY:
+            return None
+        if state is not KeyState.FRESH:
+            self._updater.start_refresh(now)
+        if state is KeyState.STALE:
+            self._stale_uses = next(self._stale_counter)
+            self._reporter.report(StaleUsed(self.url, held.age(now, wall)))
+        return held.keys if state.usable else None
+
+    def _key_at_hand(self, kid: str) -> VerificationKey | None:
+        keys = self.keys(self._clock())
+        return None if keys is None else keys.get(kid)
+
+
+def health_of(url: str, updater: Updater, stale_uses: int, now: float, wall: float) -> KeyHealth:
+    """Gather the health of a key cache; takes no lock, and asks no endpoint.
+
+    Args:
+        url: The key endpoint.
+        updater: What holds the keys.
+        stale_uses: How many reads were given stale keys.
+        now: The time on the monotonic clock.
+        wall: The time on the wall clock, in seconds since the epoch.
+    """
+    held, backoff = updater.held, updater.backoff
+    state = held.state(now, wall)
+    age = None if held is NOTHING_HELD else held.age(now, wall)
+    return {
+        "url": url,
+        "state": str(state),
+        "ready": state.usable,
+        "age": age,
+        "fresh_for": None if age is None else max(0.0, held.stale_after - age),
+        "usable_for": None if age is None else max(0.0, held.dead_after - age),
+        "generation": held.generation,
+        "kids": sorted(held.keys),
+        "refreshing": updater.flight_under_way(now) is not None,
+        "retry_in": backoff.left(now),
+        "failures": backoff.failures,
+        "last_error": None if updater.last_error is None else str(updater.last_error),
+        "stale_uses": stale_uses,
+        "fetches": dict(updater.fetches),
+    }

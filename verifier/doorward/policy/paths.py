@@ -1,0 +1,118 @@
+"""The readings of a path: every path by which the application behind the door could route a request.
+
+A path arrives encoded and is decoded by the server. Routers, static file handlers and proxies then resolve
+dot segments (RFC 3986, section 5.2.4), merge empty segments, take a backslash for a slash, cut path
+parameters off, or cut a root path (ASGI ``root_path``, WSGI ``SCRIPT_NAME``) off: each of them, or not. A
+decision that depends on the path must be the same for all of these. Nearly all paths have one reading, and
+cost one look.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import unquote
+
+__all__ = ["readings_of"]
+
+_MORE: Final = re.compile(r"//|/\.|[\\%;]")
+_PARAMETERS: Final = re.compile(r";[^/]*")
+_EMPTY: Final = re.compile(r"//+")
+
+
+def readings_of(
+    path: str, sent: str = "", roots: Iterable[str] = (), public_prefix: str = ""
+) -> tuple[str, ...]:
+    """List the readings of a path.
+
+    Args:
+        path: The whole path, percent-decoded, without the query, as the server gives it.
+        sent: The path as sent, still encoded; empty if it is not known.
+        roots: The root paths that may be cut off it, or have been: each gives a reading with it and one
+            without.
+        public_prefix: What a proxy in front cuts off the path that conditions name; it then stands before
+            every
+            reading.
+
+    Returns:
+        The readings, each once, the whole decoded path first; empty if the path cannot be read, since it
+        holds what is not Unicode.
+    """
+    if not path.isascii() and not _is_unicode(path):
+        return ()
+    roots = [root for root in (one.rstrip("/") for one in roots) if root]
+    public_prefix = public_prefix.rstrip("/")
+    if not roots and not public_prefix and "%" not in sent and _MORE.search(path) is None:
+        return (path,)
+    written = _written(path, sent)
+    if public_prefix:
+        return _under_prefix(written, public_prefix)
+    found = dict.fromkeys(way for one in written for way in _resolved(one))
+    for root in roots:
+        for one in list(found):
+            found[_with(root, one)] = None
+            if one == root or one.startswith(f"{root}/"):
+                found.update(dict.fromkeys(_resolved(one.removeprefix(root) or "/")))
+    return tuple(found)
+
+
+def _written(path: str, sent: str) -> list[str]:
+    """List the path as it is written: decoded, as sent, and decoded once more by a proxy behind."""
+    found = [path]
+    if "%" in sent and _is_unicode(sent):
+        found.append(sent)
+    if "%" in path and _is_unicode(again := unquote(path)):
+        found.append(again)
+    return found
+
+
+def _under_prefix(written: list[str], prefix: str) -> tuple[str, ...]:
+    """List the readings where a proxy cuts a prefix off: resolved by the proxy, or by the application."""
+    found = dict.fromkeys(_with(prefix, one) for one in written)
+    for one in list(found):
+        inner = _resolved(one.removeprefix(prefix) or "/")
+        found.update(dict.fromkeys(_resolved(one)))
+        found.update(dict.fromkeys(prefix + way for way in inner if one != prefix))
+    return tuple(found)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _with(root: str, path: str) -> str:
+    """Put a root before a path, unless it stands there already."""
+    return path if path == root or path.startswith(f"{root}/") else root + path
+
+
+def _resolved(path: str) -> list[str]:
+    """Resolve a path in each order in which it is done somewhere."""
+    found = [path]
+    if _MORE.search(path) is None:
+        return found
+    for one in (path, path.replace("\\", "/")):
+        for bare in (one, _PARAMETERS.sub("", one)):
+            merged = _EMPTY.sub("/", bare)
+            dotless = _without_dots(bare)
+            found += [bare, merged, dotless, _without_dots(merged), _EMPTY.sub("/", dotless)]
+    return found
+
+
+def _without_dots(path: str) -> str:
+    """Remove dot segments (RFC 3986, section 5.2.4)."""
+    kept: list[str] = []
+    segments = path.split("/")
+    for segment in segments[1:] if path.startswith("/") else segments:
+        if segment == "..":
+            if kept:
+                kept.pop()
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in (".", "..") and (not kept or kept[-1]):
+        kept.append("")
+    return "/" + "/".join(kept)
