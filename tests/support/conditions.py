@@ -1,4 +1,4 @@
-"""Conditions that stand in for those in CEL, to test what policies do with their outcome."""
+"""Conditions that stand in for those in CEL, to test what policies do with their outcomes."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ class StubCondition:
             return now < int(before[1])
         return self.expression == "true"
 
-    def account(self, request: RequestFacts, now: float) -> tuple[bool, str]:
+    def explain(self, request: RequestFacts, now: float) -> tuple[bool, str]:
         outcome = self.holds(request, now)
         return outcome, f"it is {outcome}"
 
 
 class Conditions:
-    """Compiles every condition in a test; keeps them."""
+    """Compiles every condition in a test, and keeps them."""
 
     def __init__(self) -> None:
         self.compiled: list[StubCondition] = []
 
     @classmethod
     def install(cls, monkeypatch: pytest.MonkeyPatch) -> Conditions:
-        """Have policies compile their conditions here."""
+        """Make policies compile their conditions here."""
         conditions = cls()
         module = types.ModuleType("doorward.policy.conditions.condition")
         module.compile_condition = conditions.compile  # type: ignore[attr-defined]
@@ -62,5 +62,5 @@ class Conditions:
 
     @property
     def asked(self) -> int:
-        """How often any of them was asked."""
-        return sum(one.asked for one in self.compiled)
+        """How often any of them was evaluated."""
+        return sum(condition.asked for condition in self.compiled)

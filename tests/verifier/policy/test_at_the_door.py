@@ -26,8 +26,8 @@ def test_what_cannot_be_known_now_is_answered_with_503(world: World) -> None:
     assert b"retry-after" in dict(answer.headers)
 
 
-def test_who_is_denied_is_not_let_in_as_nobody(world: World) -> None:
-    """A public policy grants whoever comes; only a deny policy can refuse a good token there."""
+def test_a_denied_caller_is_not_admitted_as_anonymous(world: World) -> None:
+    """A public policy grants every caller; only a deny policy can refuse a good token there."""
     robot = f"principal://iam.googleapis.com/projects/-/serviceAccounts/{CALLER}"
     rule = {"deniedPrincipals": [robot], "deniedPermissions": ["run.googleapis.com/routes.invoke"]}
     policy = InvokerPolicy.all_users().with_deny(DenyPolicy.from_dict({"rules": [{"denyRule": rule}]}))

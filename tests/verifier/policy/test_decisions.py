@@ -98,10 +98,10 @@ TABLE = {
     "a domain is compared without case": Row("5.3 [C]", "domain:EXAMPLE.com", JANE, YES),
     "allAuthenticatedUsers: a service account": Row("5.3 [D]", "allAuthenticatedUsers", ROBOT, YES),
     "allAuthenticatedUsers: a user": Row("5.3 [D]", "allAuthenticatedUsers", GUEST, YES),
-    "allAuthenticatedUsers: not nobody": Row("5.3 [D]", "allAuthenticatedUsers", ANONYMOUS, NO),
+    "allAuthenticatedUsers: not the anonymous caller": Row("5.3 [D]", "allAuthenticatedUsers", ANONYMOUS, NO),
     "domain: by hd": Row("5.3 [I]", "domain:example.com", JANE, YES),
     "domain: not by the address": Row("5.3 [I]", "domain:example.com", GUEST, NO),
-    "group: by whoever can tell": Row(
+    "group: by a function that resolves it": Row(
         "5.3 [D]", "group:g@x.com", ROBOT, YES, settings={"groups": {"g@x.com": [CALLER]}}
     ),
     "group: not in it": Row(
@@ -157,7 +157,7 @@ TABLE = {
     "request.time before": Row("5.4 [D]", MEMBER, ROBOT, YES, condition=f"request.time < {int(NOW) + 1}"),
     "request.time after": Row("5.4 [D]", MEMBER, ROBOT, NO, condition=f"request.time < {int(NOW)}"),
     "an attribute that is not there never grants": Row("5.4 [D]", MEMBER, ROBOT, NO, condition="error"),
-    "a condition does not grant somebody else": Row("5.4 [D]", MEMBER, JANE, NO, condition="true"),
+    "a condition does not grant another caller": Row("5.4 [D]", MEMBER, JANE, NO, condition="true"),
     # Deny policies.
     "deny comes before allow": Row(
         "5.5 [C]", MEMBER, ROBOT, NO,
@@ -225,14 +225,14 @@ def test_a_check_that_is_switched_off_admits_everyone_without_a_binding() -> Non
     assert InvokerPolicy.from_service(service).decide(ANONYMOUS).granted
 
 
-# The account.
+# The explanation.
 
 
-def account(policy: InvokerPolicy, caller: Principal = ROBOT, path: str = "/") -> list[str]:
+def lines(policy: InvokerPolicy, caller: Principal = ROBOT, path: str = "/") -> list[str]:
     return list(policy.explain(caller, PlainRequest(path), NOW).lines())
 
 
-def test_an_account_names_what_grants() -> None:
+def test_an_explanation_names_what_grants() -> None:
     policy = InvokerPolicy([("roles/run.viewer", ["allUsers"]), (INVOKER, ["user:jane@example.com", MEMBER])])
 
     assert [
@@ -240,10 +240,10 @@ def test_an_account_names_what_grants() -> None:
         "  bindings[1] roles/run.invoker: grants yes",
         f"    {MEMBER}: the caller is this member",
         "    and 1 more, which do not match",
-    ] == account(policy)
+    ] == lines(policy)
 
 
-def test_an_account_says_why_nothing_grants() -> None:
+def test_an_explanation_says_why_nothing_grants() -> None:
     policy = InvokerPolicy.from_members(["user:jane@example.com", f"principal://{WORKFORCE}/subject/s"])
     never = "a workforce identity presents no Google ID token but that of an account it impersonates"
 
@@ -252,56 +252,56 @@ def test_an_account_says_why_nothing_grants() -> None:
         "  bindings[0] roles/run.invoker: grants no",
         "    user:jane@example.com: the caller is not this member",
         f"    principal://{WORKFORCE}/subject/s: never: {never}",
-    ] == account(policy)
+    ] == lines(policy)
 
 
-def test_an_account_tells_the_outcome_of_a_condition() -> None:
+def test_an_explanation_has_the_outcome_of_a_condition() -> None:
     policy = InvokerPolicy([Binding(INVOKER, [MEMBER], StubCondition(HOOK, "hook only"))])
 
-    assert "    condition hook only: it is False" in account(policy)
-    assert "    condition hook only: it is True" in account(policy, path="/hook")
+    assert "    condition hook only: it is False" in lines(policy)
+    assert "    condition hook only: it is True" in lines(policy, path="/hook")
     (binding,) = policy.explain(ROBOT, PlainRequest("/"), NOW).bindings
     assert (MEMBER, False, False) == (binding.matched, binding.condition_holds, binding.grants)
 
 
-def test_an_account_begins_with_what_denies() -> None:
+def test_an_explanation_begins_with_what_denies() -> None:
     policy = InvokerPolicy.all_users().with_deny(deny("principalSet://goog/public:all"))
 
     assert [
         f"{MEMBER}: is denied run.routes.invoke by rules[0]",
         "  deny rules[0]: yes, denies principalSet://goog/public:all: everyone",
-    ] == account(policy)[:2]
+    ] == lines(policy)[:2]
 
 
-def test_an_account_says_what_nobody_knows_now() -> None:
+def test_an_explanation_says_what_is_undecided_now() -> None:
     policy = InvokerPolicy.from_members(["group:g@x.com"], groups=lambda *_: Unresolved("away"))
 
     assert [
-        f"{MEMBER}: nobody can say now whether it may use run.routes.invoke: away",
+        f"{MEMBER}: undecided now whether it may use run.routes.invoke: away",
         "  bindings[0] roles/run.invoker: grants unknown",
         "    group:g@x.com: away",
-    ] == account(policy)
+    ] == lines(policy)
 
 
-def test_an_account_says_that_the_check_is_off_or_that_nothing_holds_the_permission() -> None:
+def test_an_explanation_says_that_the_check_is_off_or_that_nothing_holds_the_permission() -> None:
     off = InvokerPolicy.check_disabled()
 
     assert [
         "anonymous: may use run.routes.invoke",
-        "  the invoker check is switched off: nothing else is asked",
-    ] == account(off, ANONYMOUS)
+        "  the invoker check is switched off: nothing else is evaluated",
+    ] == lines(off, ANONYMOUS)
     assert off.explain(ANONYMOUS).check_disabled
-    assert ["  no binding has a role that holds run.routes.invoke"] == account(InvokerPolicy([]))[1:]
+    assert ["  no binding has a role that holds run.routes.invoke"] == lines(InvokerPolicy([]))[1:]
 
 
-def test_an_account_of_many_members_is_short() -> None:
+def test_an_explanation_of_many_members_is_short() -> None:
     policy = InvokerPolicy.from_members([f"user:u{number}@example.com" for number in range(1500)])
 
-    assert 13 == len(account(policy))
-    assert "    and 1490 more, which do not match" == account(policy)[-1]
+    assert 13 == len(lines(policy))
+    assert "    and 1490 more, which do not match" == lines(policy)[-1]
 
 
-def test_an_account_is_plain_data() -> None:
+def test_an_explanation_is_plain_data() -> None:
     policy = InvokerPolicy.from_members([MEMBER, "group:g@x.com"], groups={"g@x.com": []})
     explained = policy.with_deny(deny("principal://goog/subject/a@x.com")).explain(ROBOT)
 
@@ -310,7 +310,7 @@ def test_an_account_is_plain_data() -> None:
     assert "\n".join(explained.lines()) == str(explained)
 
 
-def test_an_account_names_the_file(tmp_path: Any) -> None:
+def test_an_explanation_names_the_file(tmp_path: Any) -> None:
     path = tmp_path / "project.json"
     path.write_text(json.dumps({"bindings": [{"role": INVOKER, "members": [MEMBER]}]}))
 
@@ -371,7 +371,7 @@ def build(some: list[Binding], denials: list[dict[str, Any]]) -> InvokerPolicy:
 
 @given(st.lists(bindings, max_size=4), st.lists(rules, max_size=2), callers, requests)
 @settings(deadline=None, max_examples=300)
-def test_a_decision_and_its_account_agree(
+def test_a_decision_and_its_explanation_agree(
     some: list[Binding], denials: list[dict[str, Any]], caller: Principal, request: PlainRequest
 ) -> None:
     policy = build(some, denials)

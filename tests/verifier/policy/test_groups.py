@@ -295,7 +295,7 @@ def test_google_is_asked_for_the_group_and_then_for_the_member(make: Make, direc
     ] == directory.asked
 
 
-def test_an_answer_is_remembered_for_its_time_whether_yes_or_no(
+def test_an_answer_is_cached_for_its_time_whether_yes_or_no(
     make: Make, directory: Directory, clock: ManualClock
 ) -> None:
     groups = make(ttl=300.0, negative_ttl=60.0)
@@ -424,7 +424,7 @@ def test_only_so_many_look_ups_are_under_way(make: Make, directory: Directory) -
     assert False is settled(groups, address="jane@example.com")
 
 
-def test_only_so_many_answers_are_remembered(make: Make) -> None:
+def test_the_number_of_cached_answers_is_bounded(make: Make) -> None:
     groups = make(capacity=2)
     for number in range(5):
         assert False is settled(groups, address=f"u{number}@example.com")
@@ -434,7 +434,7 @@ def test_only_so_many_answers_are_remembered(make: Make) -> None:
     assert isinstance(settled(groups, address="u0@example.com"), bool)
 
 
-def test_only_so_many_groups_are_remembered(make: Make, directory: Directory) -> None:
+def test_the_number_of_cached_groups_is_bounded(make: Make, directory: Directory) -> None:
     directory.groups["other@example.com"] = "groups/02def"
     groups = make(capacity=1)
     for group in (TEAM, "other@example.com", TEAM):
@@ -451,17 +451,17 @@ def test_an_address_cannot_change_the_question(make: Make, directory: Directory)
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\r\nx: y", "tökén", 7, None], ids=repr)
-def test_an_access_token_that_is_none_is_never_sent_nor_told(
+def test_an_access_token_that_is_none_is_never_sent_nor_repeated(
     make: Make, directory: Directory, token: Any
 ) -> None:
     answer = settled(make(access_token=lambda: token))
 
     assert isinstance(answer, Unresolved)
-    assert f"{TEAM} could not be looked up: access_token() did not give an access token" == answer.reason
+    assert f"{TEAM} could not be looked up: access_token() did not return an access token" == answer.reason
     assert [] == directory.asked
 
 
-def test_what_the_access_token_function_raises_is_not_told(make: Make) -> None:
+def test_what_the_access_token_function_raises_is_not_repeated(make: Make) -> None:
     def fail() -> str:
         raise RuntimeError(TOKEN)
 
@@ -497,10 +497,12 @@ def test_a_child_process_begins_look_ups_of_its_own(
         assert one.pending.wait(10)
 
 
-def test_where_no_thread_is_to_be_had_nobody_can_say(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_thread_for_a_look_up_the_answer_is_unresolved(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Flight, "start", lambda *_: False)
 
-    assert Unresolved("no look-up of group members can begin now", None) == make().look_up(TEAM, CALLER)
+    assert Unresolved("no look-up of group members can start now", None) == make().look_up(TEAM, CALLER)
 
 
 @pytest.mark.parametrize(

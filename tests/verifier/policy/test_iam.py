@@ -57,7 +57,7 @@ def test_a_member_of_an_invoking_role_may_invoke() -> None:
     assert Decision(granted=True, member=MEMBER, role=INVOKER) == policy.decide(principal())
 
 
-def test_anybody_else_may_not() -> None:
+def test_any_other_caller_may_not() -> None:
     policy = InvokerPolicy.from_members([MEMBER])
 
     assert Decision(granted=False) == policy.decide(principal(email="other@p.iam.gserviceaccount.com"))
@@ -146,7 +146,7 @@ def test_another_issuer_cannot_name_a_member() -> None:
     )
 
 
-def test_all_users_are_everybody() -> None:
+def test_all_users_are_every_caller() -> None:
     policy = InvokerPolicy.all_users()
 
     assert policy.public
@@ -166,7 +166,7 @@ def test_the_narrowest_member_is_named() -> None:
     assert MEMBER == policy.decide(principal()).member
 
 
-def test_a_repr_names_nobody() -> None:
+def test_a_repr_names_no_member() -> None:
     assert "InvokerPolicy(2 members)" == repr(InvokerPolicy.from_members([MEMBER, JANE]))
 
 
@@ -192,7 +192,7 @@ def test_a_member_that_is_not_understood_matters_only_where_its_role_grants(memb
     assert policy.decide(principal()).granted
 
 
-def test_a_group_without_a_way_to_tell_who_is_in_it_says_how_to_give_one() -> None:
+def test_a_group_that_nothing_resolves_is_an_error_that_says_how_to_resolve_it() -> None:
     with pytest.raises(PolicyError, match=r"groups=\{'team@example\.com'"):
         InvokerPolicy.from_members(["group:Team@example.com"])
 
@@ -271,7 +271,7 @@ def test_a_condition_that_depends_on_nothing_is_decided_once(conditions: Conditi
     assert 2 == conditions.asked
 
 
-def test_everybody_under_a_condition_is_public_there_only(conditions: Conditions) -> None:
+def test_all_users_under_a_condition_are_public_there_only(conditions: Conditions) -> None:
     policy = InvokerPolicy.from_dict(
         document(binding(INVOKER, "allUsers", condition={"expression": "request.path == '/hook'"}), version=3)
     )
@@ -329,7 +329,7 @@ def test_what_is_not_a_policy_is_refused_whole(document: dict[str, Any]) -> None
 # Custom roles.
 
 
-def test_a_custom_role_that_nobody_described_is_an_error_that_says_how_to_describe_it() -> None:
+def test_a_custom_role_without_permissions_is_an_error_that_says_how_to_describe_it() -> None:
     for role in (CUSTOM, "organizations/1/roles/caller"):
         with pytest.raises(PolicyError, match="gcloud iam roles describe"):
             InvokerPolicy.from_dict(document(binding(role, MEMBER)))
@@ -389,7 +389,7 @@ def test_what_gcloud_prints_is_read(tmp_path: Path, version: int | None) -> None
         '{"bindings":[{"role":"roles/run.invoker"}]}',
     ],
 )
-def test_an_empty_policy_grants_nothing_to_anybody(text: str) -> None:
+def test_an_empty_policy_grants_nothing(text: str) -> None:
     policy = InvokerPolicy.from_json(text)
 
     assert not policy.public
@@ -452,10 +452,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_1500_members_are_found_like_one() -> None:
     members = [f"user:u{number}@example.com" for number in range(1500)]
-    table = InvokerPolicy.from_members([*members, MEMBER])._table
+    index = InvokerPolicy.from_members([*members, MEMBER])._index
 
-    assert 1501 == len(table.plain)
-    assert ((), {}) == (table.groups, table.conditional)
+    assert 1501 == len(index.unconditional)
+    assert ((), {}) == (index.groups, index.conditional)
 
 
 # Other permissions.
@@ -595,7 +595,7 @@ def test_yaml_is_read_as_gcloud_prints_it(tmp_path: Path, name: str) -> None:
     assert document(binding(INVOKER, MEMBER)) == policy.to_dict()
 
 
-def test_a_file_without_a_telling_name_is_json_if_it_starts_so(tmp_path: Path) -> None:
+def test_a_file_with_another_suffix_is_json_if_it_starts_so(tmp_path: Path) -> None:
     path = tmp_path / "policy"
     path.write_text(" " + json.dumps(document(binding(INVOKER, MEMBER))))
 
@@ -673,7 +673,7 @@ def test_an_error_in_yaml_names_the_line_and_not_the_text() -> None:
 # The check switched off.
 
 
-def test_a_service_whose_check_is_off_admits_everybody_whoever_is_denied() -> None:
+def test_a_service_whose_check_is_off_admits_every_caller_also_denied_ones() -> None:
     policy = InvokerPolicy.check_disabled().with_deny(deny("principalSet://goog/public:all"))
 
     assert policy.public

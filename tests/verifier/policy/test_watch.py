@@ -113,7 +113,7 @@ def test_each_broken_version_is_shouted_about_and_a_good_one_mends_it(
     assert 4 == len([one for one in caplog.records if one.levelno >= logging.ERROR])
 
 
-def test_what_the_policy_needs_to_be_told_is_told_on_every_reading(path: Path) -> None:
+def test_the_settings_are_used_on_every_reading(path: Path) -> None:
     clock = ManualClock()
     write(path, "group:g@x.com")
     watched = WatchedPolicy(path, clock=clock, groups={"g@x.com": []})
@@ -154,7 +154,7 @@ def test_a_loader_that_raises_anything_leaves_the_old_policy(
     assert 1 == len([one for one in caplog.records if one.levelno >= logging.ERROR])
 
 
-def test_nobody_waits_for_a_thread_that_reads(path: Path) -> None:
+def test_no_caller_waits_for_a_thread_that_reads(path: Path) -> None:
     clock = ManualClock()
     reading, go_on = threading.Event(), threading.Event()
     loads: list[Path] = []
@@ -199,7 +199,7 @@ def test_looking_is_never_negative(path: Path) -> None:
         WatchedPolicy(path, check_every=-1.0)
 
 
-def test_a_repr_names_the_file_and_nobody(path: Path) -> None:
+def test_a_repr_names_the_file_and_no_member(path: Path) -> None:
     assert f"WatchedPolicy({str(path)!r}, InvokerPolicy(1 members))" == repr(WatchedPolicy(path))
 
 

@@ -1,1 +1,1 @@
-"""May this principal invoke?"""
+"""Whether a principal may invoke, and why: IAM policies, their conditions and deny policies."""

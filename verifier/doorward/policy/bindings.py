@@ -1,27 +1,28 @@
-"""Bindings of a policy, and what it takes to understand them."""
+"""The bindings of a policy, and how they are read."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple, TypedDict
+from typing import Final, NamedTuple, TypedDict
 
 from doorward.errors import PolicyError
 from doorward.policy.decision import BindingCondition
-from doorward.policy.evaluation import PermissionBinding
-from doorward.policy.groups import Groups, resolver
-from doorward.policy.members import KnownAccounts, Member, read_member
+from doorward.policy.groups import Groups, Resolver, resolver
+from doorward.policy.identities import KnownAccounts
+from doorward.policy.index import PermissionBinding
+from doorward.policy.members import Member, read_member
 from doorward.policy.roles import INVOKE, check_permission, role_holds
 
-__all__ = ["Binding", "BindingReader", "PolicySettings", "written"]
+__all__ = ["Binding", "BindingReader", "PolicySettings"]
 
 
 class Binding(NamedTuple):
-    """One binding of a policy.
+    """One binding of a policy, as the user writes it.
 
     Attributes:
         role: The role.
-        members: Who holds it.
-        condition: When they do; None for always.
+        members: The members that hold it.
+        condition: The condition under which they hold it; None if they always do.
     """
 
     role: str
@@ -30,18 +31,19 @@ class Binding(NamedTuple):
 
 
 class PolicySettings(TypedDict, total=False):
-    """What a policy file does not say, and its reader may have to be told; each may be left out.
+    """What a policy does not say, and its decisions may depend on. All are optional.
 
     Attributes:
-        permission: What is asked for, one of `doorward.policy.roles.ROLES`; ``run.routes.invoke`` by default.
+        permission: The permission to decide on, one of `doorward.policy.roles.ROLES`; ``run.routes.invoke``
+            by default.
         custom_roles: The permissions of the custom roles that occur in the policy, by role name, as
             ``gcloud iam roles describe`` lists them under ``includedPermissions``.
-        groups: Tells who is in a group: the members of each group, by its address; a function of the group's
-            address and the principal; or a directory such as `CloudIdentityGroups`. A policy that names a
-            group does not load without.
-        unique_ids: The unique id (``sub``) of accounts, by member (``serviceAccount:EMAIL``). A caller whose
-            token holds no e-mail is matched by it; and an address whose account is another one by now, is not
-            that member any more.
+        groups: How to resolve the groups that the policy names: the members of each group, by its address; a
+            function of the group's address and the principal; or a directory such as `CloudIdentityGroups`. A
+            policy that names a group does not load without it.
+        unique_ids: The unique ids (``sub``) of accounts, by member (``serviceAccount:EMAIL``). A principal
+            whose token has no e-mail is matched by it. A principal whose unique id is not the one given for
+            its address is not that member: the address has changed hands.
         project_numbers: The numbers of projects, by project id, for members that stand for all service
             accounts of a project.
     """
@@ -54,43 +56,37 @@ class PolicySettings(TypedDict, total=False):
 
 
 class BindingReader:
-    """Reads bindings under given settings."""
+    """Reads bindings under given settings.
+
+    Attributes:
+        permission: The permission to decide on.
+        groups: Resolves groups.
+        known: What the user of the policy knows of accounts.
+    """
 
     def __init__(self, settings: PolicySettings) -> None:
-        """Take the settings.
+        """Check the settings.
 
         Args:
             settings: See `PolicySettings`.
 
         Raises:
-            PolicyError: If they are not usable.
+            PolicyError: If one of them is not usable.
         """
-        self.permission = check_permission(settings.get("permission", INVOKE))
-        self.groups = resolver(settings.get("groups"))
-        self.known = KnownAccounts(settings.get("unique_ids") or {}, settings.get("project_numbers") or {})
-        self._roles = settings.get("custom_roles") or {}
+        self.permission: Final[str] = check_permission(settings.get("permission", INVOKE))
+        self.groups: Final[Resolver] = resolver(settings.get("groups"))
+        self.known: Final[KnownAccounts] = KnownAccounts(
+            settings.get("unique_ids") or {}, settings.get("project_numbers") or {}
+        )
+        self._custom_roles: Final = settings.get("custom_roles") or {}
 
-    def holds(self, role: object) -> bool:
-        """Tell whether a role holds the permission.
+    def read(self, document: object, position: str, source: str) -> PermissionBinding | None:
+        """Read one binding of a policy document whole: a part that is not understood must not be skipped.
 
         Args:
-            role: Its name.
-
-        Returns:
-            Whether it does.
-
-        Raises:
-            PolicyError: If it is not a role, or one that is not described.
-        """
-        return role_holds(role, self.permission, self._roles)
-
-    def binding(self, binding: object, where: str, source: str) -> PermissionBinding | None:
-        """Read one binding whole: what is not understood must not be skipped, it might have been the point.
-
-        Args:
-            binding: As the document has it.
-            where: Where it stands in the document.
-            source: What comes before that in accounts.
+            document: The binding, as the policy document has it.
+            position: Its position in the policy document.
+            source: What explanations write before the position.
 
         Returns:
             The binding; None if its role does not hold the permission.
@@ -98,38 +94,50 @@ class BindingReader:
         Raises:
             PolicyError: If it is not understood.
         """
-        if not isinstance(binding, Mapping):
-            raise PolicyError(f"{where} must be an object")
-        role, members = binding.get("role"), binding.get("members", ())
+        if not isinstance(document, Mapping):
+            raise PolicyError(f"{position} must be an object")
+        role, members = document.get("role"), document.get("members", ())
         if not isinstance(role, str) or not role:
-            raise PolicyError(f"{where} has no role")
+            raise PolicyError(f"{position} has no role")
         if not isinstance(members, list | tuple):
-            raise PolicyError(f"{where} ({role}): 'members' must be a list")
-        if unknown := binding.keys() - {"role", "members", "condition"}:
-            raise PolicyError(f"{where} ({role}): unknown member {min(map(str, unknown))!r}")
-        if not self.holds(role):
+            raise PolicyError(f"{position} ({role}): 'members' must be a list")
+        if unknown := document.keys() - {"role", "members", "condition"}:
+            raise PolicyError(f"{position} ({role}): unknown member {min(map(str, unknown))!r}")
+        if not self.role_holds(role):
             return None
         try:
-            return self.rule(f"{source}{where}", role, members, _condition(binding.get("condition")))
+            condition = _read_condition(document.get("condition"))
+            return self.make(f"{source}{position}", role, members, condition)
         except PolicyError as error:
-            raise PolicyError(f"{where} ({role}): {error}") from error
+            raise PolicyError(f"{position} ({role}): {error}") from error
 
-    def rule(
-        self, name: str, role: str, members: Iterable[object], condition: BindingCondition | None
-    ) -> PermissionBinding:
-        """Read the members of a binding.
+    def role_holds(self, role: object) -> bool:
+        """Return whether a role holds the permission.
 
         Args:
-            name: Where it stands.
+            role: The name of the role.
+
+        Raises:
+            PolicyError: If it is not a role, or if it is a custom role that the settings do not describe.
+        """
+        return role_holds(role, self.permission, self._custom_roles)
+
+    def make(
+        self, name: str, role: str, members: Iterable[object], condition: BindingCondition | None
+    ) -> PermissionBinding:
+        """Read the members of a binding whose role holds the permission.
+
+        Args:
+            name: Its position, as explanations write it.
             role: Its role.
             members: Its members.
-            condition: Its condition, if it has one.
+            condition: Its condition; None if it has none.
 
         Returns:
             The binding.
 
         Raises:
-            PolicyError: If a member is not understood, or a group without a way to tell who is in it.
+            PolicyError: If a member is not understood, or is a group that cannot be resolved.
         """
         return PermissionBinding(name, role, tuple(map(self._member, members)), condition, self.groups)
 
@@ -140,7 +148,7 @@ class BindingReader:
         return member
 
 
-def _condition(condition: object) -> BindingCondition | None:
+def _read_condition(condition: object) -> BindingCondition | None:
     """Read a condition (https://cloud.google.com/iam/docs/reference/rest/Shared.Types/Expr)."""
     if condition is None:
         return None
@@ -161,16 +169,3 @@ def _condition(condition: object) -> BindingCondition | None:
     except PolicyError as error:
         raise PolicyError(f"the condition is not understood: {error}") from error
     return compiled
-
-
-def written(condition: BindingCondition) -> dict[str, str]:
-    """Write a condition back.
-
-    Args:
-        condition: The condition of a binding.
-
-    Returns:
-        What a policy document holds for it.
-    """
-    named = {"title": condition.title} if condition.title else {}
-    return {"expression": condition.expression, **named}

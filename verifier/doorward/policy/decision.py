@@ -1,4 +1,4 @@
-"""What a policy says of a principal, and what a condition is to it."""
+"""The decision of a policy on a principal, and the protocol of a condition."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ __all__ = ["BindingCondition", "Decision"]
 
 
 class Decision(NamedTuple):
-    """What a policy says of a principal.
+    """The decision of a policy on one principal.
 
     Attributes:
         granted: Whether the principal may invoke.
-        member: The member of the policy that it matched; None where none did, or the check is switched off.
-        role: The role that grants it; None where none does.
-        lasting: Whether it is the same for every request at any time, so that it may be remembered.
-        denied_by: The rule of a deny policy that forbids it; None where none does.
-        unknown: Why nobody can say now, where something that could not be found out might have decided
-            otherwise: such a principal is not granted, and not refused for good either. FetchResponse with 503.
-        pending: What to wait for before asking again, where waiting makes sense.
+        member: The member of the policy that the principal matched; None if it matched none, or if the
+            check is switched off.
+        role: The role that grants the permission; None if none does.
+        lasting: Whether the decision is the same for every request at any time, so that it may be cached.
+        denied_by: The rule of a deny policy that denies the permission; None if none does.
+        unknown: Why the policy cannot decide now; None if it can. Something that could not be resolved might
+            have decided otherwise, so the principal is not granted, and the door answers 503 instead of 403.
+        pending: What to wait for before the next attempt; None if waiting does not help.
     """
 
     granted: bool
@@ -34,16 +35,19 @@ class Decision(NamedTuple):
 
 
 class BindingCondition(Protocol):
-    """The condition of a binding; files give `doorward.policy.conditions.condition.Condition`."""
+    """The condition of a binding.
+
+    Policy files give `doorward.policy.conditions.condition.Condition`; a `Binding` takes any implementation.
+    """
 
     @property
     def expression(self) -> str:
-        """What the policy says."""
+        """The expression, as the policy has it."""
         ...
 
     @property
     def title(self) -> str:
-        """What the policy calls it."""
+        """The title, as the policy has it; empty if it has none."""
         ...
 
     @property
@@ -57,19 +61,24 @@ class BindingCondition(Protocol):
         ...
 
     def holds(self, request: RequestFacts, now: float) -> bool:
-        """Tell whether it holds; what cannot be evaluated does not. Never raises.
+        """Return whether the condition holds.
+
+        A condition that cannot be evaluated does not hold. This method never raises.
 
         Args:
-            request: What is asked for.
+            request: The request to decide on.
             now: Seconds since the epoch.
         """
         ...
 
-    def account(self, request: RequestFacts, now: float) -> tuple[bool, str]:
-        """Tell whether it holds, and why.
+    def explain(self, request: RequestFacts, now: float) -> tuple[bool, str]:
+        """Return whether the condition holds, and why.
 
         Args:
-            request: What is asked for.
+            request: The request to decide on.
             now: Seconds since the epoch.
+
+        Returns:
+            What `holds` returns, and a sentence.
         """
         ...

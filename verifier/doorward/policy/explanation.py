@@ -1,4 +1,7 @@
-"""The account of a decision: every rule that had a say, and why. Plain data, and lines to print."""
+"""The explanation of a decision: every deny rule and binding that was evaluated, and why it matched or not.
+
+Plain data that `doorward.policy.explainer` makes, and lines to print.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from doorward.policy.decision import Decision
 
 __all__ = ["BindingExplanation", "DenyExplanation", "MemberExplanation", "PolicyExplanation"]
 
-_SHOWN = 10
+_SHOWN_MEMBERS = 10
 _MARKS = {True: "yes", False: "no", None: "unknown"}
 
 
@@ -18,8 +21,8 @@ class MemberExplanation:
     """One member of a binding.
 
     Attributes:
-        member: As the policy spells it.
-        matched: Whether the caller is it; None if nobody can say now.
+        member: The member, as the policy has it.
+        matched: Whether the principal is this member; None if undecided.
         reason: Why.
     """
 
@@ -33,14 +36,14 @@ class BindingExplanation:
     """One binding whose role holds the permission.
 
     Attributes:
-        binding: Where it stands.
+        binding: Its position in the policy, after the name of the file if there is one.
         role: Its role.
         members: Its members, in order.
-        matched: The member that the caller is; None if there is none.
-        condition: What its condition says; None if it has none.
-        condition_holds: Whether that holds; True if it has none.
-        condition_reason: Why; empty if it has none.
-        grants: Whether the binding grants the permission; None if nobody can say now.
+        matched: The first member that the principal is; None if there is none.
+        condition: The title of its condition, or the expression if it has no title; None without a condition.
+        condition_holds: Whether the condition holds; True without a condition.
+        condition_reason: Why; empty without a condition.
+        grants: Whether the binding grants the permission; None if undecided.
     """
 
     binding: str
@@ -55,11 +58,11 @@ class BindingExplanation:
 
 @dataclass(frozen=True, slots=True)
 class DenyExplanation:
-    """One rule of a deny policy that is about the permission.
+    """One rule of a deny policy that covers the permission.
 
     Attributes:
-        rule: Where it stands.
-        applies: Whether it denies the caller the permission; None if nobody can say now.
+        rule: Its position in the deny policy, after the display name if there is one.
+        applies: Whether it denies the principal the permission; None if undecided.
         reason: Why.
     """
 
@@ -73,12 +76,12 @@ class PolicyExplanation:
     """Why a policy decides as it does.
 
     Attributes:
-        principal: The caller, as IAM spells it.
-        permission: What was asked for.
+        principal: The principal, as IAM writes it.
+        permission: The permission that was asked for.
         decision: The decision.
-        check_disabled: Whether the check is switched off, so that nothing else was asked.
-        deny: The deny rules about the permission, which come first.
-        bindings: The bindings whose role holds it.
+        check_disabled: Whether the check is switched off, so that nothing else was evaluated.
+        deny: The deny rules that cover the permission; they are evaluated first.
+        bindings: The bindings whose role holds the permission.
     """
 
     principal: str
@@ -89,33 +92,32 @@ class PolicyExplanation:
     bindings: tuple[BindingExplanation, ...]
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain dictionaries and lists, for JSON."""
+        """Return the explanation as plain dictionaries and lists, for JSON."""
         decision = {name: value for name, value in self.decision._asdict().items() if name != "pending"}
         return {
             "principal": self.principal,
             "permission": self.permission,
             "decision": decision,
             "check_disabled": self.check_disabled,
-            "deny": [asdict(one) for one in self.deny],
-            "bindings": [asdict(one) for one in self.bindings],
+            "deny": [asdict(rule) for rule in self.deny],
+            "bindings": [asdict(binding) for binding in self.bindings],
         }
 
     def lines(self) -> Iterator[str]:
-        """Give it line by line, the outcome first; of many members that do not match, only some are shown."""
+        """Return the explanation line by line, the outcome first.
+
+        Of a binding with many members that do not match, only the first ten are shown.
+        """
         yield f"{self.principal}: {self._outcome()}"
         if self.check_disabled:
-            yield "  the invoker check is switched off: nothing else is asked"
+            yield "  the invoker check is switched off: nothing else is evaluated"
         for rule in self.deny:
             yield f"  deny {rule.rule}: {_MARKS[rule.applies]}, {rule.reason}"
         for binding in self.bindings:
             yield f"  {binding.binding} {binding.role}: grants {_MARKS[binding.grants]}"
             if binding.condition is not None:
                 yield f"    condition {binding.condition}: {binding.condition_reason}"
-            told = [one for one in binding.members if one.matched is not False] or list(binding.members)
-            for one in told[:_SHOWN]:
-                yield f"    {one.member}: {one.reason}"
-            if rest := len(binding.members) - len(told[:_SHOWN]):
-                yield f"    and {rest} more, which do not match"
+            yield from _member_lines(binding.members)
         if not self.bindings and not self.check_disabled:
             yield f"  no binding has a role that holds {self.permission}"
 
@@ -127,9 +129,19 @@ class PolicyExplanation:
         if decision.denied_by is not None:
             return f"is denied {self.permission} by {decision.denied_by}"
         if decision.unknown is not None:
-            return f"nobody can say now whether it may use {self.permission}: {decision.unknown}"
+            return f"undecided now whether it may use {self.permission}: {decision.unknown}"
         return f"may not use {self.permission}"
 
     def __str__(self) -> str:
-        """Give all lines."""
+        """Return all lines as one text."""
         return "\n".join(self.lines())
+
+
+def _member_lines(members: tuple[MemberExplanation, ...]) -> Iterator[str]:
+    """Return the lines of members that matched or are undecided; of all members if there are none."""
+    relevant = [member for member in members if member.matched is not False] or list(members)
+    shown = relevant[:_SHOWN_MEMBERS]
+    for member in shown:
+        yield f"    {member.member}: {member.reason}"
+    if rest := len(members) - len(shown):
+        yield f"    and {rest} more, which do not match"

@@ -1,4 +1,7 @@
-"""Policy files: JSON, or YAML with the extra ``yaml``, read in the only way they can be understood."""
+"""Policy files, in JSON or (with the extra ``yaml``) in YAML, read strictly.
+
+A file that two readers could understand in two ways is refused.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from doorward.strictjson import StrictJSONError, read_object
 if TYPE_CHECKING:
     import yaml
 
-__all__ = ["read_file", "read_json", "read_yaml", "thaw"]
+__all__ = ["read_file", "read_json", "read_yaml"]
 
-_LARGEST: Final = 1024 * 1024
-_NODES: Final = 100_000
-_DEEPEST: Final = 64
+_LARGEST: Final = 1024 * 1024  # bytes
+_MAX_VALUES: Final = 100_000
+_MAX_DEPTH: Final = 64
 _TAG: Final = "tag:yaml.org,2002:"
 
 
@@ -24,13 +27,14 @@ def read_file(path: str | os.PathLike[str]) -> Mapping[str, object]:
     """Read a file that holds one object, as JSON or as YAML.
 
     Args:
-        path: The file. ``.json``, ``.yaml`` and ``.yml`` say what it is; else an opening brace means JSON.
+        path: The file. ``.json`` means JSON, ``.yaml`` and ``.yml`` mean YAML; in a file with another
+            suffix an opening brace means JSON, and anything else YAML.
 
     Returns:
         The object.
 
     Raises:
-        PolicyError: If it holds anything else.
+        PolicyError: If the file holds anything else.
         ConfigurationError: If it cannot be read.
     """
     try:
@@ -50,13 +54,13 @@ def read_json(text: str | bytes) -> Mapping[str, object]:
     """Read one JSON object.
 
     Args:
-        text: The text.
+        text: The text; bytes are UTF-8.
 
     Returns:
         The object.
 
     Raises:
-        PolicyError: If it is anything else, or larger than 1 MiB.
+        PolicyError: If the text is anything else, or larger than 1 MiB.
     """
     try:
         raw = text.encode() if isinstance(text, str) else text
@@ -67,17 +71,17 @@ def read_json(text: str | bytes) -> Mapping[str, object]:
 
 
 def read_yaml(text: str | bytes) -> Mapping[str, object]:
-    """Read one YAML mapping. Nothing is constructed but plain values; no member may occur twice.
+    """Read one YAML mapping. It may hold plain values only, and no member twice.
 
     Args:
-        text: The text.
+        text: The text; bytes are UTF-8.
 
     Returns:
         The mapping.
 
     Raises:
-        PolicyError: If it is anything else, larger than 1 MiB (as written, or some 100,000 values with its
-            aliases written out), or the extra ``yaml`` is not installed.
+        PolicyError: If the text is anything else, larger than 1 MiB, or holds more than 100,000 values once
+            its aliases are expanded; or if the extra ``yaml`` is not installed.
     """
     try:
         import yaml  # noqa: PLC0415 - an extra
@@ -93,7 +97,7 @@ def read_yaml(text: str | bytes) -> Mapping[str, object]:
             node = loader.get_single_node()
         finally:
             loader.dispose()
-        found = _Plain().value(node, 0) if node is not None else None
+        found = _PlainValues().value(node, 0) if node is not None else None
     except RecursionError:
         raise PolicyError("not a policy in YAML: nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:
@@ -101,7 +105,7 @@ def read_yaml(text: str | bytes) -> Mapping[str, object]:
             raise
         raise PolicyError(f"not a policy in YAML: {_problem(error)}") from None
     if not isinstance(found, dict):
-        raise PolicyError("not a policy in YAML: it is no mapping")
+        raise PolicyError("not a policy in YAML: it is not a mapping")
     return found
 
 
@@ -111,25 +115,25 @@ def _check_size(raw: bytes) -> None:
 
 
 def _problem(error: Exception) -> str:
-    """Say what is wrong, and where, without repeating the text."""
+    """Return what is wrong, and in which line, without a part of the text."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "not UTF-8 YAML text"
     return problem if mark is None else f"{problem}, line {mark.line + 1}"
 
 
-class _Plain:
-    """Makes plain values out of a graph of nodes, writing out aliases within a budget."""
+class _PlainValues:
+    """Makes plain values of a graph of nodes. It expands aliases, up to a number of values in all."""
 
     def __init__(self) -> None:
-        self._left = _NODES
+        self._left = _MAX_VALUES
 
     def value(self, node: yaml.Node, depth: int) -> object:
         import yaml  # noqa: PLC0415 - loaded already
 
         self._left -= 1
-        if self._left < 0 or depth > _DEEPEST:
+        if self._left < 0 or depth > _MAX_DEPTH:
             raise PolicyError(
-                "not a policy in YAML: nested too deeply, or too large with its aliases written out"
+                "not a policy in YAML: nested too deeply, or too large once its aliases are expanded"
             )
         if not isinstance(node, yaml.ScalarNode) and node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
             raise PolicyError(f"not a policy in YAML: a value is tagged {node.tag!r}")
@@ -144,7 +148,7 @@ class _Plain:
         for name_node, value_node in node.value:
             name = self.value(name_node, depth + 1)
             if not isinstance(name, str):
-                raise PolicyError(f"not a policy in YAML: {name!r} is no member name")
+                raise PolicyError(f"not a policy in YAML: {name!r} is not the name of a member")
             if name in members:
                 raise PolicyError(f"not a policy in YAML: the member {name!r} occurs twice")
             members[name] = self.value(value_node, depth + 1)
@@ -153,7 +157,7 @@ class _Plain:
 
 def _scalar(tag: str, text: str) -> object:
     match tag:
-        case "str" | "timestamp":  # a text that looks like a date is a text to IAM
+        case "str" | "timestamp":  # to IAM a text that looks like a date is a text
             return text
         case "null":
             return None
@@ -165,19 +169,3 @@ def _scalar(tag: str, text: str) -> object:
             return text
         case _:
             raise PolicyError(f"not a policy in YAML: a value is tagged {tag!r}")
-
-
-def thaw(value: object) -> object:
-    """Copy a value as plain lists and dictionaries.
-
-    Args:
-        value: As it was read.
-
-    Returns:
-        A copy that its holder may change.
-    """
-    if isinstance(value, Mapping):
-        return {str(name): thaw(member) for name, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [thaw(member) for member in value]
-    return value

@@ -1,6 +1,7 @@
-"""Who is in a group: that is in no ID token, so whoever uses a policy with groups says how to find out.
+"""The members of groups. No ID token names them, so the user of a policy says how to resolve them.
 
-Three ways: a mapping of the members of each group, a function, or `CloudIdentityGroups`, which asks Google.
+Three ways: a mapping that lists the members of each group, a function, or a directory such as
+`doorward.policy.cloud_identity.CloudIdentityGroups`, which asks Google.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
 from doorward.errors import PolicyError
+from doorward.issuers.service_accounts import is_service_account
 from doorward.keys.flight import Flight
 from doorward.policy.members import fold, read_member
 from doorward.tokens.principal import Principal
@@ -22,11 +24,11 @@ _log: Final = logging.getLogger("doorward.policy")
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
-    """Nobody can say now whether somebody is in a group.
+    """The answer "cannot know now" to whether a principal is in a group.
 
     Attributes:
         reason: Why, for the operator's log.
-        pending: A look-up that is on its way and worth waiting for; None where waiting does not help.
+        pending: A look-up that is under way and worth waiting for; None if waiting does not help.
     """
 
     reason: str
@@ -35,121 +37,126 @@ class Unresolved:
 
 @runtime_checkable
 class GroupDirectory(Protocol):
-    """Whatever can look up an address in a group. It answers at once: it is asked in event loops too."""
+    """A directory that looks up an address in a group.
+
+    It must return at once: decisions are made in event loops too.
+    """
 
     def look_up(self, group: str, address: str, /) -> bool | Unresolved:
-        """Tell whether an account is in a group, directly or through other groups.
+        """Return whether an account is in a group, directly or through other groups.
 
         Args:
             group: The address of the group, in lower case.
             address: The address of the account, in lower case.
 
         Returns:
-            Whether it is; or that nobody can say now.
+            Whether it is; `Unresolved` if that cannot be known now.
         """
         ...
 
 
 Groups = Mapping[str, Collection[str]] | Callable[[str, Principal], "bool | Unresolved"] | GroupDirectory
-"""What can be given as ``groups``: the members of each group, a function of the group's address and the
-principal, or a directory. A function is called in whichever thread decides, also in an event loop's: one that
-waits for something holds up every other request there."""
+"""What can be passed as ``groups``: the members of each group, a function of the group's address and the
+principal, or a directory. A function is called in the thread that decides, which may be an event loop's: a
+function that blocks holds up every other request of that loop."""
 
 
 class Resolver(Protocol):
-    """Any of them, in one form."""
+    """Any `Groups`, in one form."""
 
     def __call__(self, group: str, principal: Principal, address: str | None, /) -> bool | Unresolved | None:
-        """Tell whether a Google account is in a group.
+        """Return whether a Google account is in a group.
 
         Args:
             group: The address of the group, in lower case.
             principal: The caller; a Google account.
-            address: Its address, in lower case, if it is known.
+            address: The address of the account, in lower case; None if it is not known.
 
         Returns:
-            Whether it is; that nobody can say now; or None where its address would have to be known.
+            Whether it is; `Unresolved` if that cannot be known now; None if only its address could decide.
         """
         ...
 
     def check(self, group: str) -> None:
-        """Refuse a group that can never be resolved.
+        """Check, when a policy is read, that a group can be resolved.
+
+        Args:
+            group: The address of the group, in lower case.
 
         Raises:
-            PolicyError: If it is one.
+            PolicyError: If it can never be resolved.
         """
         ...
 
 
 def resolver(groups: Groups | None) -> Resolver:
-    """Give what the user passed as ``groups`` its one form.
+    """Return the resolver for what the user passed as ``groups``.
 
     Args:
-        groups: As the user passed it.
+        groups: The groups, as passed; None if none were passed.
 
     Returns:
         The resolver.
 
     Raises:
-        PolicyError: If it is something else.
+        PolicyError: If it is anything else.
     """
     if groups is None:
-        return _Nothing()
+        return _NoGroups()
     if isinstance(groups, Mapping):
-        return _Listed(groups)
+        return _ListedGroups(groups)
     if isinstance(groups, GroupDirectory):
-        return _Directory(groups)
+        return _DirectoryGroups(groups)
     if callable(groups):
-        return _Asked(groups)
+        return _FunctionGroups(groups)
     raise PolicyError(
         "groups must be a mapping, a function or a directory such as CloudIdentityGroups, "
         f"not {type(groups).__name__}"
     )
 
 
-class _Nothing:
-    """No way to resolve any group: a policy that names one does not load."""
+class _NoGroups:
+    """Resolves no group: a policy that names one does not load."""
 
     def __call__(self, group: str, principal: Principal, address: str | None) -> None:
         raise NotImplementedError
 
     def check(self, group: str) -> None:
         raise PolicyError(
-            f"member 'group:{group}' needs a way to tell who is in the group, which no ID token says: pass "
+            f"member 'group:{group}' needs the members of the group, which no ID token names: pass "
             f"groups={{'{group}': [...]}}, or a function of the group and the principal, or "
             "CloudIdentityGroups(...)"
         )
 
 
-class _Listed:
-    """Groups whose members are listed; a group may be the member of another."""
+class _ListedGroups:
+    """Groups whose members are listed; a group may be a member of another one."""
 
     def __init__(self, groups: Mapping[str, Collection[str]]) -> None:
-        direct = {fold(group.removeprefix("group:")): _read(group, names) for group, names in groups.items()}
-        self._members = {group: _flat(group, direct) for group in direct}
+        listed = {
+            fold(group.removeprefix("group:")): _read_members(group, names) for group, names in groups.items()
+        }
+        self._accounts = {group: _all_accounts(group, listed) for group in listed}
 
     def __call__(self, group: str, principal: Principal, address: str | None) -> bool | None:
         del principal
-        return None if address is None else address in self._members[group]
+        return None if address is None else address in self._accounts[group]
 
     def check(self, group: str) -> None:
-        if group not in self._members:
+        if group not in self._accounts:
             raise PolicyError(
-                f"groups lists no members for 'group:{group}': add it, with an empty list if nobody is in it"
+                f"groups lists no members for 'group:{group}': add it, with an empty list if it has none"
             )
 
 
-def _read(group: str, names: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """Read the members of a group: accounts and groups."""
+def _read_members(group: str, names: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Read the members of a group: return the addresses of its accounts, and those of the groups in it."""
     if isinstance(names, str):
         raise PolicyError(f"groups: the members of {group} must be a list, not one string")
     accounts, nested = set(), set()
     for name in names:
-        text = name if not isinstance(name, str) or ":" in name else f"user:{name}"
-        if isinstance(text, str) and text.lower().endswith(".gserviceaccount.com") and ":" not in name:
-            text = f"serviceAccount:{name}"
         try:
-            member = read_member(text)
+            member = read_member(_typed_member(name))
         except PolicyError as error:
             raise PolicyError(f"groups: {group}: {error}") from None
         if member.group is not None:
@@ -161,28 +168,36 @@ def _read(group: str, names: Iterable[str]) -> tuple[frozenset[str], frozenset[s
     return frozenset(accounts), frozenset(nested)
 
 
-def _flat(group: str, direct: Mapping[str, tuple[frozenset[str], frozenset[str]]]) -> frozenset[str]:
-    """Gather the accounts of a group and of every group in it."""
+def _typed_member(name: object) -> object:
+    """Return a member of a group with its type; a bare address is that of an account."""
+    if not isinstance(name, str) or ":" in name:
+        return name
+    return f"serviceAccount:{name}" if is_service_account(name) else f"user:{name}"
+
+
+def _all_accounts(group: str, listed: Mapping[str, tuple[frozenset[str], frozenset[str]]]) -> frozenset[str]:
+    """Return the addresses of all accounts in a group, and in every group in it."""
     found: set[str] = set()
     seen: set[str] = set()
     todo = [group]
     while todo:
-        one = todo.pop()
-        if one in seen:
+        current = todo.pop()
+        if current in seen:
             continue
-        seen.add(one)
-        if one not in direct:
+        seen.add(current)
+        if current not in listed:
             raise PolicyError(
-                f"groups: 'group:{one}' is a member of {group}, and its own members are not listed"
+                f"groups: 'group:{current}' is a member of {group}, and its own members are not listed: "
+                "list them"
             )
-        accounts, nested = direct[one]
+        accounts, nested = listed[current]
         found |= accounts
         todo += nested
     return frozenset(found)
 
 
-class _Directory:
-    """A directory that is asked by address."""
+class _DirectoryGroups:
+    """Groups that a directory looks up by address."""
 
     def __init__(self, directory: GroupDirectory) -> None:
         self._directory = directory
@@ -191,34 +206,34 @@ class _Directory:
         del principal
         if address is None:
             return None
-        return _asked(group, lambda: self._directory.look_up(group, address))
+        return _resolve(group, lambda: self._directory.look_up(group, address))
 
     def check(self, group: str) -> None:
-        """Any group may be there."""
+        """Accept any group: only a look-up shows whether it exists."""
 
 
-class _Asked:
-    """A function of the user's own."""
+class _FunctionGroups:
+    """Groups that a function of the user resolves."""
 
     def __init__(self, function: Callable[[str, Principal], bool | Unresolved]) -> None:
         self._function = function
 
     def __call__(self, group: str, principal: Principal, address: str | None) -> bool | Unresolved:
         del address
-        return _asked(group, lambda: self._function(group, principal))
+        return _resolve(group, lambda: self._function(group, principal))
 
     def check(self, group: str) -> None:
-        """Any group may be known to it."""
+        """Accept any group: only a call shows whether the function knows it."""
 
 
-def _asked(group: str, ask: Callable[[], bool | Unresolved]) -> bool | Unresolved:
-    """Ask code that is not doorward's: what goes wrong in it must neither grant nor hide other bindings."""
+def _resolve(group: str, look_up: Callable[[], bool | Unresolved]) -> bool | Unresolved:
+    """Call code that is not doorward's: an error in it must neither grant nor hide other bindings."""
     try:
-        answer = ask()
+        answer = look_up()
     except Exception as error:  # noqa: BLE001 - see above
-        _log.exception("who is in the group %s could not be found out", group)
-        return Unresolved(f"asking for the members of {group} failed: {type(error).__name__}")
+        _log.exception("resolving the members of the group %s failed", group)
+        return Unresolved(f"resolving the members of {group} failed: {type(error).__name__}")
     if isinstance(answer, bool | Unresolved):
         return answer
-    _log.error("the answer for the group %s is no bool but %s", group, type(answer).__name__)
-    return Unresolved(f"the answer for the group {group} is no bool")
+    _log.error("the answer for the group %s must be bool or Unresolved, not %s", group, type(answer).__name__)
+    return Unresolved(f"the answer for the group {group} is neither bool nor Unresolved")

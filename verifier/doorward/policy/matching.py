@@ -1,61 +1,62 @@
-"""A principal as a policy sees it: which members of bindings and which principals of deny rules it is."""
+"""Whether a principal is a member of a binding."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from doorward.policy.groups import Resolver, Unresolved
-from doorward.policy.members import KnownAccounts, Member, identities
+from doorward.policy.identities import KnownAccounts, identities
+from doorward.policy.members import Member
 from doorward.tokens.principal import Principal
 
 __all__ = ["Match", "PrincipalMatcher"]
 
 Match = tuple[bool | Unresolved, str]
-"""Whether somebody is somebody, and why."""
+"""Whether the principal of a decision matches, or `Unresolved` if that cannot be known now; and why."""
 
 
 class PrincipalMatcher:
-    """A principal in one decision. A group that was asked for once is not asked for again.
+    """The principal of one decision, matched against members. Each group is resolved at most once.
 
     Attributes:
         principal: The principal.
-        address: The address of its account, in lower case; None where neither its token nor its unique id names
+        address: The address of its account, in lower case; None if neither its token nor its unique id names
             one.
-        names: Every member that it is, groups excepted, the narrowest first.
-        google_account: Whether it is a Google identity; nothing else is in any group.
-        asked_groups: Whether a group had to be asked for.
+        members: Every member that it is, groups excepted, the narrowest first.
+        google_account: Whether it is a Google account; no other principal is in any group.
     """
 
-    __slots__ = ("_memberships", "address", "google_account", "names", "principal")
+    __slots__ = ("_memberships", "address", "google_account", "members", "principal")
 
     def __init__(self, principal: Principal, known: KnownAccounts) -> None:
-        """Work out who it is.
+        """Find the members that the principal is, groups excepted.
 
         Args:
             principal: The verified caller, or the anonymous one.
-            known: What the user knows of accounts.
+            known: What the user of the policy knows of accounts.
         """
-        self.principal = principal
-        self.google_account: Final = principal.google_account
-        self.names: Final = identities(principal, known)
+        self.principal: Final[Principal] = principal
+        self.google_account: Final[bool] = principal.google_account
+        self.members: Final[tuple[str, ...]] = identities(principal, known)
         account = known.account(principal)
-        self.address = None if account is None else account.partition(":")[2]
+        self.address: Final[str | None] = None if account is None else account.partition(":")[2]
         self._memberships: dict[tuple[str, int], bool | Unresolved | None] = {}
 
     @property
     def asked_groups(self) -> bool:
-        """Whether a group had to be asked for."""
+        """Whether a group was resolved for it."""
         return bool(self._memberships)
 
     def in_group(self, group: str, groups: Resolver) -> bool | Unresolved | None:
-        """Tell whether it is in a group.
+        """Return whether the principal is in a group.
 
         Args:
             group: The address of the group, in lower case.
-            groups: Tells who is.
+            groups: Resolves the group.
 
         Returns:
-            Whether it is; that nobody can say now; or None where its address would have to be known.
+            Whether it is; `Unresolved` if that cannot be known now; None if only its address could decide,
+            and its token names none.
         """
         if not self.google_account:
             return False
@@ -64,20 +65,17 @@ class PrincipalMatcher:
             self._memberships[key] = groups(group, self.principal, self.address)
         return self._memberships[key]
 
-    def member(self, member: Member, groups: Resolver) -> Match:
-        """Tell whether it is a member of a binding.
+    def matches(self, member: Member, groups: Resolver) -> Match:
+        """Return whether the principal is a member of a binding, and why.
 
         Args:
             member: The member.
-            groups: Tells who is in a group.
-
-        Returns:
-            Whether it is, and why.
+            groups: Resolves the group that it names, if it names one.
         """
-        if member.never is not None:
-            return False, f"never: {member.never}"
+        if member.never_reason is not None:
+            return False, f"never: {member.never_reason}"
         if member.group is None:
-            found = member.key in self.names
+            found = member.key in self.members
             return found, f"the caller is {'' if found else 'not '}this member"
         answer = self.in_group(member.group, groups)
         if isinstance(answer, Unresolved):

@@ -1,4 +1,4 @@
-"""What a policy may ask about the request at hand."""
+"""What a policy may read of the request that it decides on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOST: Final = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]*)?")
 class RequestFacts(Protocol):
     """A request, as far as a decision may depend on it.
 
-    Adapters give an object that works these out when they are asked for: most decisions ask for none.
+    Adapters pass an object that computes these values on access: most decisions read none of them.
     """
 
     @property
@@ -30,18 +30,18 @@ class RequestFacts(Protocol):
 
     @property
     def sent_path(self) -> str:
-        """The path as sent, still encoded, without the query; only ever shown."""
+        """The path as sent, still encoded, without the query; it is shown, and decides nothing."""
         ...
 
     @property
     def host(self) -> str:
-        """The host that the request names, in lower case and without a port; empty where it names none."""
+        """The host that the request names, in lower case and without a port; empty if it names none."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PlainRequest:
-    """The facts of a request, given one by one.
+    """A request whose facts are given one by one.
 
     Attributes:
         path: The whole path, percent-decoded, without the query.
@@ -55,23 +55,23 @@ class PlainRequest:
 
     @property
     def sent_path(self) -> str:
-        """The path; how it was sent is not known."""
+        """The same path: how it was encoded is not known."""
         return self.path
 
 
 def host_name(header: bytes) -> str:
-    """Take the host out of a Host header (RFC 9110, section 7.2).
+    """Return the host that a Host header names (RFC 9110, section 7.2).
 
     Args:
-        header: Its value, as sent.
+        header: The value of the header, as sent.
 
     Returns:
-        The name in lower case, without the port; empty if it is not a host.
+        The name in lower case, without the port; empty if the value is not a host.
     """
     text = header.decode("latin-1").strip(" \t").lower()
     found = _HOST.fullmatch(text)
     return "" if found is None else found[1]
 
 
-ANYWHERE: Final = PlainRequest()
-"""For decisions that do not depend on the request."""
+ANYWHERE: Final[PlainRequest] = PlainRequest()
+"""The request of decisions that do not depend on one."""

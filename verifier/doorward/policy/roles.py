@@ -24,6 +24,7 @@ __all__ = [
     "check_permission",
     "narrowest_role",
     "role_holds",
+    "role_to_grant",
 ]
 
 INVOKE: Final = "run.routes.invoke"
@@ -38,7 +39,7 @@ INVOKE_INSTANCE: Final = "run.instances.invoke"
 ACCESS_VIA_IAP: Final = "iap.webServiceVersions.accessViaIAP"
 """The permission that Identity-Aware Proxy asks for."""
 
-INVOKER_ROLES: Final = frozenset(
+INVOKER_ROLES: Final[frozenset[str]] = frozenset(
     {
         "roles/owner",
         "roles/editor",
@@ -138,10 +139,10 @@ _HIDDEN_CONDITION: Final = "_withcond_"
 
 
 def check_permission(permission: str) -> str:
-    """Refuse a permission whose roles are not known here.
+    """Check that the roles of a permission are known.
 
     Args:
-        permission: Its name.
+        permission: The name of the permission.
 
     Returns:
         The same name.
@@ -155,7 +156,7 @@ def check_permission(permission: str) -> str:
 
 
 def narrowest_role(permission: str) -> str:
-    """Give the role that exists to grant a permission.
+    """Return the role that exists to grant a permission.
 
     Args:
         permission: One of `ROLES`.
@@ -167,7 +168,7 @@ def narrowest_role(permission: str) -> str:
 
 
 def role_holds(role: object, permission: str, custom_roles: Mapping[str, Collection[str]]) -> bool:
-    """Tell whether a role holds a permission.
+    """Return whether a role holds a permission.
 
     Args:
         role: The name of the role.
@@ -178,7 +179,8 @@ def role_holds(role: object, permission: str, custom_roles: Mapping[str, Collect
         Whether it does.
 
     Raises:
-        PolicyError: If it is no role, or a custom role that nobody described: that is not a no.
+        PolicyError: If it is not a role, or if it is a custom role that `custom_roles` does not describe: it
+            may hold the permission.
     """
     if not isinstance(role, str):
         raise PolicyError(f"a role must be a string, not {type(role).__name__}")
@@ -190,7 +192,7 @@ def role_holds(role: object, permission: str, custom_roles: Mapping[str, Collect
     if hidden and (name in ROLES[permission] or not name.startswith("roles/")):
         # https://cloud.google.com/iam/docs/allow-policies#specifying-version-get
         raise PolicyError(
-            f"{role!r} stands for a binding whose condition was left out, since the policy was read in a "
+            f"{role!r} stands for a binding whose condition was left out, because the policy was read in a "
             "version below 3: read it again with gcloud, which asks for version 3"
         )
     if role.startswith("roles/"):
@@ -200,3 +202,26 @@ def role_holds(role: object, permission: str, custom_roles: Mapping[str, Collect
         f"custom_roles={{{role!r}: [...]}} with what "
         "'gcloud iam roles describe' lists under includedPermissions"
     )
+
+
+def role_to_grant(permission: str, role: str | None, custom_roles: Mapping[str, Collection[str]]) -> str:
+    """Return the role that grants a permission to members.
+
+    Args:
+        permission: One of `ROLES`.
+        role: The name of the role that the user chose; None for the narrowest role.
+        custom_roles: The permissions of custom roles, by role name.
+
+    Returns:
+        The name of the role.
+
+    Raises:
+        PolicyError: If the role does not hold the permission.
+    """
+    narrowest = narrowest_role(permission)
+    if role is None:
+        return narrowest
+    known = role.startswith("roles/") or role in custom_roles
+    if not known or not role_holds(role, permission, custom_roles):
+        raise PolicyError(f"role {role!r} does not hold {permission}; {narrowest} does")
+    return role

@@ -1,4 +1,4 @@
-"""A policy file that is read again when it changes, without a restart."""
+"""A policy file that is read again, without a restart, when it changes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Final, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
 from doorward.errors import ConfigurationError
 from doorward.policy.bindings import PolicySettings
 from doorward.policy.iam import InvokerPolicy
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["WatchedPolicy"]
 
@@ -22,11 +24,26 @@ _Signature = tuple[int, int, int]
 
 
 class WatchedPolicy:
-    """The policy in a file, as the file has it now: a source of policies for a door.
+    """The policy in a file, as the file is now: a source of policies for a door.
 
-    It is looked after on use: at most once in `check_every` seconds one caller asks the file system whether
-    the file is another one, which takes microseconds, and reads it if it is. A file that cannot be read, or
-    is no policy, changes nothing but the log: the last good policy stays.
+    The file is checked on use: at most once in `check_every` seconds, one caller asks the file system whether
+    the file has changed, which takes microseconds, and reads it if it has. If the file cannot be read, or
+    is not a policy, an error is logged and the last good policy stays.
+
+    Args:
+        path: The file.
+        check_every: Seconds between two checks of the file.
+        clock: A clock that never goes back, in seconds.
+        load: Makes the policy from the path, if that takes more than `InvokerPolicy.from_file`, such as
+            `InvokerPolicy.with_deny` or `InvokerPolicy.join`; only `path` is watched.
+        **settings: For `InvokerPolicy.from_file`.
+
+    Raises:
+        PolicyError: If the file is not a policy.
+        ConfigurationError: If the file cannot be read, or a setting is not usable.
+
+    Attributes:
+        path: The file.
     """
 
     def __init__(
@@ -38,39 +55,28 @@ class WatchedPolicy:
         load: Callable[[Path], InvokerPolicy] | None = None,
         **settings: Unpack[PolicySettings],
     ) -> None:
-        """Read the file for the first time.
+        """Take the settings, which the class describes, and read the file for the first time."""
+        from pathlib import Path  # noqa: PLC0415 - slow to import
 
-        Args:
-            path: The file.
-            check_every: Seconds between two looks at it.
-            clock: In seconds; one that never goes back.
-            load: Makes the policy of the file's path, where more than `InvokerPolicy.from_file` is to be
-                done, such as `InvokerPolicy.with_deny` or `InvokerPolicy.join`; only `path` is watched.
-            **settings: For `InvokerPolicy.from_file`.
-
-        Raises:
-            PolicyError: If the file is not a policy.
-            ConfigurationError: If it cannot be read, or the settings cannot be.
-        """
         if check_every < 0:
-            raise ConfigurationError("check_every must not be negative")
+            raise ConfigurationError(f"check_every must be 0 or more seconds, not {check_every}")
         if load is not None and settings:
-            raise ConfigurationError("pass the settings of the policy to it in load, not beside it")
-        self.path: Final = Path(path)
+            raise ConfigurationError("pass the settings of the policy inside load, not beside it")
+        self.path: Final[Path] = Path(path)
         self._load: Final = load or (lambda file: InvokerPolicy.from_file(file, **settings))
         self._check_every = check_every
         self._clock = clock
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        # First the look and then the reading: what changes in between is seen by the next look.
-        self._seen = self._look()
+        # The signature is read before the file: a change in between is noticed by the next check.
+        self._signature = self._read_signature()
         self._policy = self._load(self.path)
-        self._next = clock() + check_every
+        self._next_check = clock() + check_every
 
     @property
     def current(self) -> InvokerPolicy:
-        """The policy that decides now; never waits for another thread that reads it."""
-        if self._clock() >= self._next:
+        """The policy that decides now. This never waits for another thread that reads the file."""
+        if self._clock() >= self._next_check:
             self._check()
         return self._policy
 
@@ -80,23 +86,25 @@ class WatchedPolicy:
         if not self._lock.acquire(blocking=False):
             return
         try:
-            seen = self._look()
-            self._next = self._clock() + self._check_every
-            if seen == self._seen:
+            signature = self._read_signature()
+            self._next_check = self._clock() + self._check_every
+            if signature == self._signature:
                 return
-            self._seen = seen
+            self._signature = signature
             try:
                 self._policy = self._load(self.path)
             except ConfigurationError as error:
-                _log.error("the policy file changed and is not used, the old policy stays: %s", error)
-            except Exception:  # noqa: BLE001 - `load` is the user's own, and requests must go on
-                _log.exception("the policy file changed and loading it failed, the old policy stays")
+                _log.error(
+                    "the policy file changed and cannot be used, the last good policy stays: %s", error
+                )
+            except Exception:  # noqa: BLE001 - `load` is the user's own, and requests must be decided
+                _log.exception("the policy file changed and loading it failed, the last good policy stays")
             else:
-                _log.info("read the policy file again: %r", self._policy)
+                _log.info("the policy file changed and was read again: %r", self._policy)
         finally:
             self._lock.release()
 
-    def _look(self) -> _Signature | None:
+    def _read_signature(self) -> _Signature | None:
         try:
             found = self.path.stat()
         except OSError:
@@ -104,5 +112,5 @@ class WatchedPolicy:
         return found.st_mtime_ns, found.st_size, found.st_ino
 
     def __repr__(self) -> str:
-        """Show the file and the policy's size."""
+        """Show the file and the size of the policy."""
         return f"WatchedPolicy({os.fspath(self.path)!r}, {self._policy!r})"

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from doorward import PlainRequest, PolicyError
 from doorward.policy.conditions.condition import LONGEST, Condition, compile_condition
-from doorward.policy.conditions.rewrite import Template
+from doorward.policy.conditions.extract import Template
 from doorward.policy.iam import InvokerPolicy
 
 YES, NO = True, False
@@ -42,10 +42,10 @@ NOW = at("2024-03-31T00:59:59.123Z")
 
 
 def outcome(expression: str, request: PlainRequest = REQUEST, now: float = NOW) -> bool:
-    """Tell whether a condition holds, and that its account agrees."""
+    """Return whether a condition holds, and check that its explanation agrees."""
     condition = compile_condition(expression)
     holds = condition.holds(request, now)
-    assert holds is condition.account(request, now)[0]
+    assert holds is condition.explain(request, now)[0]
     return holds
 
 
@@ -157,7 +157,7 @@ DOCUMENTED = [
     Row("cel", 'request.path in ["/a", "/v1/items/7"]'),
     Row("cel", 'request.path in ["/a", "/b"]', NO),
     Row("cel", "request.time.getHours() - 1 == -1"),
-    # How it may be spelled.
+    # The forms in which it may be written.
     Row("cel", "request.path == '/v1/items/7'"),
     Row("cel", 'request.path == r"/v1/items/7"'),
     Row("cel", 'request.path == """/v1/items/7"""'),
@@ -291,7 +291,7 @@ class TestExtract:
         ],
     )
     def test_it_gives_what_the_reference_shows(self, template: str, expected: str) -> None:
-        assert expected == Template.read(template)(self.NAME)
+        assert expected == Template.read(template).extract(self.NAME)
         assert outcome(
             f'request.path.extract("{template}") == "{expected}"', PlainRequest(self.NAME, host=HOST)
         )
@@ -303,7 +303,7 @@ class TestExtract:
     )
     @settings(deadline=None, max_examples=200)
     def test_what_it_gives_stood_between_prefix_and_suffix(self, text: str, prefix: str, suffix: str) -> None:
-        found = Template.read(f"{prefix}{{x}}{suffix}")(text)
+        found = Template.read(f"{prefix}{{x}}{suffix}").extract(text)
         assert found == "" or prefix + found + suffix in text
         assert not suffix or suffix not in found
 
@@ -342,7 +342,7 @@ class TestExtract:
 
 
 class TestLogic:
-    """Three values: true, false, and not to be had."""
+    """Three values: true, false, and an error."""
 
     LEAVES: ClassVar[dict[bool | None, str]] = {
         True: 'request.path == "/v1/items/7"',
@@ -484,7 +484,7 @@ class TestTime:
         ],
     )
     def test_a_zone_that_is_not_known_does_not_load(self, zone: str) -> None:
-        with pytest.raises(PolicyError, match=r"time zone .* is not known here.*tzdata"):
+        with pytest.raises(PolicyError, match=r"does not know the time zone .*tzdata"):
             compile_condition(f'request.time.getHours("{zone}") == 0')
 
     @pytest.mark.parametrize("zone", ["request.path", "1", '"UTC", "UTC"', "resource.zone", '"U" + "TC"'])
@@ -492,7 +492,7 @@ class TestTime:
         with pytest.raises(PolicyError, match="time zone must be one literal"):
             compile_condition(f"request.time.getHours({zone}) == 0")
 
-    def test_a_system_without_time_zones_is_told_at_once(self) -> None:
+    def test_a_system_without_time_zones_is_an_error_when_the_policy_is_read(self) -> None:
         code = (
             "from doorward.policy.conditions.condition import compile_condition\n"
             "assert compile_condition('request.time.getHours(\"+01:00\") >= 0')\n"
@@ -557,7 +557,7 @@ class TestRequest:
             '&& request.path.extract("a{b}c") == ""'
         )
         assert condition.holds(PlainRequest(path, host=host), now) in (True, False)
-        assert isinstance(condition.account(PlainRequest(path, host=host), now)[1], str)
+        assert isinstance(condition.explain(PlainRequest(path, host=host), now)[1], str)
 
     def test_facts_that_fail_grant_nothing(self) -> None:
         class Broken:
@@ -571,7 +571,7 @@ class TestRequest:
 
         broken = Broken()
         condition = compile_condition('request.path != "/x" || true')
-        assert (False, "it cannot be evaluated: ZeroDivisionError") == condition.account(broken, NOW)
+        assert (False, "it cannot be evaluated: ZeroDivisionError") == condition.explain(broken, NOW)
         assert NO is condition.holds(broken, NOW)
 
     @pytest.mark.parametrize(
@@ -694,14 +694,16 @@ class TestRefusal:
                 {"version": 3, "bindings": [{**binding, "condition": {"expression": "true"}}]}
             )
 
-    def test_a_library_whose_trees_are_not_understood_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from doorward.policy.conditions import library as cel  # noqa: PLC0415 - a part of it is exchanged
+    def test_a_library_whose_trees_are_not_understood_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from doorward.policy.conditions import library  # noqa: PLC0415 - a part of it is exchanged
 
         class Odd:
             def serialize(self) -> bytes:
                 return b"\x0a\x01x"
 
-        monkeypatch.setattr(cel, "_compile", lambda *_args, **_named: Odd())
+        monkeypatch.setattr(library, "_compile", lambda *_args, **_named: Odd())
         with pytest.raises(PolicyError, match="not understood"):
             compile_condition("true")
 
@@ -754,17 +756,17 @@ class TestCondition:
             (
                 'request.host != "x"',
                 PlainRequest("/"),
-                (False, "request.host is not to be had from this request"),
+                (False, "this request has no usable request.host"),
             ),
             (
                 'request.path != "x"',
                 PlainRequest("\0"),
-                (False, "request.path is not to be had from this request"),
+                (False, "this request has no usable request.path"),
             ),
             (
                 'true || request.time < timestamp("soon")',
                 REQUEST,
-                (False, "timestamp('soon') is not valid, so that it never holds"),
+                (False, "timestamp('soon') is not valid, so the condition never holds"),
             ),
             (
                 "9223372036854775807 + 1 > 0",
@@ -773,10 +775,10 @@ class TestCondition:
             ),
         ],
     )
-    def test_its_account_says_why(
+    def test_its_explanation_says_why(
         self, expression: str, request_: PlainRequest, expected: tuple[bool, str]
     ) -> None:
-        assert expected == compile_condition(expression).account(request_, NOW)
+        assert expected == compile_condition(expression).explain(request_, NOW)
 
     def test_it_is_compiled_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         condition = compile_condition('request.path == "/x"')

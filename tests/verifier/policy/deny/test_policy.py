@@ -79,7 +79,7 @@ def test_a_rule_denies_whom_it_names(one: str, caller: Principal, *, expected: b
     assert expected == denied(caller, rule(one))
 
 
-def test_a_rule_that_names_nobody_denies_nobody() -> None:
+def test_a_rule_without_principals_denies_no_caller() -> None:
     assert not denied(principal(), rule())
     assert not denied(principal(), {"denyRule": {}})
 
@@ -140,7 +140,7 @@ def test_a_rule_about_another_permission_is_not_asked_to_be_decidable() -> None:
     )
 
 
-def test_a_permission_has_a_spelling_of_its_own_in_deny_policies() -> None:
+def test_a_permission_has_a_name_of_its_own_in_deny_policies() -> None:
     assert INVOKE == denied_name("run.routes.invoke")
     assert "iap.googleapis.com/webServiceVersions.accessViaIAP" == denied_name(
         "iap.webServiceVersions.accessViaIAP"
@@ -156,7 +156,7 @@ def test_a_rule_with_a_condition_applies_whatever_the_condition(expression: str)
     assert "resource tags" in policy(one).explain(principal()).deny[0].reason
 
 
-# Who cannot be told.
+# What an ID token does not say.
 
 
 @pytest.mark.parametrize("one", [ROBOT, JANE, OTHER])
@@ -169,7 +169,7 @@ def test_who_keeps_the_address_out_of_the_token_is_not_excepted_by_it() -> None:
     assert denied(nameless(), rule(EVERYONE, exceptionPrincipals=[ROBOT]))
 
 
-def test_a_unique_id_tells_who_is_denied_and_who_is_excepted() -> None:
+def test_a_unique_id_decides_who_is_denied_and_who_is_excepted() -> None:
     ids = {MEMBER: SUBJECT, "serviceAccount:other@p.iam.gserviceaccount.com": "2"}
 
     assert denied(nameless(), rule(ROBOT), unique_ids=ids)
@@ -242,7 +242,7 @@ def test_what_is_certain_does_not_wait_for_a_group() -> None:
 
 
 @pytest.mark.parametrize("one", [rule(GROUP), rule(EVERYONE, exceptionPrincipals=[GROUP])])
-def test_a_group_without_a_way_to_tell_who_is_in_it_does_not_load(one: Any) -> None:
+def test_a_group_that_nothing_resolves_does_not_load(one: Any) -> None:
     with pytest.raises(PolicyError, match=r"rules\[0\].*groups="):
         policy(one)
 
@@ -256,7 +256,7 @@ def test_a_customer_is_denied_by_the_domains_of_its_users() -> None:
     assert denied(jane(hd="EXAMPLE.com"), rule(CUSTOMER), customers=customers)
     assert not denied(jane(), rule(CUSTOMER), customers=customers)
     assert not denied(jane(hd="example.org"), rule(CUSTOMER), customers=customers)
-    assert denied(principal(), rule(CUSTOMER), customers=customers), "whose it is cannot be told"
+    assert denied(principal(), rule(CUSTOMER), customers=customers), "its token does not name the customer"
     assert denied(nameless(), rule(CUSTOMER), customers=customers)
 
 
@@ -287,12 +287,12 @@ def test_the_service_accounts_of_a_project_are_denied_by_its_number() -> None:
         (PROJECT.replace("ServiceAccount", "ServiceAgent"), "which projects"),
     ],
 )
-def test_a_rule_that_denies_whom_nobody_can_tell_does_not_load(one: str, mend: str) -> None:
+def test_a_rule_that_denies_an_undecidable_principal_does_not_load(one: str, mend: str) -> None:
     with pytest.raises(PolicyError, match=mend):
         policy(rule(one))
 
 
-def test_whom_nobody_can_tell_is_not_excepted() -> None:
+def test_an_undecidable_principal_is_not_excepted() -> None:
     folder = PROJECT.replace("projects", "folders")
 
     assert denied(principal(), rule(EVERYONE, exceptionPrincipals=[folder, PROJECT, FEDERATED, DELETED]))

@@ -1,1 +1,1 @@
-"""The conditions of bindings: what one may ask, how it is rewritten, and the library that evaluates it."""
+"""The conditions of bindings: what they may hold, how they are rewritten, and how they are evaluated."""

@@ -1,16 +1,18 @@
-"""Conditions of bindings: when a binding grants, said in CEL. What cannot be evaluated grants nothing.
+"""Conditions of bindings: expressions in CEL under which a binding grants.
 
-On Cloud Run a condition knows three attributes: ``request.path``, ``request.host`` and ``request.time``
-(https://cloud.google.com/iam/docs/conditions-attribute-reference). Conditions need the extra ``cel``. It
-brings ``cel-expr-python``, the evaluator in C++ by the authors of CEL. The others that were tried:
+A condition that cannot be evaluated grants nothing. On Cloud Run a condition can read three attributes:
+``request.path``, ``request.host`` and ``request.time``
+(https://cloud.google.com/iam/docs/conditions-attribute-reference). Conditions need the extra ``cel``, which
+installs ``cel-expr-python``, the evaluator in C++ by the authors of CEL. Two others were measured:
 
-- ``cel-python`` (in Python): 100 to 700 us for a condition where this one takes 3 to 6, and seven more
-  packages, three of them compiled; it takes ``timestamp("2024-03-31")`` for valid.
-- ``common-expression-language`` (in Rust): as fast, but its functions of time take no time zone, so that each
-  would have had to be written here; and fourteen more packages for a command line that nobody here needs.
+- ``cel-python`` (in Python) takes 100 to 700 us for a condition where this one takes 3 to 6, needs seven more
+  packages, three of them compiled, and accepts ``timestamp("2024-03-31")``.
+- ``common-expression-language`` (in Rust) is as fast, but its functions of time take no time zone, so that
+  each would have to be written here, and it needs fourteen more packages for a command line that is not
+  used here.
 
-`doorward.policy.conditions.rewrite` says what a condition may hold and what becomes of it, `doorward.policy.conditions.library` what
-the library does. ``docs/conditions.md`` is for those who write policies.
+`doorward.policy.conditions.rewrite` says what a condition may hold and how it is rewritten,
+`doorward.policy.conditions.library` what the library does. ``docs/conditions.md`` is for authors of policies.
 """
 
 from __future__ import annotations
@@ -21,26 +23,26 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from doorward.errors import PolicyError
-from doorward.policy.conditions.library import extracted, parse, program
-from doorward.policy.conditions.rewrite import HOST, PATH, TIME, Rewrite
+from doorward.policy.conditions.library import HOST, PATH, TIME, extract_variable, parse, program
+from doorward.policy.conditions.rewrite import RewrittenCondition, rewrite
 from doorward.policy.request import RequestFacts
 
 __all__ = ["LONGEST", "Condition", "compile_condition"]
 
 LONGEST: Final = 4096
-"""The longest expression, in characters. The bound is doorward's own: Google's is not documented."""
+"""The longest expression, in characters. The bound is doorward's own: Google documents none."""
 
-_UNSPEAKABLE: Final = re.compile("[\0\ud800-\udfff]")
+_UNENCODABLE: Final = re.compile("[\0\ud800-\udfff]")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition, ready to be evaluated, by several threads at once too. `compile_condition` makes it.
+    """A compiled condition; see `compile_condition`. Several threads may evaluate it at once.
 
     Attributes:
-        expression: What the policy says.
-        title: What the policy calls it.
+        expression: The expression, as the policy has it.
+        title: The title, as the policy has it.
         depends_on_request: Whether another request may have another outcome.
         depends_on_time: Whether another time may have another outcome.
     """
@@ -50,99 +52,97 @@ class Condition:
     depends_on_request: bool
     depends_on_time: bool
     _program: Any = field(repr=False, compare=False)
-    _form: Rewrite = field(repr=False, compare=False)
+    _rewritten: RewrittenCondition = field(repr=False, compare=False)
 
     def holds(self, request: RequestFacts, now: float) -> bool:
-        """Tell whether it holds. What cannot be evaluated does not; this never raises.
+        """Return whether the condition holds; False if it cannot be evaluated. This method never raises.
 
         Args:
-            request: What is asked for.
+            request: The request to decide on.
             now: Seconds since the epoch.
-
-        Returns:
-            Whether it holds.
         """
         return self._evaluate(request, now)[0] is True
 
-    def account(self, request: RequestFacts, now: float) -> tuple[bool, str]:
-        """Tell whether it holds, and why.
+    def explain(self, request: RequestFacts, now: float) -> tuple[bool, str]:
+        """Return whether the condition holds, and why.
 
         Args:
-            request: What is asked for.
+            request: The request to decide on.
             now: Seconds since the epoch.
 
         Returns:
-            Whether it holds, and a sentence.
+            What `holds` returns, and a sentence.
         """
-        outcome, bound = self._evaluate(request, now)
+        outcome, values = self._evaluate(request, now)
+        rewritten = self._rewritten
         if isinstance(outcome, bool):
-            return outcome, "it holds" if outcome else self._form.invalid or "it does not hold"
-        missing = [f"{name} is not available on Cloud Run" for name in self._form.unavailable]
-        if bound is not None:
-            absent = sorted(self._form.attributes - bound.keys())
-            missing += [f"{name} is not to be had from this request" for name in absent]
+            return outcome, "it holds" if outcome else rewritten.invalid_literal or "it does not hold"
+        missing = [f"{name} is not available on Cloud Run" for name in rewritten.unavailable]
+        if values is not None:
+            absent = sorted(rewritten.attributes - values.keys())
+            missing += [f"this request has no usable {name}" for name in absent]
         return False, "; ".join(missing) or f"it cannot be evaluated: {outcome}"
 
     def _evaluate(self, request: RequestFacts, now: float) -> tuple[bool | str, dict[str, Any] | None]:
-        """Evaluate it; a sentence where that fails. And give the values that it was given."""
-        if self._form.invalid:
+        """Return the outcome, or what went wrong; and the values that were bound, None without any."""
+        if self._rewritten.invalid_literal:
             return False, None
-        bound = None
+        values = None
         try:
-            bound = _bindings(self._form, request, now)
-            value = self._program.eval(data=bound).value()
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong, it grants nothing and breaks nothing
-            return type(error).__name__, bound
-        return value if isinstance(value, bool) else str(value), bound
+            values = _values(self._rewritten, request, now)
+            outcome = self._program.eval(data=values).value()
+        except Exception as error:  # noqa: BLE001 - no error may grant anything, or make the request fail
+            return type(error).__name__, values
+        return outcome if isinstance(outcome, bool) else str(outcome), values
 
 
-def _bindings(form: Rewrite, request: RequestFacts, now: float) -> dict[str, Any]:
-    """Give the values that a condition asks for, as far as there are any: what stays unbound is an error."""
-    found: dict[str, Any] = {}
-    for name in form.attributes:
+def _values(rewritten: RewrittenCondition, request: RequestFacts, now: float) -> dict[str, Any]:
+    """Return the values of the variables; what the request lacks is not bound, so that reading it fails."""
+    values: dict[str, Any] = {}
+    for name in rewritten.attributes:
         if name == TIME:
-            # Timestamps have millisecond precision (the attribute reference says so); binary fractions of a
-            # second fall just below it.
-            found[name] = _EPOCH + timedelta(milliseconds=round(now * 1_000_000) // 1000)
-        elif text := _usable(request, name):
-            found[name] = text
-    for number, extract in enumerate(form.extracts):
-        if extract.attribute in found:
-            found[extracted(number)] = extract.template(found[extract.attribute])
-    return found
+            # Timestamps have millisecond precision (the attribute reference says so). Binary fractions of a
+            # second fall just below it, hence the rounding to microseconds first.
+            values[name] = _EPOCH + timedelta(milliseconds=round(now * 1_000_000) // 1000)
+        elif text := _attribute(request, name):
+            values[name] = text
+    for number, extract in enumerate(rewritten.extracts):
+        if extract.attribute in values:
+            values[extract_variable(number)] = extract.template.extract(values[extract.attribute])
+    return values
 
 
-def _usable(request: RequestFacts, name: str) -> str:
-    """Give an attribute of a request; empty if it has none, or it holds a NUL: the library would cut it."""
+def _attribute(request: RequestFacts, name: str) -> str:
+    """Return an attribute of a request; empty if it has a NUL, where the library would cut it."""
     text = request.path if name == PATH else request.host
     return "" if "\0" in text else text
 
 
 def compile_condition(expression: str, title: str = "") -> Condition:
-    """Make a condition ready, once; every request evaluates what this gives.
+    """Compile a condition.
 
     Args:
-        expression: The expression, in CEL, as far as IAM has it.
-        title: What the policy calls it.
+        expression: The expression, in IAM's dialect of CEL.
+        title: The title, as the policy has it.
 
     Returns:
-        The condition.
+        The condition, to be evaluated for every request.
 
     Raises:
-        PolicyError: If it is not understood, too long, or never true nor false; or the extra ``cel`` is
-            not installed.
+        PolicyError: If the expression is not understood, too long, or not a truth value; or if the extra
+            ``cel`` is not installed.
     """
     if len(expression) > LONGEST:
         raise PolicyError(f"it has {len(expression)} characters; at most {LONGEST} are read")
-    if _UNSPEAKABLE.search(expression):
-        raise PolicyError("it holds a NUL or half of a surrogate pair")
-    form = Rewrite()
-    text = form.write(parse(expression))
+    if _UNENCODABLE.search(expression):
+        raise PolicyError("it holds a NUL or half of a surrogate pair: remove the character")
+    rewritten = rewrite(parse(expression))
+    constant = bool(rewritten.invalid_literal)
     return Condition(
         expression=expression,
         title=title,
-        depends_on_request=not form.invalid and not form.attributes.isdisjoint({PATH, HOST}),
-        depends_on_time=not form.invalid and TIME in form.attributes,
-        _program=program(text),
-        _form=form,
+        depends_on_request=not constant and not rewritten.attributes.isdisjoint({PATH, HOST}),
+        depends_on_time=not constant and TIME in rewritten.attributes,
+        _program=program(rewritten.expression),
+        _rewritten=rewritten,
     )

@@ -1,1 +1,1 @@
-"""Deny policies: what they say, and whether one applies to a principal."""
+"""Deny policies: what they hold, and whether one of their rules applies to a principal."""

@@ -8,19 +8,28 @@ from typing import Final
 
 from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import is_service_account
-from doorward.policy.deny.policy import DenyPolicy, DenyPrincipal, DenyRule
+from doorward.policy.deny.policy import DenyPolicy, DenyRule
+from doorward.policy.deny.principals import DenyPrincipal
 from doorward.policy.groups import Resolver, Unresolved
+from doorward.policy.identities import KnownAccounts, project_number, unique_id
 from doorward.policy.matching import Match, PrincipalMatcher
-from doorward.policy.members import KnownAccounts, fold, project_number, unique_id
+from doorward.policy.members import fold
 
-__all__ = ["Denial", "DenyMatcher", "denials_of"]
+__all__ = ["Denial", "denials_of"]
 
 _NO_ADDRESS: Final = "the token names no address, so that it may be this one"
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """A rule that is about the permission, with what it takes to apply it."""
+    """A deny rule that covers the permission, with what it takes to apply it.
+
+    Attributes:
+        rule: The rule.
+        groups: Resolves its groups.
+        known: What the user of the policy knows of accounts.
+        customers: The Workspace domains of customers, by customer id.
+    """
 
     rule: DenyRule
     groups: Resolver
@@ -28,138 +37,153 @@ class Denial:
     customers: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a rule that could not be decided on.
+        """Check that the rule can be decided for every principal.
 
         Raises:
-            PolicyError: If one of its principals cannot be told from an ID token.
+            PolicyError: If an ID token does not show whether its principal is one of those of the rule.
         """
         rule = self.rule
-        for one in rule.denied:
-            if (why := self._undecidable(one)) is not None:
-                raise PolicyError(f"{rule.name} denies {one.text!r}, which cannot be decided on: {why}")
-        for one in (*rule.denied, *rule.excepted):
-            if one.group is not None:
+        for denied in rule.denied_principals:
+            if (why := self._undecidable_reason(denied)) is not None:
+                raise PolicyError(f"{rule.name} denies {denied.text!r}, which cannot be decided on: {why}")
+        for principal in (*rule.denied_principals, *rule.exception_principals):
+            if principal.group is not None:
                 try:
-                    self.groups.check(one.group)
+                    self.groups.check(principal.group)
                 except PolicyError as error:
                     raise PolicyError(f"{rule.name}: {error}") from None
 
-    def _undecidable(self, one: DenyPrincipal) -> str | None:
-        if one.customer is not None and one.customer not in self.customers:
+    def applies(self, matcher: PrincipalMatcher) -> Match:
+        """Return whether the rule applies to the principal of a decision, and why.
+
+        Args:
+            matcher: The principal, matched against members; the groups that it resolved are not resolved
+                again.
+        """
+        return _DenyMatcher(self, matcher).applies()
+
+    def _undecidable_reason(self, principal: DenyPrincipal) -> str | None:
+        if principal.customer is not None and principal.customer not in self.customers:
             return (
                 "an ID token names a domain, not a customer: pass DenyPolicy customers="
-                f"{{'{one.customer}': [DOMAIN]}}"
+                f"{{'{principal.customer}': [DOMAIN]}}"
             )
-        if one.projects is not None and one.projects not in self.known.project_numbers.values():
+        if principal.project is not None and principal.project not in self.known.project_numbers.values():
             return (
                 "an ID token names a project by its id, not its number: pass InvokerPolicy "
-                f"project_numbers={{'PROJECT_ID': '{one.projects}'}}"
+                f"project_numbers={{'PROJECT_ID': '{principal.project}'}}"
             )
-        return one.undecidable
+        return principal.undecidable_reason
 
 
 def denials_of(policy: DenyPolicy, permission: str, groups: Resolver, known: KnownAccounts) -> list[Denial]:
-    """Select the rules of a deny policy that are about a permission, with what it takes to apply them.
+    """Return the rules of a deny policy that cover a permission, with what it takes to apply them.
 
     Args:
         policy: The deny policy.
-        permission: The permission, as roles spell it.
-        groups: Resolves the members of groups.
-        known: What is known of accounts beyond their tokens.
+        permission: The name of the permission in roles.
+        groups: Resolves the groups of the rules.
+        known: What the user of the policy knows of accounts.
 
     Returns:
         The denials, in order.
 
     Raises:
-        PolicyError: If one of them could not be decided.
+        PolicyError: If one of them cannot be decided for every principal.
     """
-    return [
-        Denial(rule, groups, known, policy.customers) for rule in policy.rules if rule.concerns(permission)
-    ]
+    return [Denial(rule, groups, known, policy.customers) for rule in policy.rules if rule.covers(permission)]
 
 
-class DenyMatcher:
-    """A principal in one decision, as the rules of deny policies see it."""
+class _DenyMatcher:
+    """The principal of one decision, matched against the principals of one deny rule."""
 
-    __slots__ = ("_matcher",)
+    __slots__ = ("_denial", "_matcher")
 
-    def __init__(self, matcher: PrincipalMatcher) -> None:
-        """Look at a principal.
+    def __init__(self, denial: Denial, matcher: PrincipalMatcher) -> None:
+        self._denial = denial
+        self._matcher = matcher
 
-        Args:
-            matcher: The principal, as bindings see it; what was looked up for them is not looked up again.
-        """
-        self._matcher: Final = matcher
+    def applies(self) -> Match:
+        rule = self._denial.rule
+        denied, why = self._any_of(rule.denied_principals, denying=True)
+        if denied is False:
+            return False, why
+        excepted, why_excepted = self._any_of(rule.exception_principals, denying=False)
+        if excepted is True:
+            return False, f"excepts {why_excepted}"
+        if isinstance(denied, Unresolved):
+            return denied, why
+        if isinstance(excepted, Unresolved):
+            return excepted, why_excepted
+        if rule.condition is not None:
+            why += (
+                "; its condition asks for resource tags, which a request does not carry, and is taken to hold"
+            )
+        return True, f"denies {why}"
 
-    def any_of(self, principals: Iterable[DenyPrincipal], denial: Denial, *, cautious: bool) -> Match:
-        """Tell whether it is one of the principals of a deny rule.
+    # In what follows `denying` says which list of the rule is matched: the denied principals, or the excepted
+    # ones. What an ID token leaves open counts as a match for the former, and not for the latter.
 
-        Args:
-            principals: Those who are denied, or those who are excepted.
-            denial: The rule.
-            cautious: Whether what cannot be ruled out counts: for those who are denied.
-
-        Returns:
-            Whether it is, and why.
-        """
+    def _any_of(self, principals: Iterable[DenyPrincipal], *, denying: bool) -> Match:
         unresolved: Match | None = None
-        for one in principals:
-            found, reason = self._is(one, denial, cautious=cautious)
+        for principal in principals:
+            found, reason = self._is(principal, denying=denying)
             if isinstance(found, Unresolved):
-                unresolved = found, f"{one.text}: {reason}"
+                unresolved = found, f"{principal.text}: {reason}"
             elif found:
-                return True, f"{one.text}: {reason}"
-        return unresolved or (False, "names somebody else")
+                return True, f"{principal.text}: {reason}"
+        return unresolved or (False, "the caller is none of its principals")
 
-    def _is(self, one: DenyPrincipal, denial: Denial, *, cautious: bool) -> Match:
-        if one.everyone:
+    def _is(self, principal: DenyPrincipal, *, denying: bool) -> Match:
+        if principal.everyone:
             return True, "everyone"
         if not self._matcher.google_account:
             return False, "the caller is no Google account"
-        if one.group is not None:
-            return self._in_denied_group(one.group, denial, cautious=cautious)
-        if one.account is not None:
-            return self._is_account(one.account, denial, cautious=cautious)
-        if one.customer is None and one.projects is None:
-            return False, f"never: {one.never or one.undecidable}"
-        return self._belongs(one, denial, cautious=cautious)
+        if principal.group is not None:
+            return self._in_group(principal.group, denying=denying)
+        if principal.account is not None:
+            return self._is_account(principal.account, denying=denying)
+        if (reason := principal.never_reason or principal.undecidable_reason) is not None:
+            return False, f"never: {reason}"
+        return self._belongs(principal, denying=denying)
 
-    def _in_denied_group(self, group: str, denial: Denial, *, cautious: bool) -> Match:
-        found = self._matcher.in_group(group, denial.groups)
+    def _in_group(self, group: str, *, denying: bool) -> Match:
+        found = self._matcher.in_group(group, self._denial.groups)
         if isinstance(found, Unresolved):
             return found, found.reason
-        return (cautious, _NO_ADDRESS) if found is None else (found, "by the members of the group")
+        return (denying, _NO_ADDRESS) if found is None else (found, "by the members of the group")
 
-    def _address_for(self, *, cautious: bool) -> str | None:
-        """Give its address. One that changed hands is still denied by, though not excepted any more."""
-        if cautious and self._matcher.principal.member is not None:
+    def _address(self, *, denying: bool) -> str | None:
+        """Return the address to match; one that changed hands is still denied, but not excepted any more."""
+        if denying and self._matcher.principal.member is not None:
             return self._matcher.principal.member.partition(":")[2]
         return self._matcher.address
 
-    def _is_account(self, account: str, denial: Denial, *, cautious: bool) -> Match:
+    def _is_account(self, account: str, *, denying: bool) -> Match:
         if account.isdigit():
             return account == unique_id(self._matcher.principal), "by the unique id of the caller"
-        address = self._address_for(cautious=cautious)
+        address = self._address(denying=denying)
         if address is not None:
             return account == address, "by the address of the caller"
-        ids = denial.known.unique_ids
+        ids = self._denial.known.unique_ids
         uid = ids.get(f"serviceAccount:{account}", ids.get(f"user:{account}"))
         if uid is not None and uid != unique_id(self._matcher.principal):
             return False, "by the unique id of the caller"
-        return cautious, _NO_ADDRESS
+        return denying, _NO_ADDRESS
 
-    def _belongs(self, one: DenyPrincipal, denial: Denial, *, cautious: bool) -> Match:
-        """Tell whether it belongs to a customer, or a project."""
-        address = self._address_for(cautious=cautious)
+    def _belongs(self, principal: DenyPrincipal, *, denying: bool) -> Match:
+        """Match the account against a customer, or a project."""
+        address = self._address(denying=denying)
         if address is None:
-            return cautious, _NO_ADDRESS
-        robot = is_service_account(address)
-        if one.customer is not None:
-            if robot:
-                return cautious, "whose a service account is, its token does not say"
+            return denying, _NO_ADDRESS
+        service_account = is_service_account(address)
+        if principal.customer is not None:
+            if service_account:
+                return denying, "the token of a service account does not name the customer that owns it"
             domain = fold(self._matcher.principal.hosted_domain or "")
-            return domain in denial.customers.get(one.customer, ()), "by the domain of the caller"
-        number = project_number(address, denial.known.project_numbers)
-        if robot and number is None:
-            return cautious, "which project the service account belongs to, its address does not say"
-        return robot and number == one.projects, "by the project of the caller"
+            customers = self._denial.customers
+            return domain in customers.get(principal.customer, ()), "by the domain of the caller"
+        number = project_number(address, self._denial.known.project_numbers)
+        if service_account and number is None:
+            return denying, "the address of the service account does not name its project"
+        return service_account and number == principal.project, "by the project of the caller"
