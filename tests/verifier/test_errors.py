@@ -175,6 +175,7 @@ def test_the_reasons_are_these_and_stay_these() -> None:
         "unsupported_scheme",
         "empty_credential",
         "access_token",
+        "unreadable_path",
         "token_too_large",
         "malformed",
         "header_not_allowed",

@@ -93,6 +93,12 @@ class Reason(StrEnum):
         401,
         "Get an ID token: by google.oauth2.id_token.fetch_id_token, or gcloud auth print-identity-token.",
     )
+    # The path, where no decision about it is possible.
+    UNREADABLE_PATH = (
+        "unreadable_path",
+        403,
+        "Look at the client, or the proxy in front: the path holds bytes that are not Unicode text.",
+    )
     # The form of the token.
     TOKEN_TOO_LARGE = (
         "token_too_large",

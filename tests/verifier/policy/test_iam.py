@@ -54,21 +54,25 @@ def deny(*principals: str) -> DenyPolicy:
 def test_a_member_of_an_invoking_role_may_invoke() -> None:
     policy = InvokerPolicy.from_members([MEMBER])
 
-    assert Decision(granted=True, member=MEMBER, role=INVOKER) == policy.decide(principal())
+    assert Decision(granted=True, member=MEMBER, role=INVOKER, same_for_every_request=True) == policy.decide(
+        principal()
+    )
 
 
 def test_any_other_caller_may_not() -> None:
     policy = InvokerPolicy.from_members([MEMBER])
 
-    assert Decision(granted=False) == policy.decide(principal(email="other@p.iam.gserviceaccount.com"))
-    assert Decision(granted=False) == policy.decide(ANONYMOUS)
+    assert Decision(granted=False, same_for_every_request=True) == policy.decide(
+        principal(email="other@p.iam.gserviceaccount.com")
+    )
+    assert Decision(granted=False, same_for_every_request=True) == policy.decide(ANONYMOUS)
 
 
 @pytest.mark.parametrize("role", sorted(INVOKER_ROLES))
 def test_each_invoking_role_grants(role: str) -> None:
-    assert Decision(granted=True, member=MEMBER, role=role) == InvokerPolicy([(role, [MEMBER])]).decide(
-        principal()
-    )
+    assert Decision(granted=True, member=MEMBER, role=role, same_for_every_request=True) == InvokerPolicy(
+        [(role, [MEMBER])]
+    ).decide(principal())
 
 
 @pytest.mark.parametrize(
@@ -86,13 +90,17 @@ def test_each_invoking_role_grants(role: str) -> None:
     ],
 )
 def test_another_predefined_role_does_not(role: str) -> None:
-    assert Decision(granted=False) == InvokerPolicy([(role, [MEMBER, "allUsers"])]).decide(principal())
+    assert Decision(granted=False, same_for_every_request=True) == InvokerPolicy(
+        [(role, [MEMBER, "allUsers"])]
+    ).decide(principal())
 
 
 def test_the_bindings_of_a_policy_are_united() -> None:
     policy = InvokerPolicy([(INVOKER, [JANE]), ("roles/run.viewer", [MEMBER]), ("roles/run.admin", [MEMBER])])
 
-    assert Decision(granted=True, member=MEMBER, role="roles/run.admin") == policy.decide(principal())
+    assert Decision(
+        granted=True, member=MEMBER, role="roles/run.admin", same_for_every_request=True
+    ) == policy.decide(principal())
 
 
 def test_addresses_are_compared_without_regard_to_case() -> None:
@@ -150,7 +158,9 @@ def test_all_users_are_every_caller() -> None:
     policy = InvokerPolicy.all_users()
 
     assert policy.public
-    assert Decision(granted=True, member="allUsers", role=INVOKER) == policy.decide(ANONYMOUS)
+    assert Decision(
+        granted=True, member="allUsers", role=INVOKER, same_for_every_request=True
+    ) == policy.decide(ANONYMOUS)
     assert policy.decide(principal()).granted
 
 
@@ -243,20 +253,22 @@ def conditional(*more: Any, path: str = "/orders", title: str = "") -> InvokerPo
 def test_a_conditional_binding_grants_where_its_condition_holds(conditions: Conditions) -> None:
     policy = conditional()
 
-    assert Decision(granted=True, member=MEMBER, role=INVOKER, lasting=False) == policy.decide(
+    assert Decision(granted=True, member=MEMBER, role=INVOKER) == policy.decide(
         principal(), PlainRequest("/orders")
     )
-    assert Decision(granted=False, lasting=False) == policy.decide(principal(), PlainRequest("/other"))
+    assert Decision(granted=False) == policy.decide(principal(), PlainRequest("/other"))
 
 
 def test_whom_no_condition_concerns_is_refused_for_good(conditions: Conditions) -> None:
-    assert Decision(granted=False) == conditional().decide(ANONYMOUS, PlainRequest("/orders"))
+    assert Decision(granted=False, same_for_every_request=True) == conditional().decide(
+        ANONYMOUS, PlainRequest("/orders")
+    )
 
 
 def test_a_binding_without_a_condition_grants_beside_one_with(conditions: Conditions) -> None:
     policy = conditional(binding(INVOKER, MEMBER))
 
-    assert Decision(granted=True, member=MEMBER, role=INVOKER) == policy.decide(
+    assert Decision(granted=True, member=MEMBER, role=INVOKER, same_for_every_request=True) == policy.decide(
         principal(), PlainRequest("/other")
     )
 
@@ -266,8 +278,10 @@ def test_a_condition_that_depends_on_nothing_is_decided_once(conditions: Conditi
     no = InvokerPolicy.from_dict(document(binding(INVOKER, MEMBER, condition={"expression": "false"})))
 
     for _ in range(3):
-        assert Decision(granted=True, member=MEMBER, role=INVOKER) == yes.decide(principal())
-        assert Decision(granted=False) == no.decide(principal())
+        assert Decision(granted=True, member=MEMBER, role=INVOKER, same_for_every_request=True) == yes.decide(
+            principal()
+        )
+        assert Decision(granted=False, same_for_every_request=True) == no.decide(principal())
     assert 2 == conditions.asked
 
 
@@ -341,7 +355,7 @@ def test_a_custom_role_grants_if_it_holds_the_permission() -> None:
     granted = InvokerPolicy.from_dict(document(binding(CUSTOM, MEMBER)), custom_roles=holds).decide(
         principal()
     )
-    assert Decision(granted=True, member=MEMBER, role=CUSTOM) == granted
+    assert Decision(granted=True, member=MEMBER, role=CUSTOM, same_for_every_request=True) == granted
     assert not InvokerPolicy([(CUSTOM, [MEMBER])], custom_roles=lacks).decide(principal()).granted
 
 
@@ -393,8 +407,8 @@ def test_an_empty_policy_grants_nothing(text: str) -> None:
     policy = InvokerPolicy.from_json(text)
 
     assert not policy.public
-    assert Decision(granted=False) == policy.decide(principal())
-    assert Decision(granted=False) == policy.decide(ANONYMOUS)
+    assert Decision(granted=False, same_for_every_request=True) == policy.decide(principal())
+    assert Decision(granted=False, same_for_every_request=True) == policy.decide(ANONYMOUS)
 
 
 @pytest.mark.parametrize(
@@ -473,7 +487,9 @@ def test_another_permission_is_asked_for_by_name(permission: str, role: str) -> 
     policy = InvokerPolicy.from_members([MEMBER], permission=permission)
 
     assert permission == policy.permission
-    assert Decision(granted=True, member=MEMBER, role=role) == policy.decide(principal())
+    assert Decision(granted=True, member=MEMBER, role=role, same_for_every_request=True) == policy.decide(
+        principal()
+    )
 
 
 def test_a_permission_that_is_not_known_cannot_be_asked_for() -> None:
@@ -495,7 +511,9 @@ def test_joined_policies_grant_what_any_of_them_grants() -> None:
 
     joined = InvokerPolicy.join(service, project)
 
-    assert Decision(granted=True, member=MEMBER, role="roles/editor") == joined.decide(principal())
+    assert Decision(
+        granted=True, member=MEMBER, role="roles/editor", same_for_every_request=True
+    ) == joined.decide(principal())
     assert joined.decide(principal(email="jane@example.com")).granted
     assert service.to_dict()["bindings"] + project.to_dict()["bindings"] == joined.to_dict()["bindings"]
 
@@ -603,7 +621,9 @@ def test_a_file_with_another_suffix_is_json_if_it_starts_so(tmp_path: Path) -> N
 
 
 def test_an_empty_policy_in_yaml_grants_nothing() -> None:
-    assert Decision(granted=False) == InvokerPolicy.from_yaml("etag: A\nversion: 1\n").decide(principal())
+    assert Decision(granted=False, same_for_every_request=True) == InvokerPolicy.from_yaml(
+        "etag: A\nversion: 1\n"
+    ).decide(principal())
 
 
 def test_yaml_without_its_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -677,8 +697,8 @@ def test_a_service_whose_check_is_off_admits_every_caller_also_denied_ones() -> 
     policy = InvokerPolicy.check_disabled().with_deny(deny("principalSet://goog/public:all"))
 
     assert policy.public
-    assert Decision(granted=True) == policy.decide(ANONYMOUS)
-    assert Decision(granted=True) == policy.decide(principal())
+    assert Decision(granted=True, same_for_every_request=True) == policy.decide(ANONYMOUS)
+    assert Decision(granted=True, same_for_every_request=True) == policy.decide(principal())
     assert "InvokerPolicy(check disabled)" == repr(policy)
     assert InvokerPolicy.join(InvokerPolicy([]), policy).decide(ANONYMOUS).granted
 
@@ -692,7 +712,9 @@ def test_a_service_whose_check_is_off_admits_every_caller_also_denied_ones() -> 
     ids=repr,
 )
 def test_the_description_of_a_service_says_that_its_check_is_off(service: dict[str, Any]) -> None:
-    assert Decision(granted=True) == InvokerPolicy.from_service(service).decide(ANONYMOUS)
+    assert Decision(granted=True, same_for_every_request=True) == InvokerPolicy.from_service(service).decide(
+        ANONYMOUS
+    )
     assert InvokerPolicy.from_service(service, InvokerPolicy([])).decide(ANONYMOUS).granted
 
 
