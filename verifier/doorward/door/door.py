@@ -32,7 +32,7 @@ from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.policy.roles import INVOKE
 from doorward.policy.source import FixedPolicy, Policy, PolicySource, decide_every_reading
 from doorward.tokens.engine import NeedsKey
-from doorward.tokens.principal import ANONYMOUS, Principal
+from doorward.tokens.principal import ANONYMOUS, NO_ADDRESS, Principal
 from doorward.tokens.token_cache import VerifiedToken
 from doorward.tokens.verifier import Verifier, engine_of
 
@@ -276,6 +276,8 @@ class Door:
             return self._refuse(KeysUnavailableError(decision.unknown), request)
         why = f" (denied by {decision.denied_by})" if decision.denied_by is not None else ""
         why += _disagreement(decision)
+        if principal.google_account and principal.member is None:
+            why += f"; {NO_ADDRESS}"
         permission = getattr(self._source.current, "permission", INVOKE)
         return self._refuse(PermissionDeniedError(f"{principal} does not hold {permission}{why}"), request)
 

@@ -21,8 +21,8 @@ EMULATOR_VARIABLE: Final = "DOORWARD_EMULATOR_HOST"
 """Names the ``HOST:PORT`` of an emulator whose keys replace Google's."""
 
 GCLOUD_CLIENT_ID: Final = "32555940559.apps.googleusercontent.com"
-"""The audience of ``gcloud auth print-identity-token`` for a user: it names gcloud, and no service
-(https://cloud.google.com/run/docs/authenticating/developers)."""
+"""The audience of ``gcloud auth print-identity-token``, of users and of service accounts: it names gcloud,
+and no service (https://cloud.google.com/run/docs/authenticating/developers)."""
 
 GOOGLE: Final = Issuer(
     # Both iss_values are Google's: https://developers.google.com/identity/openid-connect/reference
