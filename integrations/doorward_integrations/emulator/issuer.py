@@ -27,6 +27,11 @@ def _changed(original: dict[str, object], changes: Mapping[str, object] | None) 
     return {name: value for name, value in (original | dict(changes or {})).items() if value is not None}
 
 
+def _payload(claims: dict[str, object], changes: Mapping[str, object] | None) -> dict[str, object]:
+    # Google's payloads are in alphabetical order, as far as they have been seen.
+    return dict(sorted(_changed(claims, changes).items()))
+
+
 class EmulatedIssuer:
     """Signs ID tokens as Google does, with keys that no other verifier accepts.
 
@@ -133,8 +138,7 @@ class EmulatedIssuer:
     ) -> str:
         """Mint an ID token, or a hostile one: what is given here is not checked.
 
-        The claims are those of a service account's token, or of one that gcloud prints for a user, by the
-        form of the address.
+        The address decides whether the claims are a service account's or those that gcloud prints for a user.
 
         Args:
             audience: The claim ``aud``.
@@ -155,10 +159,8 @@ class EmulatedIssuer:
         account = Account(email)
         key = key or self.current
         issued = int(self._clock() if issued_at is None else issued_at)
-        made = account.claims(subject)
-        made |= {"aud": audience, "exp": issued + lifetime, "iat": issued, "iss": self._iss}
-        # Google's payloads are in alphabetical order, as far as they have been seen.
-        payload = dict(sorted(_changed(made, claims).items()))
+        times = {"exp": issued + lifetime, "iat": issued}
+        payload = _payload(account.claims(subject) | {"aud": audience, "iss": self._iss} | times, claims)
         head = _changed({"alg": "RS256", "kid": key.kid, "typ": "JWT"}, header)
         _log.debug("minted an ID token for %s, audience %s", account.email, audience)
         return key.sign(head, payload)
