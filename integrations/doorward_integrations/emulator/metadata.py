@@ -29,6 +29,7 @@ __all__ = ["Instance", "MetadataServer"]
 
 _FLAVOR_HEADER: Final = "Metadata-Flavor"
 _FLAVOR: Final = "Google"
+_FORWARDED: Final = "A request with an X-Forwarded-For header is refused."
 _PREFIX: Final = "/computeMetadata/v1"
 _UNIVERSE: Final = "googleapis.com"
 _SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
@@ -61,8 +62,21 @@ class Instance:
         return numeric_id(f"{self.zone}/{self.name}", _INSTANCE_ID_DIGITS)
 
 
+def _is_forwarded(headers: Headers) -> bool:
+    """Return whether a proxy forwarded the request; a ``_`` counts as a ``-``, as CGI and WSGI read it."""
+    return any(name.lower().replace("_", "-") == "x-forwarded-for" for name in headers)
+
+
+def _refusal(reason: str) -> Response:
+    return PlainTextResponse(reason, HTTPStatus.FORBIDDEN, media_type="text/html")
+
+
 class _Flavor:
-    """Requires the header, which browsers and proxies do not add, and adds it to each answer, errors too."""
+    """Requires the header, which browsers and proxies do not add, and adds it to each answer, errors too.
+
+    Refuses what was forwarded, as the real server does
+    (https://cloud.google.com/compute/docs/metadata/querying-metadata, "X-Forwarded-For header").
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -74,10 +88,11 @@ class _Flavor:
             await send(message)
 
         app = self._app
-        if Headers(scope=scope).get(_FLAVOR_HEADER) != _FLAVOR:
-            app = PlainTextResponse(
-                f"Missing {_FLAVOR_HEADER}:{_FLAVOR} header.", HTTPStatus.FORBIDDEN, media_type="text/html"
-            )
+        headers = Headers(scope=scope)
+        if _is_forwarded(headers):
+            app = _refusal(_FORWARDED)
+        elif headers.get(_FLAVOR_HEADER) != _FLAVOR:
+            app = _refusal(f"Missing {_FLAVOR_HEADER}:{_FLAVOR} header.")
         await app(scope, receive, flavored)
 
 
@@ -148,7 +163,9 @@ class MetadataServer:
             ),
         ]
 
-    async def _root(self, _: Request) -> Response:
+    async def _root(self, request: Request) -> Response:
+        if _is_forwarded(request.headers):
+            return _refusal(_FORWARDED)
         # A client that looks for a metadata server asks here, and decides by the header alone.
         return Response("computeMetadata/\n", media_type=_TEXT, headers={_FLAVOR_HEADER: _FLAVOR})
 

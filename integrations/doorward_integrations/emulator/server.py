@@ -134,7 +134,8 @@ class LoopbackServer:
         self._uvicorn = _import_uvicorn()
         self._ws = _websocket_protocol(wanted=websockets)
         self._app = app
-        self._address = (host, port)
+        # The short form of an IPv6 address, as clients write it in Host.
+        self._address = (str(ipaddress.ip_address(host)), port)
         self._log_level = log_level
         self._grace = grace
         self._listening: tuple[str, int] | None = None

@@ -55,6 +55,18 @@ def test_a_request_without_the_header_gets_no_answer_but_403(
     assert "Google" == answer.headers["metadata-flavor"]
 
 
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "x-forwarded-for", "X_Forwarded_For", "x-forwarded_FOR"])
+@pytest.mark.parametrize("value", ["10.0.0.1", ""])
+@pytest.mark.parametrize("path", ["/", f"{V1}/project/project-id", f"{IDENTITY}?audience=a", f"{V1}/nothing"])
+def test_a_request_that_a_proxy_forwarded_is_refused(
+    path: str, value: str, name: str, client: httpx.Client
+) -> None:
+    answer = client.get(path, headers=FLAVOR | {name: value})
+
+    assert 403 == answer.status_code
+    assert "X-Forwarded-For" in answer.text
+
+
 @pytest.mark.parametrize(
     ("path", "text"),
     [
