@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,8 +19,21 @@ __all__ = ["EmulatedIssuer"]
 # Of both accepted values, the one that Google's ID tokens have.
 _GOOGLE_ISS: Final = GOOGLE.iss_values[0]
 _HOUR: Final = 3_600
+_SHOWN: Final = 200
+_PLAIN: Final = re.compile(rf"[!-~]{{1,{_SHOWN}}}")
 
 _log = logging.getLogger("doorward.emulator")
+
+
+def _shown(value: object) -> str:
+    """Bound what a request asked for to one line of the log, in quotes if it is not one plain word."""
+    if not isinstance(value, str):
+        return f"not a string but {type(value).__name__}"
+    if _PLAIN.fullmatch(value):
+        return value
+    # ``ascii`` escapes every line break, such as U+2028, and what changes the direction of text.
+    text = ascii(value[:_SHOWN])
+    return text if len(value) <= _SHOWN else f"{text}..."
 
 
 def _changed(original: dict[str, object], changes: Mapping[str, object] | None) -> dict[str, object]:
@@ -162,5 +176,5 @@ class EmulatedIssuer:
         times = {"exp": issued + lifetime, "iat": issued}
         payload = _payload(account.claims(subject) | {"aud": audience, "iss": self._iss} | times, claims)
         head = _changed({"alg": "RS256", "kid": key.kid, "typ": "JWT"}, header)
-        _log.debug("minted an ID token for %s, audience %s", account.email, audience)
+        _log.debug("minted an ID token for %s, audience %s", _shown(account.email), _shown(audience))
         return key.sign(head, payload)
