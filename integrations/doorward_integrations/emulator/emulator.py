@@ -14,8 +14,9 @@ from doorward_integrations.emulator.accounts import DEFAULT_ACCOUNT, Accounts
 from doorward_integrations.emulator.certs import CertsEndpoint
 from doorward_integrations.emulator.endpoint import Endpoint
 from doorward_integrations.emulator.hosts import LoopbackHosts
+from doorward_integrations.emulator.instance import Instance
 from doorward_integrations.emulator.issuer import EmulatedIssuer
-from doorward_integrations.emulator.metadata import Instance, MetadataServer
+from doorward_integrations.emulator.metadata import MetadataServer
 from doorward_integrations.emulator.server import LoopbackServer
 
 __all__ = ["Emulator", "RunningEmulator", "create_app"]
