@@ -133,6 +133,14 @@ class Reason(StrEnum):
         401,
         "The token is old, or of another issuer; a restarted emulator has new keys.",
     )
+    KEY_NOT_FETCHED = (
+        "key_not_fetched",
+        401,
+        (
+            "Too many tokens name unknown key ids, so the key endpoint was not asked for this one. Look for "
+            "their sender; a caller with a new key succeeds some seconds later."
+        ),
+    )
     BAD_SIGNATURE = (
         "bad_signature",
         401,

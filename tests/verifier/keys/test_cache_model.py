@@ -388,10 +388,10 @@ class History(RuleBasedStateMachine):
             return
         assert not isinstance(outcome, VerificationKey), "a key that may not be used"
         if isinstance(outcome, SignatureError):
-            assert Reason.UNKNOWN_KEY == outcome.reason
             assert usable is not None, "called unknown while that cannot be known"
-            answered = self.finished > call.since
-            if answered and not self.failed:
+            asked = (self.finished > call.since and not self.failed) or self._known_absent(kid)
+            assert (Reason.UNKNOWN_KEY if asked else Reason.KEY_NOT_FETCHED) == outcome.reason
+            if self.finished > call.since and not self.failed:
                 self.absent.pop(kid, None)
                 self.absent[kid] = (self.mono.now, self.generation)
             elif not self._known_absent(kid):

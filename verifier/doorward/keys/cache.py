@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from doorward.errors import ConfigurationError, KeysUnavailableError, Reason, SignatureError, clip
+from doorward.errors import ConfigurationError, KeysUnavailableError
 from doorward.keys.caching.endpoint_client import EndpointClient
-from doorward.keys.caching.misses import WHY_UNKNOWN, Misses
+from doorward.keys.caching.misses import Misses, refusal_of
 from doorward.keys.caching.reading import HeldKeysReader
 from doorward.keys.caching.reporter import Reporter
 from doorward.keys.caching.snapshot import SnapshotFile
@@ -117,8 +117,8 @@ class KeyCache(HeldKeysReader):
             The key.
 
         Raises:
-            SignatureError: With reason ``unknown_key``, if the issuer does not publish such a key, or if the
-                budget does not allow to ask.
+            SignatureError: With reason ``unknown_key``, if the issuer does not publish such a key; with
+                reason ``key_not_fetched``, if the budget does not allow to ask.
             KeysUnavailableError: If that could not be found out.
         """
         return run_blocking(self._getting(kid, BLOCKING))
@@ -164,7 +164,7 @@ class KeyCache(HeldKeysReader):
         if isinstance(outcome, Flight):
             return outcome
         self._reporter.report(UnknownKid(self.url, outcome))
-        raise SignatureError(Reason.UNKNOWN_KEY, f"no key with the id {clip(kid)}: {WHY_UNKNOWN[outcome]}")
+        raise refusal_of(outcome, kid)
 
     def _late(self, limit: float) -> KeysUnavailableError:
         return KeysUnavailableError(f"the key endpoint {self.url} did not answer within {limit:g} s")

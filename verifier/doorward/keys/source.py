@@ -46,7 +46,8 @@ class KeySource(Protocol):
             The key.
 
         Raises:
-            SignatureError: With reason ``unknown_key``, if the issuer does not publish such a key.
+            SignatureError: With reason ``unknown_key``, if the issuer does not publish such a key; with
+                reason ``key_not_fetched``, if too many tokens with unknown key ids came to find that out.
             KeysUnavailableError: If that could not be found out.
         """
         ...
