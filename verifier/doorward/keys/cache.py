@@ -20,7 +20,7 @@ from doorward.keys.caching.misses import Misses, refusal_of
 from doorward.keys.caching.reading import HeldKeysReader
 from doorward.keys.caching.reporter import Reporter
 from doorward.keys.caching.snapshot import SnapshotFile
-from doorward.keys.caching.updater import Updater
+from doorward.keys.caching.updater import LONG_IDLE_WAIT, Updater
 from doorward.keys.events import Listener, UnknownKid, log_event
 from doorward.keys.fetch import Fetch, HttpxFetch
 from doorward.keys.flight import Flight
@@ -139,27 +139,33 @@ class KeyCache(HeldKeysReader):
         return await self._getting(kid, IN_LOOP)
 
     async def _getting(self, kid: str, waits: Waits) -> VerificationKey:
-        since = self._updater.started
-        while isinstance(found := self._find(kid, since), Flight):
-            limit = self._miss_patience if self.ready else self._patience
+        since, waited = self._updater.started, False
+        while isinstance(found := self._find(kid, since, waited=waited), Flight):
+            limit, waited = self._limit_for(kid), True
             if not await waits.flight(found, limit):
-                # The key may be held all the same: a flight has more to do than to bring it.
-                if (key := self._key_at_hand(kid)) is not None:
+                # The key may be held all the same: from before a long idle time, or since a moment ago.
+                if (key := self._key_at_hand(kid, waited=True)) is not None:
                     return key
                 raise self._late(limit)
         return found
 
-    def _find(self, kid: str, since: int) -> VerificationKey | Flight:
+    def _limit_for(self, kid: str) -> float:
+        """Return for how many seconds a request for a key waits at most."""
+        if not self.ready:
+            return self._patience
+        return LONG_IDLE_WAIT if kid in self._updater.held.keys else self._miss_patience
+
+    def _find(self, kid: str, since: int, *, waited: bool) -> VerificationKey | Flight:
         """Return the key, or the flight to wait for before looking again; raises if there is neither."""
-        if (key := self._key_at_hand(kid)) is not None:
+        if (key := self._key_at_hand(kid, waited=waited)) is not None:
             return key
         updater = self._updater
         with updater.lock:
-            now, held = self._monotonic(), updater.held
-            if not held.state(now, self._clock()).usable:
+            now, wall, held = self._monotonic(), self._clock(), updater.held
+            if not held.state(now, wall).usable:
                 return updater.share(since, now) or updater.start("cold", now)
-            if kid in held.keys:  # a flight has finished between the look above and the lock
-                return held.keys[kid]
+            if kid in held.keys:  # after a long idle time; or a flight has finished since the look above
+                return (None if waited else updater.long_idle_flight(now, wall)) or held.keys[kid]
             outcome = self._misses.decide(kid, since, now)
         if isinstance(outcome, Flight):
             return outcome

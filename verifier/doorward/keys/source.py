@@ -30,7 +30,8 @@ class KeySource(Protocol):
             wall: The wall clock, in seconds since the epoch.
 
         Returns:
-            The usable keys by key id; None if there are none now.
+            The usable keys by key id; None if there are none now, or if `get` should be asked since it may
+            know better.
         """
         ...
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import random
 import threading
@@ -26,7 +27,7 @@ from doorward.keys.flight import Flight
 from doorward.keys.http.freshness import Freshness
 from doorward.keys.state import NOTHING_HELD, HeldKeys, refresh_age
 
-__all__ = ["Updater"]
+__all__ = ["LONG_IDLE_WAIT", "Updater"]
 
 _log: Final = logging.getLogger("doorward.keys")
 
@@ -34,6 +35,10 @@ _SHORTEST_BACKOFF: Final = 1.0
 _LONGEST_BACKOFF: Final = 300.0
 _OUTCOMES: Final = ("changed", "unchanged", "not_modified", "failed")
 _GIVE_UP: Final = 30.0  # well over the deadline of a fetch, which a name look-up that hangs does not keep
+
+_LONG_IDLE: Final = 3_600.0  # seconds past their freshness after which keys are not used without a look
+LONG_IDLE_WAIT: Final = 1.0
+"""Seconds for which a read of a held key waits at most after a long idle time."""
 
 
 class Updater:
@@ -83,6 +88,7 @@ class Updater:
         self._body = b""
         self._current_flight: Flight | None = None
         self._last_finished = 0
+        self._failed_at = (-math.inf, -math.inf)  # by both clocks
         self._store_lock = threading.Lock()
         if file is not None and (kept := file.load(client.url, clock())) is not None:
             self._start_from(kept)
@@ -98,6 +104,25 @@ class Updater:
         """
         flight = self._current_flight
         return flight if flight is not None and now - flight.started_at < _GIVE_UP else None
+
+    def long_idle_flight(self, now: float, wall: float) -> Flight | None:
+        """Return the flight that a read of a held key should wait for; None if the key is used at once.
+
+        After a long idle time the keys are more than an hour past their freshness, and one of them may have
+        been withdrawn. Where nothing indicates that the endpoint is away, it answers within a second.
+
+        Args:
+            now: The time on the monotonic clock.
+            wall: The time on the wall clock.
+        """
+        held, flight = self.held, self._current_flight
+        if flight is None or now - flight.started_at >= LONG_IDLE_WAIT:
+            return None
+        if held.age(now, wall) < held.stale_after + _LONG_IDLE:
+            return None
+        # An old failure says nothing of now: an instance may have been idle ever since.
+        since_failure = max(now - self._failed_at[0], wall - self._failed_at[1])
+        return flight if self.last_error is None or since_failure >= _LONG_IDLE else None
 
     def finished_since(self, started: int) -> bool:
         """Return whether a flight is over that started since then.
@@ -231,7 +256,7 @@ class Updater:
 
     def _count_failure(self, now: float, error: FetchError) -> None:
         """Count a failure; what is held stays as it is."""
-        self.last_error = error
+        self.last_error, self._failed_at = error, (now, self._clock())
         self.backoff.failed(now, error.retry_after)
         self.fetches["failed"] += 1
 
