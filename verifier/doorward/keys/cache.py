@@ -59,7 +59,7 @@ class KeyCache(HeldKeysReader):
         ConfigurationError: If the URL or an algorithm is not acceptable, or a bound is out of range.
 
     Attributes:
-        url: The key endpoint.
+        url: The key endpoint, without the query of its URL, which may hold an API key.
         algorithms: What the issuer signs with.
     """
 
@@ -92,10 +92,10 @@ class KeyCache(HeldKeysReader):
             clock=clock,
         )
         file = None if snapshot is None else SnapshotFile(snapshot)
-        reporter = Reporter(url, listener)
+        reporter = Reporter(self._client.shown_url, listener)
         jitter = rng if rng is not None else random.Random()  # noqa: S311 - spreads refreshes; no secret
         updater = Updater(self._client, file, reporter, clock=clock, monotonic=monotonic, rng=jitter)
-        super().__init__(url, updater, reporter, clock=clock, monotonic=monotonic)
+        super().__init__(self._client.shown_url, updater, reporter, clock=clock, monotonic=monotonic)
         self.algorithms: Final[tuple[str, ...]] = algorithms
         self._patience: Final = patience
         self._miss_patience: Final = miss_patience

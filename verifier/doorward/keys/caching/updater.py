@@ -157,7 +157,7 @@ class Updater:
             now: The time on the monotonic clock.
         """
         cause = f": {self.last_error}" if self.last_error else ""
-        message = f"the keys of {self._client.url} cannot be fetched now{cause}"
+        message = f"the keys of {self._client.shown_url} cannot be fetched now{cause}"
         return KeysUnavailableError(message, self.backoff.left(now) or _SHORTEST_BACKOFF)
 
     def start(self, trigger: str, now: float) -> Flight:
@@ -204,7 +204,7 @@ class Updater:
 
     def _run(self, flight: Flight) -> None:
         """Fetch, record the outcome, and report it."""
-        url = self._client.url
+        url = self._client.shown_url
         self._reporter.report_postponed()
         self._reporter.report(FetchStarted(url, flight.trigger))
         answer = self._ask(flight.trigger)
@@ -226,7 +226,7 @@ class Updater:
         except FetchError as error:
             return error
         except BaseException as error:  # noqa: BLE001 - the Fetch is the user's, and may raise or return anything
-            _log.exception("the fetch of %s raised what is not a FetchError", self._client.url)
+            _log.exception("the fetch of %s raised what is not a FetchError", self._client.shown_url)
             return FetchError("read", f"the fetch raised {type(error).__name__}")
 
     def _finish(
@@ -286,7 +286,7 @@ class Updater:
         try:
             answer = self._client.read_snapshot(kept)
         except FetchError as error:
-            _log.warning("the key snapshot of %s is not used: %s", self._client.url, error)
+            _log.warning("the key snapshot of %s is not used: %s", self._client.shown_url, error)
             return
         wall = self._clock()
         confirmed_at = self._monotonic() - max(0.0, wall - kept.confirmed_at_wall)

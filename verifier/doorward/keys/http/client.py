@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from doorward.errors import ConfigurationError, FetchError
 from doorward.keys.http.connecting import AddressSharing
@@ -77,7 +76,7 @@ class ClientSettings:
         if proxy:
             _check_proxy(proxy, "proxy=", ConfigurationError)
 
-    def client(self, url: str, deadline: float) -> tuple[Any, Any]:
+    def client(self, url: str, deadline: float) -> tuple[Any, httpx.Client, httpx.BaseTransport]:
         """Make a client for one request.
 
         Args:
@@ -85,7 +84,8 @@ class ClientSettings:
             deadline: Seconds for each step of it.
 
         Returns:
-            The module httpx or httpx2, and the client.
+            The module httpx or httpx2; the client, which is to be closed; and the transport, which sends a
+            request without logging its URL, as the client would.
 
         Raises:
             FetchError: With stage ``setup``, if a setting of the environment cannot be used.
@@ -104,13 +104,14 @@ class ClientSettings:
                     "setup", f"the proxy that {variable} names cannot be used: {error}"
                 ) from error
             _share_addresses(transport)
-        return httpx, httpx.Client(
-            transport=transport, timeout=deadline, follow_redirects=False, trust_env=False
-        )
+        made = httpx.Client(transport=transport, timeout=deadline, follow_redirects=False, trust_env=False)
+        return httpx, made, transport
 
     def _proxy_for(self, url: str) -> tuple[str | None, str]:
         if self._proxy is not None:
             return self._proxy or None, "proxy="
+        from urllib.request import getproxies  # noqa: PLC0415 - slow to import
+
         try:
             chosen = choose_proxy(url, getproxies())
         except ValueError as error:
@@ -189,7 +190,7 @@ def _check_proxy(proxy: str, named_by: str, make_error: Callable[[str], Exceptio
 
 def _share_addresses(transport: Any) -> None:  # noqa: ANN401 - of httpx or httpx2
     """Connect to each address of a host in turn. The settings of httpx have no place for that."""
-    pool = getattr(transport, "_pool", None)
+    pool: Any = getattr(transport, "_pool", None)
     backend = getattr(pool, "_network_backend", None)
     if backend is not None:  # else a later httpx connects as it does by itself
         pool._network_backend = AddressSharing(backend)  # noqa: SLF001 - see above

@@ -6,6 +6,7 @@ metadata server is asked through `doorward.audiences.service_detection`; both re
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -112,16 +113,15 @@ class HttpReader:
             FetchError: If there was no whole answer within the bounds, or `check_head` refused it.
         """
         sent = {"accept-encoding": "gzip", "user-agent": "doorward", **headers}
-        httpx, client = self._settings.client(url, self._deadline)
+        httpx, client, transport = self._settings.client(url, self._deadline)
         watch = RequestWatch(self._deadline)
         try:
-            with (
-                watch,
-                client,
-                client.stream("GET", url, headers=sent, extensions={"trace": watch.trace}) as response,
-            ):
-                found = dict(response.headers.items())
-                body = self._body(response, found) if check_head(response.status_code, found) else None
+            with watch, client:
+                request = client.build_request("GET", url, headers=sent, extensions={"trace": watch.trace})
+                # Not `client.send`: it logs the URL, whose query may hold an API key.
+                with contextlib.closing(transport.handle_request(request)) as response:
+                    found = dict(response.headers.items())
+                    body = self._body(response, found) if check_head(response.status_code, found) else None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             if watch.stage == "connect" and isinstance(error, httpx.ConnectTimeout):
                 raise FetchError("connect", f"no connection in {self._deadline:g} s") from error
