@@ -252,7 +252,9 @@ class History(RuleBasedStateMachine):
         return starting
 
     def _fetch(self, url: str, headers: Mapping[str, str], /) -> FetchResponse:
-        ticket = Ticket(threading.current_thread(), headers, self.started[-1].trigger)
+        flight = self.cache._updater._current_flight
+        assert flight is not None
+        ticket = Ticket(threading.current_thread(), headers, flight.trigger)
         self.arrivals.put(ticket)
         assert ticket.go.wait(PATIENCE), "the history left a fetch hanging"
         assert ticket.said is not None

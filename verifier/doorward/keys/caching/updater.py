@@ -202,23 +202,35 @@ class Updater:
 
     # Fetching, in the thread of the flight.
 
-    def _run(self, flight: Flight) -> None:
-        """Fetch, record the outcome, and report it."""
-        url = self._client.shown_url
-        self._reporter.report_postponed()
-        self._reporter.report(FetchStarted(url, flight.trigger))
+    def _run(self, flight: Flight) -> Callable[[], None]:
+        """Fetch, and record the outcome; return what reports it, once the waiters were woken."""
+        announced = self._reporter.report_aside(FetchStarted(self._client.shown_url, flight.trigger))
         answer = self._ask(flight.trigger)
         finished = self._finish(flight, answer)
-        if finished is None:
-            return
+        now = self._monotonic()
+
+        def follow_up() -> None:
+            announced()
+            if finished is not None:
+                self._report_finished(flight, answer, finished, now)
+
+        return follow_up
+
+    def _report_finished(
+        self,
+        flight: Flight,
+        answer: PublishedKeys | FetchError,
+        finished: tuple[str, HeldKeys, bytes],
+        now: float,
+    ) -> None:
         outcome, held, body = finished
-        now, error = self._monotonic(), answer if isinstance(answer, FetchError) else None
-        self._reporter.report(self._reporter.finished_event(flight, outcome, held, now, error))
-        if error is not None and error.stage in ("content", "size"):
-            self._reporter.report(SetRefused(url, error))
-        self._reporter.report_state(held.state(now, self._clock()))
+        error = answer if isinstance(answer, FetchError) else None
         if error is None:
             self._store(held, body)
+        self._reporter.report(self._reporter.finished_event(flight, outcome, held, now, error))
+        if error is not None and error.stage in ("content", "size"):
+            self._reporter.report(SetRefused(self._client.shown_url, error))
+        self._reporter.report_state(held.state(now, self._clock()))
 
     def _ask(self, trigger: str) -> PublishedKeys | FetchError:
         try:
