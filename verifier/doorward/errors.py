@@ -139,6 +139,14 @@ class Reason(StrEnum):
         401,
         "The token is old, or of another issuer; a restarted emulator has new keys.",
     )
+    KEY_NOT_FETCHED = (
+        "key_not_fetched",
+        401,
+        (
+            "Too many tokens name unknown key ids, so the key endpoint was not asked for this one. Look for "
+            "their sender; a caller with a new key succeeds some seconds later."
+        ),
+    )
     BAD_SIGNATURE = (
         "bad_signature",
         401,
@@ -296,7 +304,7 @@ class FetchError(DoorwardError):
     """The key endpoint gave no usable answer.
 
     Attributes:
-        stage: Where it failed: ``dns``, ``connect``, ``tls``, ``send``, ``read``, ``deadline``, ``status``,
+        stage: Where it failed: ``setup`` (a proxy or certificate setting), ``dns``, ``connect``, ``tls``, ``send``, ``read``, ``deadline``, ``status``,
             ``size``, ``content``, or ``thread`` where none could be started to fetch.
         message: A sentence for the log.
         retry_after: Seconds the endpoint asked to be left alone for (RFC 9110, section 10.2.3), or None.
