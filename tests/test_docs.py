@@ -12,7 +12,6 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
-KEY_CACHE = ROOT / "docs" / "key-cache.md"
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
@@ -72,10 +71,11 @@ def test_every_fragment_of_a_link_is_a_heading(document: Path) -> None:
     assert [] == broken
 
 
-def test_every_test_that_the_key_cache_document_names_exists() -> None:
+@each_document
+def test_every_test_that_a_document_names_exists(document: Path) -> None:
     named = [
         (path, match["file"], match["name"])
-        for text, path, _ in links(KEY_CACHE)
+        for text, path, _ in links(document)
         if (match := _TEST.search(text)) is not None
     ]
     assert [] == [
@@ -84,11 +84,15 @@ def test_every_test_that_the_key_cache_document_names_exists() -> None:
     assert [] == [f"{file}::{name}" for path, file, name in named if not path.as_posix().endswith(file)]
 
 
-def test_every_test_that_the_key_cache_document_names_is_linked_to() -> None:
-    text = prose(KEY_CACHE)
-    linked = [match[0] for text_, _, _ in links(KEY_CACHE) for match in _TEST.finditer(text_)]
-    assert linked
-    assert sorted(linked) == sorted(match[0] for match in _TEST.finditer(text))
+@each_document
+def test_every_test_that_a_document_names_is_linked_to(document: Path) -> None:
+    linked = [match[0] for text, _, _ in links(document) for match in _TEST.finditer(text)]
+    assert sorted(linked) == sorted(match[0] for match in _TEST.finditer(prose(document)))
+
+
+@pytest.mark.parametrize("name", ["key-cache.md", "threat-model.md"])
+def test_a_document_of_promises_names_the_tests_that_hold_them(name: str) -> None:
+    assert list(_TEST.finditer(prose(ROOT / "docs" / name)))
 
 
 @each_document

@@ -103,8 +103,7 @@ class Principal(_Fields):
         if verified is None or not google:
             kind = _NO_MEMBER[issuer is None, external]
         else:
-            # As `fold` does it, without a call.
-            folded = verified.lower() if verified.isascii() else verified
+            folded = verified.lower() if verified.isascii() else verified  # as `fold` does it, without a call
             # The end of the whole domain, which the claim rules have made to stand after the only '@'.
             if is_service_account(folded):
                 # Nearly every address is no agent's by its first character, without a call.
@@ -124,8 +123,7 @@ class Principal(_Fields):
         fields.hosted_domain = domain if type(domain) is str and domain else None
         fields.claims = claims
         fields.google_account = google
-        # Of the same layout, but read-only: one assignment, where passing by the read-only class would take
-        # eight.
+        # Of the same layout, but read-only: one assignment in place of eight past the read-only class.
         fields.__class__ = cls
         return fields  # type: ignore[return-value]  # by now it is one
 
