@@ -150,7 +150,7 @@ def a_member_is_read_or_refused(raw: bytes) -> None:
     except ConfigurationError as error:
         assert len(str(error)) < 2_000  # noqa: PT017 - as above
         return
-    assert 1 == [member.key is None, member.group is None, member.never is None].count(False)
+    assert 1 == [member.key is None, member.group is None, member.never_reason is None].count(False)
 
 
 AUDIENCES = CloudRunAudience(AUDIENCE, allow_tags=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
 from doorward.errors import PolicyError
-from doorward.issuers.service_accounts import is_service_account
+from doorward.issuers.service_accounts import fold, is_service_account
 from doorward.keys.flight import Flight
-from doorward.policy.members import fold, read_member
+from doorward.policy.members import read_member
 from doorward.tokens.principal import Principal
 
 __all__ = ["GroupDirectory", "Groups", "Resolver", "Unresolved", "resolver"]
@@ -172,7 +172,7 @@ def _typed_member(name: object) -> object:
     """Return a member of a group with its type; a bare address is that of an account."""
     if not isinstance(name, str) or ":" in name:
         return name
-    return f"serviceAccount:{name}" if is_service_account(name) else f"user:{name}"
+    return f"serviceAccount:{name}" if is_service_account(fold(name)) else f"user:{name}"
 
 
 def _all_accounts(group: str, listed: Mapping[str, tuple[frozenset[str], frozenset[str]]]) -> frozenset[str]:

@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Final
 
 from doorward.errors import PolicyError
-from doorward.policy.members import ALL_AUTHENTICATED_USERS, ALL_USERS, fold, member_key
+from doorward.issuers.service_accounts import fold
+from doorward.policy.members import ALL_AUTHENTICATED_USERS, ALL_USERS, member_key
 from doorward.tokens.principal import Principal
 
 __all__ = ["NO_KNOWN_ACCOUNTS", "KnownAccounts", "identities", "project_number", "unique_id"]

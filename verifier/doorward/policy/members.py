@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from doorward.errors import PolicyError
-from doorward.issuers.service_accounts import is_service_account
+from doorward.issuers.service_accounts import fold, is_service_account
 
 __all__ = [
     "ALL_AUTHENTICATED_USERS",
     "ALL_USERS",
     "Member",
     "federated_reason",
-    "fold",
     "member_key",
     "read_member",
     "read_resource_set",
@@ -66,19 +65,6 @@ class Member:
     never_reason: str | None = None
 
 
-def fold(value: str) -> str:
-    """Return an address or a domain in the form in which IAM compares it.
-
-    Args:
-        value: The address or domain, as written.
-
-    Returns:
-        The value in lower case if it is ASCII, else the value: the lower case of some foreign letters is an
-        ASCII letter.
-    """
-    return value.lower() if value.isascii() else value
-
-
 def read_member(member: object, project_numbers: Mapping[str, str] | None = None) -> Member:
     """Read one member of a binding.
 
@@ -107,7 +93,7 @@ def read_member(member: object, project_numbers: Mapping[str, str] | None = None
     if colon and value:
         folded = fold(value)
         if kind in ("user", "serviceAccount") and _is_address(value):
-            if kind == "user" and is_service_account(value):
+            if kind == "user" and is_service_account(folded):
                 raise PolicyError(f"member {member!r} is a service account: write serviceAccount:{value}")
             return Member(member, key=f"{kind}:{folded}")
         if kind == "group" and _is_address(value):

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from doorward.errors import PolicyError
-from doorward.issuers.service_accounts import is_service_account
+from doorward.issuers.service_accounts import fold, is_service_account
 from doorward.policy.deny.policy import DenyPolicy, DenyRule
 from doorward.policy.deny.principals import DenyPrincipal
 from doorward.policy.groups import Resolver, Unresolved
 from doorward.policy.identities import KnownAccounts, project_number, unique_id
 from doorward.policy.matching import Match, PrincipalMatcher
-from doorward.policy.members import fold
 
 __all__ = ["Denial", "denials_of"]
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from doorward.errors import PolicyError
+from doorward.issuers.service_accounts import fold
 from doorward.policy.deny.principals import DenyPrincipal
 from doorward.policy.files import read_file
-from doorward.policy.members import fold
 
 __all__ = ["DenyPolicy", "DenyRule", "denied_name"]
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from doorward.errors import PolicyError
-from doorward.policy.members import federated_reason, fold, read_resource_set
+from doorward.issuers.service_accounts import fold
+from doorward.policy.members import federated_reason, read_resource_set
 
 __all__ = ["DenyPrincipal"]
 
