@@ -12,11 +12,11 @@ from starlette.websockets import WebSocket
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request as WerkzeugRequest
 
-from support.world import World
 from doorward import ConfigurationError, Door, InvokerPolicy, Refusal
 from doorward_integrations import asgi, fastapi, flask, starlette, wsgi
 from doorward_integrations.admission import ADMISSION, principal_of
 from support.tokens import MEMBER
+from support.world import World
 
 
 @pytest.fixture

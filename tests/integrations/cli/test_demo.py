@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from doorward_integrations.cli import demo as demo_module
-from doorward_integrations.cli.demo import _Row
+from doorward_integrations.cli import demonstration as demo_module
+from doorward_integrations.cli.demonstration import _Row
 
 COMMAND = (
     sys.executable,
@@ -38,7 +38,7 @@ def test_the_demo_shows_every_row_as_expected_and_ends_with_0() -> None:
         "no credential": "403 no_credential",
         "not a JWT": "401 malformed",
         "its payload tampered with": "401 bad_signature",
-        "signed by a stranger, under a known key id": "401 bad_signature",
+        "signed with a foreign key, under a known key id": "401 bad_signature",
         "for another audience": "401 wrong_audience",
         "expired": "401 expired",
         "a service account that the policy does not name": "403 permission_denied",

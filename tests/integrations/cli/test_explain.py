@@ -6,12 +6,13 @@ import io
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from doorward.issuers.google import GCLOUD_CLIENT_ID
 from doorward_integrations.cli.main import main
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator, SigningKey
 
@@ -44,19 +45,26 @@ def test_verify_tells_who_is_admitted_by_what(
 ) -> None:
     status, out = run(capsys, "verify", emulator.issuer.mint(AUDIENCE), "--policy", policy)
 
-    told = json.loads(out)
-    assert (0, True, MEMBER, "roles/run.invoker") == (status, told["admitted"], told["member"], told["role"])
-    assert DEFAULT_ACCOUNT == told["principal"]["email"]
+    found = json.loads(out)
+    assert (0, True, MEMBER, "roles/run.invoker") == (
+        status,
+        found["admitted"],
+        found["member"],
+        found["role"],
+    )
+    assert DEFAULT_ACCOUNT == found["principal"]["email"]
 
 
 def test_verify_tells_why_a_token_is_refused(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     status, out = run(capsys, "verify", emulator.issuer.mint("https://other.example"))
 
-    told = json.loads(out)
-    assert (1, 401, "wrong_audience", "aud") == (status, told["status"], told["reason"], told["claim"])
+    found = json.loads(out)
+    assert (1, 401, "wrong_audience", "aud") == (status, found["status"], found["reason"], found["claim"])
 
 
-def test_verify_tells_that_nobody_can_say_now(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_says_that_it_cannot_be_decided_now(
+    emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
     emulator.certs.take_down()
 
     status, out = run(capsys, "verify", emulator.issuer.mint(AUDIENCE))
@@ -110,15 +118,15 @@ def test_explain_tells_why_no_binding_granted(
     assert "Grant roles/run.invoker to the caller" in out
 
 
-def test_explain_gives_the_same_account_as_json(
+def test_explain_gives_the_same_as_json(
     emulator: Emulator, policy: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, out = run(capsys, "explain", emulator.issuer.mint(AUDIENCE), "--policy", policy, "--json")
 
-    told: dict[str, Any] = json.loads(out)
-    assert (0, MEMBER, None) == (status, told["principal"], told["reason"])
-    assert {"passed"} == {check["outcome"] for check in told["checks"]}
-    assert told["policy"]["decision"]["granted"]
+    found: dict[str, Any] = json.loads(out)
+    assert (0, MEMBER, None) == (status, found["principal"], found["reason"])
+    assert {"passed"} == {check["outcome"] for check in found["checks"]}
+    assert found["policy"]["decision"]["granted"]
 
 
 def test_the_token_is_never_printed(
@@ -144,3 +152,150 @@ def test_a_policy_that_cannot_be_read_is_said_in_one_line(capsys: pytest.Capture
 
     assert 2 == status
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_explain_does_not_blame_the_token_where_its_key_cannot_be_fetched(
+    emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emulator.certs.take_down()
+
+    status, out = run(capsys, "explain", emulator.issuer.mint(AUDIENCE))
+
+    assert 3 == status
+    assert "It cannot be decided now whether the token is good" in out
+    assert "not good: the policy" not in out
+    assert "nothing is wrong" not in out
+
+
+# The commands decide as the service does.
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Callable[..., str]:
+    def write(name: str, document: object) -> str:
+        path = tmp_path / name
+        path.write_text(json.dumps(document))
+        return str(path)
+
+    return write
+
+
+def bound(*members: str) -> dict[str, Any]:
+    return {"bindings": [{"role": "roles/run.invoker", "members": list(members)}]}
+
+
+@pytest.mark.parametrize("command", ["verify", "explain"])
+def test_every_setting_of_a_verifier_and_a_policy_can_be_given(
+    emulator: Emulator, files: Callable[..., str], capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    mint, subject = emulator.issuer.mint, emulator.accounts.default.subject
+    named = files("named.json", bound(MEMBER, "user:dev@example.com"))
+    group = files("group.json", bound("group:team@example.com"))
+    everyone = {"principalSet://goog/public:all"}
+    deny = {"deniedPrincipals": [*everyone], "deniedPermissions": ["run.googleapis.com/routes.invoke"]}
+    rows: list[tuple[int, str, list[str]]] = [
+        (1, mint(f"{AUDIENCE}/push"), ["--audience", AUDIENCE]),
+        (0, mint(f"{AUDIENCE}/push"), ["--cloud-run", AUDIENCE]),
+        (1, mint(GCLOUD_CLIENT_ID, email="dev@example.com"), ["--audience", AUDIENCE, "--policy", named]),
+        (
+            0,
+            mint(GCLOUD_CLIENT_ID, email="dev@example.com"),
+            ["--audience", AUDIENCE, "--policy", named, "--accept-gcloud-tokens"],
+        ),
+        (1, mint(AUDIENCE, claims={"email": None}), ["--audience", AUDIENCE, "--policy", named]),
+        (
+            0,
+            mint(AUDIENCE, claims={"email": None}),
+            ["--audience", AUDIENCE, "--policy", named, "--unique-ids", files("ids.json", {MEMBER: subject})],
+        ),
+        (
+            0,
+            mint(AUDIENCE),
+            [
+                "--audience",
+                AUDIENCE,
+                "--policy",
+                group,
+                "--groups",
+                files("groups.json", {"team@example.com": [DEFAULT_ACCOUNT]}),
+            ],
+        ),
+        (
+            0,
+            mint(AUDIENCE),
+            ["--audience", AUDIENCE, "--policy", named, "--policy", files("x.json", bound())],
+        ),
+        (
+            1,
+            mint(AUDIENCE),
+            [
+                "--audience",
+                AUDIENCE,
+                "--policy",
+                named,
+                "--deny-policy",
+                files("deny.json", {"rules": [{"denyRule": deny}]}),
+            ],
+        ),
+        (1, mint(AUDIENCE, issued_at=time.time() - 3640), ["--audience", AUDIENCE]),
+        (0, mint(AUDIENCE, issued_at=time.time() - 3640), ["--audience", AUDIENCE, "--leeway", "120"]),
+    ]
+    for expected, token, arguments in rows:
+        assert expected == main([command, token, *arguments]), arguments
+        capsys.readouterr()
+
+
+@pytest.mark.parametrize("command", ["verify", "explain"])
+def test_the_door_of_the_service_itself_can_be_asked(
+    emulator: Emulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    (tmp_path / "orders_service.py").write_text(
+        "from doorward import Door, InvokerPolicy, Verifier\n"
+        f"door = Door(Verifier({AUDIENCE!r}), InvokerPolicy.from_members([{MEMBER!r}]))\n"
+        "other = 7\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    token = emulator.issuer.mint(AUDIENCE)
+    outsider = emulator.issuer.mint(AUDIENCE, email="other@doorward-demo.iam.gserviceaccount.com")
+
+    assert 0 == main([command, token, "--door", "orders_service:door"])
+    assert 1 == main([command, outsider, "--door", "orders_service:door"])
+    capsys.readouterr()
+    for wrong, says in {
+        "orders_service": "must be MODULE:NAME",
+        "nowhere:door": "No module named",
+        "orders_service:gone": "has no attribute",
+        "orders_service:other": "is a int, not a Door",
+    }.items():
+        assert 2 == main([command, token, "--door", wrong])
+        assert says in capsys.readouterr().err
+    assert 2 == main([command, token, "--door", "orders_service:door", "--audience", AUDIENCE])
+    assert "leave the others out" in capsys.readouterr().err
+    sys.modules.pop("orders_service")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "name the audience"),
+        (["--audience", "x", "--issuer", "moon"], "is none of google, iap"),
+        (["--audience", "x", "--issuer", "firebase:"], "is none of google, iap"),
+        (["--issuer", "firebase:X"], "not the id of a Firebase project"),
+        (
+            ["--audience", "x", "--policy", "/nowhere.json", "--groups", "/nowhere.json"],
+            "not a readable JSON",
+        ),
+    ],
+)
+def test_a_setting_that_cannot_work_is_said_in_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    assert 2 == main(["verify", "a.b.c", *arguments])
+    error = capsys.readouterr().err
+    assert says in error
+    assert 1 == error.count("\n")

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import socket
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import httpx
 import pytest
 
+from doorward_integrations.cli import commands
+from doorward_integrations.cli.command import find_commands
+from doorward_integrations.cli.commands.emulator import serve_emulator
 from doorward_integrations.cli.main import main
-from doorward_integrations.cli.serve import serve_emulator
 
 
 def test_called_without_a_command_it_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,7 +55,7 @@ def test_a_port_in_use_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_user_as_the_machine_s_account_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert 2 == main(["emulator", "--account", "somebody@example.com"])
+    assert 2 == main(["emulator", "--account", "user@example.com"])
     assert "is a user's address" in capsys.readouterr().err
 
 
@@ -58,7 +63,7 @@ def test_a_missing_extra_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "fastapi", None)
-    monkeypatch.delitem(sys.modules, "doorward_integrations.cli.demo", raising=False)
+    monkeypatch.delitem(sys.modules, "doorward_integrations.cli.demonstration", raising=False)
     monkeypatch.delitem(sys.modules, "doorward_integrations.fastapi", raising=False)
 
     assert 2 == main(["demo"])
@@ -95,3 +100,53 @@ def test_the_emulator_prints_the_variables_that_lead_to_it_and_serves_until_it_i
         server.join(10)
     assert not server.is_alive()
     assert not set(exports) & set(os.environ)
+
+
+# One place for a command.
+
+
+def test_a_command_is_one_file_in_the_folder_of_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "greet.py").write_text(
+        'HELP = "say hello"\n'
+        "def add_arguments(parser):\n    parser.add_argument('name')\n"
+        "def run(chosen, out, stdin):\n    print('hello', chosen.name, file=out)\n    return 7\n"
+    )
+    monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
+
+    assert 7 == main(["greet", "world"])
+    assert "hello world" in capsys.readouterr().out
+    assert {"demo", "emulator", "explain", "greet", "verify"} == set(find_commands())
+    sys.modules.pop("doorward_integrations.cli.commands.greet")
+
+
+def test_every_command_is_offered_without_any_extra() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('fastapi', 'flask', 'uvicorn', 'google', 'yaml', 'starlette.applications'):\n"
+        "    sys.modules[name] = None\n"
+        "from doorward_integrations.cli.main import main\n"
+        "main(['--help'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (0, "") == (done.returncode, done.stderr)
+    for name in find_commands():
+        assert f"\n    {name} " in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_emulator_as_it_should(number: signal.Signals) -> None:
+    code = "import sys; from doorward_integrations.cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "emulator", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "DOORWARD_EMULATOR_HOST" in line:
+                break
+        process.send_signal(number)
+        _, error = process.communicate(timeout=20)
+
+    assert (0, "") == (process.returncode, error)

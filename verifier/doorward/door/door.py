@@ -151,6 +151,16 @@ class Door:
         """The verifier behind the door."""
         return self._verifier
 
+    @property
+    def policy(self) -> Policy:
+        """The policy that decides now."""
+        return self._source.current
+
+    @property
+    def credential(self) -> FindCredential:
+        """Finds the credential of a request."""
+        return self._credential
+
     def __init__(
         self,
         verifier: Verifier,
@@ -176,6 +186,7 @@ class Door:
         self._verifier: Final = verifier
         self._engine: Final = engine_of(verifier)
         self._source: Final[PolicySource] = source
+        self._credential: Final = credential
         # The bound method is found in a shorter way than the method of an object that is called.
         self._find: Final[FindCredential] = (
             credential.__call__ if isinstance(credential, CredentialHeaders) else credential

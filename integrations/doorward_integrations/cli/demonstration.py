@@ -19,7 +19,8 @@ from typing import Annotated, Any, Final, TextIO
 import httpx
 from fastapi import Depends, FastAPI
 
-from doorward import ConfigurationError, Door, InvokerPolicy, Principal, RefusedError, Verifier
+from doorward import ConfigurationError, Door, InvokerPolicy, Principal, Verifier
+from doorward.door.log import LoggedRefusal
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator, LoopbackServer, SigningKey
 from doorward_integrations.fastapi import InvokerMiddleware, caller
 
@@ -47,16 +48,16 @@ class _Row:
 
 
 class _Reasons(logging.Handler):
-    """Keeps the reason of the last refusal: the answer on the wire does not tell it."""
+    """Keeps the reason of the last refusal: the answer on the wire does not say it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.last = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        errors = [one for one in record.args or () if isinstance(one, RefusedError)]
-        if errors:
-            self.last = errors[0].reason
+        refused: LoggedRefusal | None = getattr(record, "doorward_refusal", None)
+        if refused is not None:
+            self.last = refused["reason"]
 
 
 class _Service:
@@ -144,7 +145,7 @@ def _rows(emulator: Emulator, reasons: _Reasons) -> Iterator[_Row]:
         yield _Row("not a JWT", "401 malformed", call("not-a-token"))
         yield _Row("its payload tampered with", "401 bad_signature", call(_tampered(good)))
         forged = issuer.mint(_AUDIENCE, key=SigningKey(), header={"kid": issuer.current.kid})
-        yield _Row("signed by a stranger, under a known key id", "401 bad_signature", call(forged))
+        yield _Row("signed with a foreign key, under a known key id", "401 bad_signature", call(forged))
         yield _Row("for another audience", "401 wrong_audience", call(fetch("https://billing.example.com")))
         expired = issuer.mint(_AUDIENCE, issued_at=time.time() - 2 * _HOUR)
         yield _Row("expired", "401 expired", call(expired))
