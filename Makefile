@@ -49,7 +49,7 @@ check: $(STAMP) ## Lint, and check the format, the types and the imports
 	@$(BIN)/pyright
 	@# It looks for the two packages as an installed user of them would, which an editable install hides.
 	@for package in doorward doorward_integrations; do \
-	    PYTHONPATH=verifier:integrations $(BIN)/pyright --ignoreexternal --verifytypes $$package > $(VENV)/.types \
+	    PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=verifier:integrations $(BIN)/pyright --ignoreexternal --verifytypes $$package > $(VENV)/.types \
 	        || { cat $(VENV)/.types; exit 1; }; \
 	    grep "completeness" $(VENV)/.types; \
 	done

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from doorward import Admission, ConfigurationError, Door, Refusal
+from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
 from doorward_integrations.admission import ADMISSION, DOOR, principal_of
 from doorward_integrations.refusal import body_of
@@ -35,20 +36,25 @@ class InvokerMiddleware:
     app: ASGIApp
     door: Final[Door]
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
+    def __init__(self, app: ASGIApp, door: Door, *, public_prefix: str = "") -> None:
         """Put a door in front of an application.
 
         Args:
             app: The application.
             door: The door.
+            public_prefix: The part of the path that a proxy in front cuts off, where conditions name the path
+                with it, such as ``/api``; empty where conditions name the path that the application receives.
 
         Raises:
-            ConfigurationError: If the door is not a `doorward.Door`.
+            ConfigurationError: If the door is not a `doorward.Door`, or the prefix is not a path.
         """
         if not isinstance(door, Door):
             raise ConfigurationError(f"InvokerMiddleware(app, door) needs a Door, not {type(door).__name__}")
         self.app = app
         self.door = door
+        self._public_prefix: Final = check_public_prefix(public_prefix)
+        # FastAPI sets its root path in the scope only once the request has come through this middleware.
+        self._root_path: Final[str] = getattr(app, "root_path", "")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide on one connection (ASGI 3.0).
@@ -70,7 +76,7 @@ class InvokerMiddleware:
                 )
             await self.app(scope, receive, send)
             return
-        admission = decide(self.door, scope)
+        admission = decide(self.door, scope, self._root_path, self._public_prefix)
         if not isinstance(admission, Admission):
             outcome = await admission
             if isinstance(outcome, Refusal):
@@ -81,7 +87,9 @@ class InvokerMiddleware:
         await self.app(passed, receive, send)
 
 
-def decide(door: Door, scope: Scope) -> Admission | Coroutine[Any, Any, Admission | Refusal]:
+def decide(
+    door: Door, scope: Scope, root_path: str = "", public_prefix: str = ""
+) -> Admission | Coroutine[Any, Any, Admission | Refusal]:
     """Decide on an http or websocket scope; at once, if all that decides is cached.
 
     This is no coroutine function, so that most requests, whose token is cached, do not pay for a coroutine.
@@ -89,13 +97,17 @@ def decide(door: Door, scope: Scope) -> Admission | Coroutine[Any, Any, Admissio
     Args:
         door: The door.
         scope: The scope.
+        root_path: As for `AsgiRequest`.
+        public_prefix: As for `AsgiRequest`.
 
     Returns:
         The admission, or what to await for the outcome.
     """
     headers = scope["headers"]
     admission = door.admit_cached(headers, scope.get("method", "GET"), scope["path"])
-    return door.aadmit(headers, AsgiRequest(scope)) if admission is None else admission
+    if admission is not None:
+        return admission
+    return door.aadmit(headers, AsgiRequest(scope, root_path, public_prefix))
 
 
 class AsgiRequest:
@@ -105,15 +117,19 @@ class AsgiRequest:
     the client chooses that header.
     """
 
-    __slots__ = ("_scope",)
+    __slots__ = ("_public_prefix", "_root_path", "_scope")
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, root_path: str = "", public_prefix: str = "") -> None:
         """Make the facts of a scope.
 
         Args:
             scope: An http or websocket scope.
+            root_path: The root path that the application sets itself, once the scope reaches it.
+            public_prefix: What a proxy in front cuts off the path that conditions name.
         """
         self._scope = scope
+        self._root_path = root_path
+        self._public_prefix = public_prefix
 
     @property
     def method(self) -> str:
@@ -131,7 +147,22 @@ class AsgiRequest:
     def sent_path(self) -> str:
         """The path as sent, without the query."""
         raw: bytes | None = self._scope.get("raw_path")
-        return quote(self.path) if raw is None else raw.partition(b"?")[0].decode("latin-1")
+        if raw is None:
+            return quote(self.path, errors="replace")
+        return raw.partition(b"?")[0].decode("latin-1")
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """Every path by which the application could route the request."""
+        raw: bytes | None = self._scope.get("raw_path")
+        sent = "" if raw is None else raw.partition(b"?")[0].decode("latin-1")
+        roots = (self._scope.get("root_path", ""), self._root_path)
+        return readings_of(self.path, sent, roots, self._public_prefix)
+
+    @property
+    def websocket(self) -> bool:
+        """Whether it is a websocket scope."""
+        return bool(self._scope["type"] == "websocket")
 
     @property
     def host(self) -> str:

@@ -34,6 +34,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from doorward import Admission, ConfigurationError, Door, Principal, Refusal
+from doorward.policy.paths import check_public_prefix
 from doorward_integrations import starlette
 from doorward_integrations.admission import ADMISSION, DOOR, principal_of
 from doorward_integrations.asgi import InvokerMiddleware, decide
@@ -51,18 +52,19 @@ class Invoker(starlette.Invoker):
     a handler for `RefusedRequest` already.
     """
 
-    def __init__(self, app: FastAPI, door: Door) -> None:
+    def __init__(self, app: FastAPI, door: Door, *, public_prefix: str = "") -> None:
         """Guard an application.
 
         Args:
             app: The application, before it serves its first request or starts its lifespan.
             door: The door.
+            public_prefix: As for `InvokerMiddleware`.
 
         Raises:
             ConfigurationError: If the door is not a `doorward.Door`, or the application is not a FastAPI, has
                 started, or has a door already.
         """
-        super().__init__(app, door)
+        super().__init__(app, door, public_prefix=public_prefix)
         if RefusedRequest not in app.exception_handlers:
             _install_handler(app)
 
@@ -108,11 +110,12 @@ class InvokerDependency(SecurityBase):
     model: SecurityScheme
     scheme_name: str
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, *, public_prefix: str = "") -> None:
         """Make the dependency.
 
         Args:
             door: The door.
+            public_prefix: As for `InvokerMiddleware`.
 
         Raises:
             ConfigurationError: If the door is not a `doorward.Door`.
@@ -122,6 +125,7 @@ class InvokerDependency(SecurityBase):
         self.door = door
         self.model = HTTPBearer(bearerFormat="Google ID token")
         self.scheme_name = "Google ID token"
+        self._public_prefix: Final = check_public_prefix(public_prefix)
         self._warned = False
 
     def install(self, app: FastAPI) -> None:
@@ -153,7 +157,7 @@ class InvokerDependency(SecurityBase):
         if scope.get(DOOR) is self.door:
             # This door has admitted the request, and has removed the signature that a second decision needs.
             return principal_of(connection)
-        admission = decide(self.door, scope)
+        admission = decide(self.door, scope, public_prefix=self._public_prefix)
         if not isinstance(admission, Admission):
             outcome = await admission
             if isinstance(outcome, Refusal):

@@ -18,6 +18,7 @@ from flask import Flask, g, request
 from werkzeug.local import LocalProxy
 
 from doorward import ConfigurationError, Door, Principal
+from doorward.policy.paths import check_public_prefix
 from doorward_integrations.admission import principal_of
 from doorward_integrations.wsgi import InvokerMiddleware
 
@@ -37,12 +38,15 @@ class Invoker:
 
     door: Final[Door]
 
-    def __init__(self, app: Flask | None = None, door: Door | None = None) -> None:
+    def __init__(
+        self, app: Flask | None = None, door: Door | None = None, *, public_prefix: str = ""
+    ) -> None:
         """Guard an application, now or with `init_app`.
 
         Args:
             app: The application, if it exists already.
             door: The door.
+            public_prefix: As for `doorward_integrations.wsgi.InvokerMiddleware`.
 
         Raises:
             ConfigurationError: If the door is missing or not a `doorward.Door`, or as `init_app`.
@@ -50,6 +54,7 @@ class Invoker:
         if not isinstance(door, Door):
             raise ConfigurationError(f"Invoker(app, door) needs a Door, not {type(door).__name__}")
         self.door = door
+        self._public_prefix: Final = check_public_prefix(public_prefix)
         if app is not None:
             self.init_app(app)
 
@@ -67,7 +72,8 @@ class Invoker:
                 f"the application {app.name!r} has a door already: call Invoker once for it"
             )
         app.extensions[_EXTENSION] = self
-        app.wsgi_app = InvokerMiddleware(app.wsgi_app, self.door)  # type: ignore[method-assign]  # as Flask documents it
+        guarded = InvokerMiddleware(app.wsgi_app, self.door, public_prefix=self._public_prefix)
+        app.wsgi_app = guarded  # type: ignore[method-assign]  # as Flask documents it
         app.before_request_funcs.setdefault(None, []).insert(0, _set_principal)
 
 

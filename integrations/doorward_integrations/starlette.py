@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from doorward import ConfigurationError, Door
+from doorward.policy.paths import check_public_prefix
 from doorward_integrations.admission import principal_of
 from doorward_integrations.asgi import InvokerMiddleware
 
@@ -42,12 +43,13 @@ class Invoker:
 
     door: Final[Door]
 
-    def __init__(self, app: Starlette, door: Door) -> None:
+    def __init__(self, app: Starlette, door: Door, *, public_prefix: str = "") -> None:
         """Guard an application.
 
         Args:
             app: The application, before it serves its first request or starts its lifespan.
             door: The door.
+            public_prefix: As for `InvokerMiddleware`.
 
         Raises:
             ConfigurationError: If the door is not a `doorward.Door`, or the application is not a Starlette,
@@ -68,13 +70,13 @@ class Invoker:
                 "the application has a door already: use either Invoker(app, door) or InvokerMiddleware, once"
             )
         self.door = door
-        _put_first(app, door)
+        _put_first(app, door, check_public_prefix(public_prefix))
 
 
-def _put_first(app: Starlette, door: Door) -> None:
+def _put_first(app: Starlette, door: Door, public_prefix: str) -> None:
     # The entry stands in the list of the application, and not around its stack, so that the door stays where
     # another library builds the stack in a way of its own, as instrumentations do.
-    app.add_middleware(InvokerMiddleware, door=door)
+    app.add_middleware(InvokerMiddleware, door=door, public_prefix=public_prefix)
     guard = app.user_middleware[0]
     build = app.build_middleware_stack
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from doorward import ConfigurationError, Door, Refusal
+from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
 from doorward_integrations.admission import ADMISSION, principal_of
 from doorward_integrations.refusal import body_of
@@ -34,20 +35,23 @@ class InvokerMiddleware:
     app: WSGIApplication
     door: Final[Door]
 
-    def __init__(self, app: WSGIApplication, door: Door) -> None:
+    def __init__(self, app: WSGIApplication, door: Door, *, public_prefix: str = "") -> None:
         """Put a door in front of an application.
 
         Args:
             app: The application.
             door: The door.
+            public_prefix: The part of the path that a proxy in front cuts off, where conditions name the path
+                with it, such as ``/api``; empty where conditions name the path that the application receives.
 
         Raises:
-            ConfigurationError: If the door is not a `doorward.Door`.
+            ConfigurationError: If the door is not a `doorward.Door`, or the prefix is not a path.
         """
         if not isinstance(door, Door):
             raise ConfigurationError(f"InvokerMiddleware(app, door) needs a Door, not {type(door).__name__}")
         self.app = app
         self.door = door
+        self._public_prefix: Final = check_public_prefix(public_prefix)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Decide on one request (PEP 3333).
@@ -59,7 +63,7 @@ class InvokerMiddleware:
         Returns:
             The body of the response.
         """
-        outcome = self.door.admit(_headers(environ), _Request(environ))
+        outcome = self.door.admit(_headers(environ), _Request(environ, self._public_prefix))
         if isinstance(outcome, Refusal):
             # PEP 3333 wants text whose characters stand for single bytes. A style of the application's own
             # may use a status that is not in the table.
@@ -86,13 +90,22 @@ def _key(name: bytes) -> str:
     return _HEADER + name.decode("latin-1").upper().replace("-", "_")
 
 
+def _text(path: str) -> str:
+    """Decode a path, whose bytes PEP 3333 gives as latin-1 text; what is no bytes stays unreadable."""
+    try:
+        return path.encode("latin-1").decode("utf-8", "replace")
+    except UnicodeEncodeError:
+        return "/\udcff"
+
+
 class _Request:
     """The facts of an environ that a policy may ask for, each computed when it is read."""
 
-    __slots__ = ("_environ",)
+    __slots__ = ("_environ", "_public_prefix")
 
-    def __init__(self, environ: WSGIEnvironment) -> None:
+    def __init__(self, environ: WSGIEnvironment, public_prefix: str) -> None:
         self._environ = environ
+        self._public_prefix = public_prefix
 
     @property
     def method(self) -> str:
@@ -100,18 +113,31 @@ class _Request:
         return method
 
     @property
-    def _path(self) -> bytes:
-        """The decoded bytes of the path, which PEP 3333 gives as latin-1 text."""
+    def _path(self) -> str:
         path: str = self._environ.get("SCRIPT_NAME", "") + self._environ.get("PATH_INFO", "")
-        return path.encode("latin-1")
+        return path
 
     @property
     def path(self) -> str:
-        return self._path.decode("utf-8", "replace")
+        return _text(self._path)
 
     @property
     def sent_path(self) -> str:
-        return quote(self._path)
+        return quote(self._path.encode("latin-1", "replace"))
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        # What a server gives besides, such as gunicorn: the request target as sent.
+        raw = self._environ.get("RAW_URI", self._environ.get("REQUEST_URI", ""))
+        sent = raw.partition("?")[0] if isinstance(raw, str) and raw.startswith("/") else ""
+        # A client's header may have set the script name: the path counts with it, and without it.
+        return readings_of(
+            self.path, sent, (_text(self._environ.get("SCRIPT_NAME", "")),), self._public_prefix
+        )
+
+    @property
+    def websocket(self) -> bool:
+        return False
 
     @property
     def host(self) -> str:

@@ -192,7 +192,7 @@ def a_host_is_a_name_or_nothing(raw: bytes) -> None:
 def an_answer_has_bounds_whatever_its_headers_say(raw: bytes) -> None:
     values = raw.decode("latin-1").split("\n")
     names = ("cache-control", "age", "expires", "date", "etag", "last-modified")
-    headers = dict(zip(names, values, strict=False))
+    headers: dict[str, str] = {name: value for name, value in zip(names, values, strict=False)}  # noqa: C416 - as text
     fresh = freshness_of(headers, 1_790_000_000.0, 86_400.0)
     assert 60 <= fresh.stale_after <= 86_400
     assert fresh.stale_after <= fresh.dead_after <= fresh.stale_after + 86_400

@@ -20,14 +20,23 @@ from doorward.door.door import Admission
 from doorward.door.refusal import Refusal
 from doorward.keys.events import KeyEvent
 from doorward.keys.fetch import SIZE_LIMIT, FetchResponse, HttpxFetch
-from doorward.keys.flight import Flight
+from doorward.keys.flight import FOLLOW_UP_THREAD, Flight
 from doorward.keys.key import VerificationKey
 from doorward.keys.source import KeySource
 from support.clock import ManualClock
 from support.httpendpoint import HttpEndpoint, Peer, Script, answering, repeating, response
 from support.tokens import AUDIENCE, SigningKey, b64, jwks, token
 
-__all__ = ["APIS", "PATIENCE", "Api", "SimulatedEndpoint", "background", "join_fetches", "watch_readers"]
+__all__ = [
+    "APIS",
+    "PATIENCE",
+    "Api",
+    "SimulatedEndpoint",
+    "background",
+    "join_fetches",
+    "join_follow_ups",
+    "watch_readers",
+]
 
 PATIENCE = 10.0
 """Seconds that anything here is waited for at most."""
@@ -59,7 +68,7 @@ class SimulatedEndpoint(HttpEndpoint):
         self.deadline = PATIENCE
         self.wall = ManualClock()
         self.monotonic = ManualClock(5_000.0)
-        self.events: list[KeyEvent] = []
+        self._events: list[KeyEvent] = []
         self._former: list[tuple[Published, ...]] = []
         self._behaviour: Script = self._publish
         self._gates: list[threading.Event] = []
@@ -81,6 +90,12 @@ class SimulatedEndpoint(HttpEndpoint):
     def await_fetch(self) -> None:
         """Wait for a request that was not waited for yet."""
         assert self._came.acquire(timeout=PATIENCE), "no request came"
+
+    @property
+    def events(self) -> list[KeyEvent]:
+        """Return what was reported, once no finished fetch has anything to report any more."""
+        join_follow_ups()
+        return self._events
 
     def events_of(self, kind: type[E]) -> list[E]:
         """Return the events of one kind."""
@@ -202,7 +217,7 @@ class SimulatedEndpoint(HttpEndpoint):
             "fetch": self.fetch,
             "clock": self.wall,
             "monotonic": self.monotonic,
-            "listener": self.events.append,
+            "listener": self._events.append,
             "rng": random.Random(20_260_922),
         }
         return KeyCache(self.url, **{**made, **settings})
@@ -309,9 +324,22 @@ def watch_readers(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return await_reader
 
 
+def join_follow_ups() -> None:
+    """Wait until all is reported and stored of the fetches that are over."""
+    _join(FOLLOW_UP_THREAD)
+
+
 def join_fetches() -> None:
     """Wait until no key cache fetches any more, and all events are reported."""
-    for thread in threading.enumerate():
-        if thread.name == "doorward-keys":
+    _join("doorward-keys", FOLLOW_UP_THREAD)
+
+
+def _join(*names: str) -> None:
+    """Wait for the threads of these names, also for those that they start meanwhile."""
+    while threads := [thread for thread in threading.enumerate() if thread.name in names]:
+        for thread in threads:
+            if thread is threading.current_thread():
+                return  # a listener, which looks at what was reported before
+            thread._started.wait(PATIENCE)  # type: ignore[attr-defined]  # else it cannot be joined
             thread.join(PATIENCE)
-            assert not thread.is_alive(), "a fetch did not end"
+            assert not thread.is_alive(), "a fetch, a listener or a file did not end"

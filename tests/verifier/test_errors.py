@@ -175,6 +175,7 @@ def test_the_reasons_are_these_and_stay_these() -> None:
         "unsupported_scheme",
         "empty_credential",
         "access_token",
+        "unreadable_path",
         "token_too_large",
         "malformed",
         "header_not_allowed",
@@ -182,6 +183,7 @@ def test_the_reasons_are_these_and_stay_these() -> None:
         "signature_removed",
         "algorithm_not_allowed",
         "unknown_key",
+        "key_not_fetched",
         "bad_signature",
         "claim_missing",
         "claim_invalid",
@@ -202,6 +204,17 @@ def test_no_two_reasons_share_a_code() -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_a_reason_is_its_code_wherever_text_is_wanted(reason: Reason) -> None:
     assert reason.name.lower() == str(reason) == f"{reason}" == reason
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_a_status_and_advice(reason: Reason) -> None:
+    assert reason.status in {401, 403, 503}
+    assert reason.advice.endswith(".")
+
+
+def test_that_a_key_was_not_fetched_is_not_that_it_is_unknown_and_is_a_401_too() -> None:
+    assert 401 == Reason.KEY_NOT_FETCHED.status == Reason.UNKNOWN_KEY.status
+    assert Reason.KEY_NOT_FETCHED.advice != Reason.UNKNOWN_KEY.advice
 
 
 # Quoting what a caller sent.

@@ -93,6 +93,12 @@ class Reason(StrEnum):
         401,
         "Get an ID token: by google.oauth2.id_token.fetch_id_token, or gcloud auth print-identity-token.",
     )
+    # The path, where no decision about it is possible.
+    UNREADABLE_PATH = (
+        "unreadable_path",
+        403,
+        "Look at the client, or the proxy in front: the path holds bytes that are not Unicode text.",
+    )
     # The form of the token.
     TOKEN_TOO_LARGE = (
         "token_too_large",
@@ -132,6 +138,14 @@ class Reason(StrEnum):
         "unknown_key",
         401,
         "The token is old, or of another issuer; a restarted emulator has new keys.",
+    )
+    KEY_NOT_FETCHED = (
+        "key_not_fetched",
+        401,
+        (
+            "Too many tokens name unknown key ids, so the key endpoint was not asked for this one. Look for "
+            "their sender; a caller with a new key succeeds some seconds later."
+        ),
     )
     BAD_SIGNATURE = (
         "bad_signature",
@@ -290,7 +304,7 @@ class FetchError(DoorwardError):
     """The key endpoint gave no usable answer.
 
     Attributes:
-        stage: Where it failed: ``dns``, ``connect``, ``tls``, ``send``, ``read``, ``deadline``, ``status``,
+        stage: Where it failed: ``setup`` (a proxy or certificate setting), ``dns``, ``connect``, ``tls``, ``send``, ``read``, ``deadline``, ``status``,
             ``size``, ``content``, or ``thread`` where none could be started to fetch.
         message: A sentence for the log.
         retry_after: Seconds the endpoint asked to be left alone for (RFC 9110, section 10.2.3), or None.

@@ -162,7 +162,7 @@ def door_of(chosen: Namespace) -> Door:
     verifier = Verifier(
         audiences or None,
         issuers=[_issuer(one) for one in chosen.issuer] or [GOOGLE],
-        accept_gcloud_user_tokens=chosen.accept_gcloud_tokens,
+        accept_gcloud_tokens=chosen.accept_gcloud_tokens,
         leeway=chosen.leeway,
     )
     return Door(verifier, _policy(chosen))

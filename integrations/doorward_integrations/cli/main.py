@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import metadata, version
 
 from doorward import ConfigurationError
 from doorward_integrations.cli.command import find_commands
@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"doorward {chosen.command}: {error}", file=sys.stderr)
         return _USAGE_ERROR
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("doorward"):
+        extras = metadata("doorward").get_all("Provides-Extra") or ()
+        if error.name is None or error.name.startswith("doorward") or chosen.command not in extras:
             raise
         remedy = f"{error.name} is not installed: pip install 'doorward[{chosen.command}]'"
         print(f"doorward {chosen.command}: {remedy}", file=sys.stderr)

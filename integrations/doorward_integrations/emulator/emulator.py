@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from doorward.errors import ConfigurationError
 from doorward.issuers.google import EMULATOR_VARIABLE
 from doorward_integrations.emulator.accounts import DEFAULT_ACCOUNT, Accounts
 from doorward_integrations.emulator.certs import CertsEndpoint
 from doorward_integrations.emulator.endpoint import Endpoint
+from doorward_integrations.emulator.hosts import LoopbackHosts
+from doorward_integrations.emulator.instance import Instance
 from doorward_integrations.emulator.issuer import EmulatedIssuer
-from doorward_integrations.emulator.metadata import Instance, MetadataServer
+from doorward_integrations.emulator.metadata import MetadataServer
 from doorward_integrations.emulator.server import LoopbackServer
 
 __all__ = ["Emulator", "RunningEmulator", "create_app"]
@@ -101,13 +104,19 @@ class Emulator:
 def create_app(emulator: Emulator) -> Starlette:
     """Make one ASGI application of all endpoints of an emulator.
 
+    It answers only requests whose ``Host`` is ``localhost``, a loopback address or the name of the metadata
+    server, since a web page can reach a loopback port under the name of its own site (DNS rebinding).
+
     Args:
         emulator: The emulator; its switches and accounts may be changed while the application serves.
 
     Returns:
-        The application, for any ASGI server or for a test client.
+        The application, for any ASGI server, or for a test client with a base URL of ``http://localhost``.
     """
-    return Starlette(routes=[route for endpoint in emulator.endpoints for route in endpoint.routes()])
+    return Starlette(
+        routes=[route for endpoint in emulator.endpoints for route in endpoint.routes()],
+        middleware=[Middleware(LoopbackHosts)],
+    )
 
 
 class RunningEmulator(LoopbackServer):

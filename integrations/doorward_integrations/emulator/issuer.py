@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,13 +19,31 @@ __all__ = ["EmulatedIssuer"]
 # Of both accepted values, the one that Google's ID tokens have.
 _GOOGLE_ISS: Final = GOOGLE.iss_values[0]
 _HOUR: Final = 3_600
+_SHOWN: Final = 200
+_PLAIN: Final = re.compile(rf"[!-~]{{1,{_SHOWN}}}")
 
 _log = logging.getLogger("doorward.emulator")
+
+
+def _shown(value: object) -> str:
+    """Bound what a request asked for to one line of the log, in quotes if it is not one plain word."""
+    if not isinstance(value, str):
+        return f"not a string but {type(value).__name__}"
+    if _PLAIN.fullmatch(value):
+        return value
+    # ``ascii`` escapes every line break, such as U+2028, and what changes the direction of text.
+    text = ascii(value[:_SHOWN])
+    return text if len(value) <= _SHOWN else f"{text}..."
 
 
 def _changed(original: dict[str, object], changes: Mapping[str, object] | None) -> dict[str, object]:
     """Apply changes; None removes a member."""
     return {name: value for name, value in (original | dict(changes or {})).items() if value is not None}
+
+
+def _payload(claims: dict[str, object], changes: Mapping[str, object] | None) -> dict[str, object]:
+    # Google's payloads are in alphabetical order, as far as they have been seen.
+    return dict(sorted(_changed(claims, changes).items()))
 
 
 class EmulatedIssuer:
@@ -133,8 +152,7 @@ class EmulatedIssuer:
     ) -> str:
         """Mint an ID token, or a hostile one: what is given here is not checked.
 
-        The claims are those of a service account's token, or of one that gcloud prints for a user, by the
-        form of the address.
+        The address decides whether the claims are a service account's or those that gcloud prints for a user.
 
         Args:
             audience: The claim ``aud``.
@@ -155,10 +173,8 @@ class EmulatedIssuer:
         account = Account(email)
         key = key or self.current
         issued = int(self._clock() if issued_at is None else issued_at)
-        made = account.claims(subject)
-        made |= {"aud": audience, "exp": issued + lifetime, "iat": issued, "iss": self._iss}
-        # Google's payloads are in alphabetical order, as far as they have been seen.
-        payload = dict(sorted(_changed(made, claims).items()))
+        times = {"exp": issued + lifetime, "iat": issued}
+        payload = _payload(account.claims(subject) | {"aud": audience, "iss": self._iss} | times, claims)
         head = _changed({"alg": "RS256", "kid": key.kid, "typ": "JWT"}, header)
-        _log.debug("minted an ID token for %s, audience %s", account.email, audience)
+        _log.debug("minted an ID token for %s, audience %s", _shown(account.email), _shown(audience))
         return key.sign(head, payload)

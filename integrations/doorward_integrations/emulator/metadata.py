@@ -7,10 +7,11 @@ https://cloud.google.com/compute/docs/instances/verifying-instance-identity.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -23,46 +24,39 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from doorward.errors import ConfigurationError
 from doorward_integrations.emulator.accounts import Account, Accounts, numeric_id
+from doorward_integrations.emulator.instance import Instance
 from doorward_integrations.emulator.issuer import EmulatedIssuer
 
-__all__ = ["Instance", "MetadataServer"]
+__all__ = ["MetadataServer"]
 
 _FLAVOR_HEADER: Final = "Metadata-Flavor"
 _FLAVOR: Final = "Google"
-_PREFIX: Final = "/computeMetadata/v1"
+_FORWARDED: Final = "A request with an X-Forwarded-For header is refused."
+_PREFIX: Final = "/computeMetadata"
+_ACCOUNTS: Final = "/v1/instance/service-accounts"
 _UNIVERSE: Final = "googleapis.com"
 _SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 _TOKEN_SECONDS: Final = 3_599
 _FORMATS: Final = ("standard", "full")
 _TEXT: Final = "application/text"
 _PROJECT_NUMBER_DIGITS: Final = 12
-_INSTANCE_ID_DIGITS: Final = 19
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instance:
-    """A Compute Engine machine, which the tokens of ``format=full`` describe.
+def _is_forwarded(headers: Headers) -> bool:
+    """Return whether a proxy forwarded the request; a ``_`` counts as a ``-``, as CGI and WSGI read it."""
+    return any(name.lower().replace("_", "-") == "x-forwarded-for" for name in headers)
 
-    Attributes:
-        name: Its name.
-        zone: Its zone.
-        created: The time when it was made, in whole seconds since the epoch.
-        licenses: The ids of its image's licences, in a token only if it was asked for with ``licenses=TRUE``.
-    """
 
-    name: str = "doorward-emulator"
-    zone: str = "europe-west1-b"
-    created: int = 1_700_000_000
-    licenses: tuple[str, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """Its id: 19 digits that follow from zone and name."""
-        return numeric_id(f"{self.zone}/{self.name}", _INSTANCE_ID_DIGITS)
+def _refusal(reason: str) -> Response:
+    return PlainTextResponse(reason, HTTPStatus.FORBIDDEN, media_type="text/html")
 
 
 class _Flavor:
-    """Requires the header, which browsers and proxies do not add, and adds it to each answer, errors too."""
+    """Requires the header, which browsers and proxies do not add, and adds it to each answer, errors too.
+
+    Refuses what was forwarded, as the real server does
+    (https://cloud.google.com/compute/docs/metadata/querying-metadata, "X-Forwarded-For header").
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -74,16 +68,32 @@ class _Flavor:
             await send(message)
 
         app = self._app
-        if Headers(scope=scope).get(_FLAVOR_HEADER) != _FLAVOR:
-            app = PlainTextResponse(
-                f"Missing {_FLAVOR_HEADER}:{_FLAVOR} header.", HTTPStatus.FORBIDDEN, media_type="text/html"
-            )
+        headers = Headers(scope=scope)
+        if _is_forwarded(headers):
+            app = _refusal(_FORWARDED)
+        elif headers.get(_FLAVOR_HEADER) != _FLAVOR:
+            app = _refusal(f"Missing {_FLAVOR_HEADER}:{_FLAVOR} header.")
         await app(scope, receive, flavored)
 
 
 def _text(content: str) -> Response:
     """Answer with plain text, of a media type that no client parses as JSON."""
     return Response(content, media_type=_TEXT)
+
+
+def _is_recursive(request: Request) -> bool:
+    return request.query_params.get("recursive", "").lower() == "true"
+
+
+def _camel(tree: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a tree with the names that ``recursive=true`` has: ``project-id`` becomes ``projectId``."""
+    if not isinstance(tree, dict):
+        return tree
+    # An account's address, and no other name, has an @.
+    return {
+        name if "@" in name else re.sub("-(.)", lambda found: found[1].upper(), name): _camel(value)
+        for name, value in tree.items()
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,19 +134,23 @@ class MetadataServer:
         Returns:
             Routes for a Starlette application.
         """
-        account = "/instance/service-accounts/{account}"
+        account = f"{_ACCOUNTS}/{{account}}"
         either = ["GET", "POST"]
         return [
             Route("/", self._root),
             Mount(
                 _PREFIX,
                 routes=[
-                    Route("/project/project-id", self._project_id),
-                    Route("/project/numeric-project-id", self._project_number),
-                    Route("/universe/universe-domain", self._universe),
-                    Route("/instance/region", self._region),
-                    Route("/instance/service-accounts", self._list),
-                    Route("/instance/service-accounts/", self._list),
+                    Route("/", self._directory),
+                    *(
+                        Route(f"{path}{slash}", self._directory)
+                        for path in ("/v1", "/v1/instance", "/v1/project", "/v1/universe", _ACCOUNTS)
+                        for slash in ("", "/")
+                    ),
+                    Route("/v1/project/project-id", self._project_id),
+                    Route("/v1/project/numeric-project-id", self._project_number),
+                    Route("/v1/universe/universe-domain", self._universe),
+                    Route("/v1/instance/region", self._region),
                     Route(account, self._account),
                     Route(f"{account}/", self._account),
                     Route(f"{account}/email", self._email),
@@ -148,7 +162,9 @@ class MetadataServer:
             ),
         ]
 
-    async def _root(self, _: Request) -> Response:
+    async def _root(self, request: Request) -> Response:
+        if _is_forwarded(request.headers):
+            return _refusal(_FORWARDED)
         # A client that looks for a metadata server asks here, and decides by the header alone.
         return Response("computeMetadata/\n", media_type=_TEXT, headers={_FLAVOR_HEADER: _FLAVOR})
 
@@ -160,20 +176,42 @@ class MetadataServer:
 
     async def _region(self, _: Request) -> Response:
         # https://cloud.google.com/run/docs/container-contract#metadata-server
-        return _text(f"projects/{self.project_number}/regions/{self.region}")
+        return _text(self._region_name)
 
     async def _universe(self, _: Request) -> Response:
         return _text(_UNIVERSE)
 
-    async def _list(self, _: Request) -> Response:
-        return _text("".join(f"{name}/\n" for name in ("default", *(one.email for one in self.accounts))))
+    @property
+    def _region_name(self) -> str:
+        return f"projects/{self.project_number}/regions/{self.region}"
+
+    def _tree(self) -> dict[str, Any]:
+        """Return all directories with what is in them, but for tokens; keys are names of the paths."""
+        accounts = {one.email: self._described(one) for one in self.accounts}
+        default = {"default": self._described(self.accounts.default)}
+        return {
+            "instance": {"region": self._region_name, "service-accounts": default | accounts},
+            "project": {"numeric-project-id": int(self.project_number), "project-id": self.project},
+            "universe": {"universe-domain": _UNIVERSE},
+        }
+
+    async def _directory(self, request: Request) -> Response:
+        tree: Any = {"v1": self._tree()}
+        for name in request.url.path.rpartition(_PREFIX)[2].strip("/").split("/"):
+            tree = tree[name] if name else tree
+        if _is_recursive(request):
+            return JSONResponse(_camel(tree))
+        return _text("".join(f"{name}/\n" if isinstance(tree[name], dict) else f"{name}\n" for name in tree))
+
+    def _described(self, account: Account) -> dict[str, object]:
+        aliases = ["default"] if account == self.accounts.default else []
+        return {"aliases": aliases, "email": account.email, "scopes": list(_SCOPES)}
 
     async def _account(self, request: Request) -> Response:
         account = self._account_of(request)
-        if request.query_params.get("recursive", "").lower() != "true":
-            return _text("aliases\nemail\nidentity\nscopes\ntoken\n")
-        aliases = ["default"] if account == self.accounts.default else []
-        return JSONResponse({"aliases": aliases, "email": account.email, "scopes": list(_SCOPES)})
+        if _is_recursive(request):
+            return JSONResponse(self._described(account))
+        return _text("aliases\nemail\nidentity\nscopes\ntoken\n")
 
     async def _email(self, request: Request) -> Response:
         return _text(self._account_of(request).email)

@@ -59,6 +59,18 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _check_settings(host: str, port: int, grace: int) -> None:
+    if not _is_loopback(host):
+        raise ConfigurationError(
+            f"host={host!r} must be a loopback address, such as 127.0.0.1 or ::1: this server is for "
+            "this machine only"
+        )
+    if not 0 <= port <= _LAST_PORT:
+        raise ConfigurationError(f"port={port} must be between 0 and {_LAST_PORT}; 0 takes a free one")
+    if grace < 0:
+        raise ConfigurationError(f"grace={grace} must be 0 seconds or more")
+
+
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -118,19 +130,12 @@ class LoopbackServer:
             ConfigurationError: If the address is no loopback address, a number is out of range, or a package
                 is missing.
         """
-        if not _is_loopback(host):
-            raise ConfigurationError(
-                f"host={host!r} must be a loopback address, such as 127.0.0.1 or ::1: this server is for "
-                "this machine only"
-            )
-        if not 0 <= port <= _LAST_PORT:
-            raise ConfigurationError(f"port={port} must be between 0 and {_LAST_PORT}; 0 takes a free one")
-        if grace < 0:
-            raise ConfigurationError(f"grace={grace} must be 0 seconds or more")
+        _check_settings(host, port, grace)
         self._uvicorn = _import_uvicorn()
         self._ws = _websocket_protocol(wanted=websockets)
         self._app = app
-        self._address = (host, port)
+        # The short form of an IPv6 address, as clients write it in Host.
+        self._address = (str(ipaddress.ip_address(host)), port)
         self._log_level = log_level
         self._grace = grace
         self._listening: tuple[str, int] | None = None

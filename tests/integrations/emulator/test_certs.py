@@ -86,11 +86,11 @@ def test_the_discovery_document_leads_to_the_keys_at_the_host_that_was_asked(
 ) -> None:
     path = "/.well-known/openid-configuration?a=b"
     document = client.get(path).json()
-    elsewhere = client.get(path, headers={"host": "emulator.internal:8099"}).json()
+    elsewhere = client.get(path, headers={"host": "metadata.google.internal:8099"}).json()
 
     assert "https://accounts.google.com" == document["issuer"]
     assert ["RS256"] == document["id_token_signing_alg_values_supported"]
-    assert "http://emulator.internal:8099/oauth2/v3/certs" == elsewhere["jwks_uri"]
+    assert "http://metadata.google.internal:8099/oauth2/v3/certs" == elsewhere["jwks_uri"]
     assert emulator.issuer.jwks() == client.get(document["jwks_uri"]).json()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import string
 from typing import Any
 
@@ -268,3 +269,30 @@ def test_no_token_is_logged(issuer: EmulatedIssuer, caplog: pytest.LogCaptureFix
 
     assert f"minted an ID token for {DEFAULT_ACCOUNT}, audience {AUDIENCE}" == caplog.messages[0]
     assert all(part not in caplog.text for part in token.split("."))
+
+
+@pytest.mark.parametrize(
+    "evil",
+    ["\n", "\r", "\r\n", "\x00", "\x1b[2J", "\x85", "\u2028", "\u2029", "\u202e", "\ud800", "\t", "\x7f"],
+    ids=ascii,
+)
+def test_an_audience_forges_no_line_of_the_log(
+    evil: str, issuer: EmulatedIssuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "doorward"):
+        issuer.mint(f"{AUDIENCE}{evil}CRITICAL doorward: forged")
+
+    (record,) = [record for record in caplog.records if "minted" in record.message]
+    assert record.message.isprintable()
+    assert record.message.isascii()
+    assert ascii(evil)[1:-1] in record.message
+
+
+def test_a_long_audience_is_clipped_in_the_log(
+    issuer: EmulatedIssuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "doorward"):
+        issuer.mint("\n" * 1_000_000)
+
+    (record,) = [record for record in caplog.records if "minted" in record.message]
+    assert len(record.message) < 1_000

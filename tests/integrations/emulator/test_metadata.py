@@ -55,6 +55,18 @@ def test_a_request_without_the_header_gets_no_answer_but_403(
     assert "Google" == answer.headers["metadata-flavor"]
 
 
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "x-forwarded-for", "X_Forwarded_For", "x-forwarded_FOR"])
+@pytest.mark.parametrize("value", ["10.0.0.1", ""])
+@pytest.mark.parametrize("path", ["/", f"{V1}/project/project-id", f"{IDENTITY}?audience=a", f"{V1}/nothing"])
+def test_a_request_that_a_proxy_forwarded_is_refused(
+    path: str, value: str, name: str, client: httpx.Client
+) -> None:
+    answer = client.get(path, headers=FLAVOR | {name: value})
+
+    assert 403 == answer.status_code
+    assert "X-Forwarded-For" in answer.text
+
+
 @pytest.mark.parametrize(
     ("path", "text"),
     [
@@ -62,6 +74,15 @@ def test_a_request_without_the_header_gets_no_answer_but_403(
         (f"{V1}/universe/universe-domain", "googleapis.com"),
         (f"{ACCOUNTS}/default/email", DEFAULT_ACCOUNT),
         (f"{ACCOUNTS}/{DEFAULT_ACCOUNT}/email", DEFAULT_ACCOUNT),
+        ("/", "computeMetadata/\n"),
+        ("/computeMetadata/", "v1/\n"),
+        (V1, "instance/\nproject/\nuniverse/\n"),
+        (f"{V1}/", "instance/\nproject/\nuniverse/\n"),
+        (f"{V1}/instance", "region\nservice-accounts/\n"),
+        (f"{V1}/instance/", "region\nservice-accounts/\n"),
+        (f"{V1}/project/", "numeric-project-id\nproject-id\n"),
+        (f"{V1}/universe", "universe-domain\n"),
+        (ACCOUNTS, f"default/\n{DEFAULT_ACCOUNT}/\n"),
         (f"{ACCOUNTS}/", f"default/\n{DEFAULT_ACCOUNT}/\n"),
         (f"{ACCOUNTS}/default/", "aliases\nemail\nidentity\nscopes\ntoken\n"),
     ],
@@ -221,3 +242,32 @@ def test_an_access_token_is_clearly_not_googles(client: httpx.Client) -> None:
 def test_a_machine_needs_a_project() -> None:
     with pytest.raises(ConfigurationError, match="id of a project"):
         Emulator(project="")
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_directory_is_answered_whole_as_json_if_it_is_asked_for_recursively(
+    slash: str, emulator: Emulator, client: httpx.Client
+) -> None:
+    number = emulator.metadata.project_number
+    account = {
+        "aliases": ["default"],
+        "email": DEFAULT_ACCOUNT,
+        "scopes": ["https://www.googleapis.com/auth/cloud-platform"],
+    }
+    whole = ask(client, f"{V1}{slash}", recursive="true").json()
+
+    assert {
+        "instance": {
+            "region": f"projects/{number}/regions/europe-west1",
+            "serviceAccounts": {"default": account, DEFAULT_ACCOUNT: account},
+        },
+        "project": {"numericProjectId": int(number), "projectId": "doorward-demo"},
+        "universe": {"universeDomain": "googleapis.com"},
+    } == whole
+    assert whole["instance"] == ask(client, f"{V1}/instance{slash}", recursive="TRUE").json()
+    assert whole["project"] == ask(client, f"{V1}/project{slash}", recursive="true").json()
+
+
+@pytest.mark.parametrize("path", [f"{V1}/instance", f"{V1}/instance/", V1, "/computeMetadata/"])
+def test_a_directory_is_not_listed_without_the_header(path: str, client: httpx.Client) -> None:
+    assert 403 == client.get(path).status_code

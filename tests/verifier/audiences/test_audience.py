@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from doorward import GOOGLE, ConfigurationError, Issuer, RefusedError, Verifier
+from doorward import GOOGLE, ConfigurationError, Door, InvokerPolicy, Issuer, RefusedError, Verifier
 from doorward.audiences.audience import Audiences
 from doorward.errors import Reason
 from doorward.issuers.google import GCLOUD_CLIENT_ID
@@ -66,21 +66,43 @@ def test_a_user_with_a_token_of_gcloud_is_refused_by_default(world: World) -> No
 
 
 def test_a_user_with_a_token_of_gcloud_is_accepted_where_that_is_asked_for(world: World) -> None:
-    verifier = world.verifier(accept_gcloud_user_tokens=True)
+    verifier = world.verifier(accept_gcloud_tokens=True)
 
     assert f"user:{USER}" == verifier.verify(gcloud(world)).member
     assert MEMBER == verifier.verify(world.token()).member
-    shown = f"Verifier(audience={AUDIENCE}, issuers=[google], accept_gcloud_user_tokens=True)"
+    shown = f"Verifier(audience={AUDIENCE}, issuers=[google], accept_gcloud_tokens=True)"
     assert shown == repr(verifier)
+
+
+@pytest.mark.parametrize("email", [CALLER, CALLER.upper(), "jane@example.com", None])
+def test_what_gcloud_prints_for_a_service_account_or_without_an_address_is_accepted(
+    world: World, email: str | None
+) -> None:
+    made = gcloud(world, email=email, **({} if email else {"email_verified": None}))
+
+    principal = world.verifier(accept_gcloud_tokens=True).verify(made)
+
+    assert email == principal.email
+    assert Reason.WRONG_AUDIENCE == reason(world.verifier(), made)
+
+
+def test_a_caller_without_an_address_learns_in_the_log_what_to_do(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = world.token(email=None, email_verified=None)
+    policy = InvokerPolicy.from_members([MEMBER])
+
+    Door(world.verifier(), policy).admit([(b"authorization", b"Bearer " + made.encode())])
+
+    assert (
+        "--include-email (gcloud) or format=full (the metadata server), or give the policy unique_ids"
+        in caplog.text
+    )
 
 
 @pytest.mark.parametrize(
     "changed",
     [
-        {"email": CALLER},
-        {"email": CALLER.upper()},
-        {"email": "service-1@gcp-sa-pubsub.iam.gserviceaccount.com"},
-        {"email": None},
         {"email_verified": None},
         {"email_verified": False},
         {"email_verified": "true"},
@@ -91,8 +113,8 @@ def test_a_user_with_a_token_of_gcloud_is_accepted_where_that_is_asked_for(world
     ],
     ids=str,
 )
-def test_only_users_and_only_gcloud_profit(world: World, changed: dict[str, Any]) -> None:
-    verifier = world.verifier(accept_gcloud_user_tokens=True)
+def test_only_gcloud_and_only_verified_addresses_profit(world: World, changed: dict[str, Any]) -> None:
+    verifier = world.verifier(accept_gcloud_tokens=True)
 
     assert Reason.WRONG_AUDIENCE == reason(verifier, gcloud(world, **changed))
 
@@ -104,7 +126,7 @@ def test_another_issuer_does_not_profit(world: World) -> None:
         key_url="https://issuer.example/jwks",
         google_accounts=True,
     )
-    verifier = world.verifier(issuers=[GOOGLE, own], accept_gcloud_user_tokens=True)
+    verifier = world.verifier(issuers=[GOOGLE, own], accept_gcloud_tokens=True)
 
     assert f"user:{USER}" == verifier.verify(gcloud(world)).member
     assert Reason.WRONG_AUDIENCE == reason(verifier, gcloud(world, iss="https://issuer.example"))
@@ -112,4 +134,4 @@ def test_another_issuer_does_not_profit(world: World) -> None:
 
 def test_without_google_among_the_issuers_the_setting_makes_no_sense() -> None:
     with pytest.raises(ConfigurationError, match="add GOOGLE"):
-        Verifier(AUDIENCE, issuers=[IAP], accept_gcloud_user_tokens=True)
+        Verifier(AUDIENCE, issuers=[IAP], accept_gcloud_tokens=True)

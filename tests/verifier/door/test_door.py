@@ -86,7 +86,10 @@ def test_a_member_of_the_policy_is_admitted(ask: Ask, world: World, door: Door) 
     admission = admitted(ask(door, [(b"host", b"x"), bearer(made)], "/"))
 
     assert MEMBER == admission.principal.member
-    assert Decision(granted=True, member=MEMBER, role="roles/run.invoker") == admission.decision
+    assert (
+        Decision(granted=True, member=MEMBER, role="roles/run.invoker", same_for_every_request=True)
+        == admission.decision
+    )
     assert [(b"host", b"x"), (A, b"Bearer " + stripped(made))] == admission.headers
 
 
@@ -224,7 +227,10 @@ def test_everybody_is_admitted_without_a_credential(ask: Ask, public: Door) -> N
     admission = admitted(ask(public, [(b"host", b"x")], "/"))
 
     assert ANONYMOUS is admission.principal
-    assert Decision(granted=True, member="allUsers", role="roles/run.invoker") == admission.decision
+    assert (
+        Decision(granted=True, member="allUsers", role="roles/run.invoker", same_for_every_request=True)
+        == admission.decision
+    )
     assert [(b"host", b"x")] == admission.headers
 
 
@@ -364,7 +370,7 @@ class Counting:
 
     def decide(self, principal: Principal, request: RequestFacts, now: float, /) -> Decision:
         self.asked.append(principal)
-        return Decision(self.granted)
+        return Decision(self.granted, same_for_every_request=True)
 
 
 @pytest.mark.parametrize("granted", [True, False])
@@ -483,7 +489,7 @@ class DecidesOnly:
     """Lacks ``public``, which is asked for on every request without a credential."""
 
     def decide(self, principal: Principal, request: RequestFacts, now: float, /) -> Decision:
-        return Decision(granted=True)
+        return Decision(granted=True, same_for_every_request=True)
 
 
 @pytest.mark.parametrize(

@@ -130,11 +130,38 @@ def test_the_decoded_path_is_what_counts(ask: Ask, world: World) -> None:
     assert isinstance(ask(guarded(world, HEALTH), [], AsgiRequest(scope)), Admission)
 
 
-def test_a_mounted_application_is_exempt_by_its_whole_path(ask: Ask, world: World) -> None:
+def test_a_mounted_application_is_exempt_by_every_reading_of_its_path(ask: Ask, world: World) -> None:
     scope = {"type": "http", "method": "GET", "path": "/admin/healthz", "root_path": "/admin", "headers": []}
+    whole = ("GET", "/admin/healthz")
 
     assert isinstance(ask(guarded(world, HEALTH), [], AsgiRequest(scope)), Refusal)
-    assert isinstance(ask(guarded(world, ("GET", "/admin/healthz")), [], AsgiRequest(scope)), Admission)
+    assert isinstance(ask(guarded(world, whole), [], AsgiRequest(scope)), Refusal)
+    assert isinstance(ask(guarded(world, whole, HEALTH), [], AsgiRequest(scope)), Admission)
+    under_prefix = AsgiRequest(scope, public_prefix="/admin")
+    assert isinstance(ask(guarded(world, whole), [], under_prefix), Admission)
+    assert isinstance(ask(guarded(world, HEALTH), [], under_prefix), Refusal)
+
+
+@pytest.mark.parametrize("path", ["//healthz", "/x/../healthz", "/./healthz", "/healthz;v=1", "/%2e/healthz"])
+def test_a_path_that_only_some_readers_take_for_the_exempt_one_is_not_exempt(
+    ask: Ask, world: World, path: str
+) -> None:
+    assert isinstance(ask(guarded(world, HEALTH), [], PlainRequest(path)), Refusal)
+
+
+def test_an_exemption_opens_no_other_method_and_no_slash_at_the_end(ask: Ask, world: World) -> None:
+    for request in (PlainRequest("/healthz", "HEAD"), PlainRequest("/healthz/")):
+        assert isinstance(ask(guarded(world, HEALTH), [], request), Refusal)
+    asked = guarded(world, HEALTH, ("HEAD", "/healthz"), ("GET", "/healthz/"))
+    for request in (PlainRequest("/healthz", "HEAD"), PlainRequest("/healthz/")):
+        assert isinstance(ask(asked, [], request), Admission)
+
+
+def test_a_websocket_is_opened_by_an_exemption_of_its_own_only(ask: Ask, world: World) -> None:
+    scope = {"type": "websocket", "path": "/healthz", "headers": []}
+
+    assert isinstance(ask(guarded(world, HEALTH), [], AsgiRequest(scope)), Refusal)
+    assert isinstance(ask(guarded(world, ("WEBSOCKET", "/healthz")), [], AsgiRequest(scope)), Admission)
 
 
 @given(st.text(max_size=12), st.sampled_from(["GET", "POST", "get", "OPTIONS"]))

@@ -77,7 +77,7 @@ AUDIENCES = [
         GCLOUD,
         YES,
         NUMBERED,
-        {"accept_gcloud_user_tokens": True},
+        {"accept_gcloud_tokens": True},
         PERSON,
     ),
     Row(
@@ -85,7 +85,7 @@ AUDIENCES = [
         GCLOUD.replace("3", "4"),
         NO,
         NUMBERED,
-        {"accept_gcloud_user_tokens": True},
+        {"accept_gcloud_tokens": True},
         PERSON,
     ),
 ]

@@ -90,7 +90,12 @@ def test_every_reason_has_its_status(reason: Reason) -> None:
         error = KeysUnavailableError("away")
     else:
         error = MalformedTokenError(reason, "bad")
-    expected = {Reason.NO_CREDENTIAL: 403, Reason.PERMISSION_DENIED: 403, Reason.KEYS_UNAVAILABLE: 503}
+    expected = {
+        Reason.NO_CREDENTIAL: 403,
+        Reason.UNREADABLE_PATH: 403,
+        Reason.PERMISSION_DENIED: 403,
+        Reason.KEYS_UNAVAILABLE: 503,
+    }
 
     assert expected.get(reason, 401) == cloud_run(error, "/").status
     assert reason == error.reason

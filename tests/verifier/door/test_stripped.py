@@ -228,7 +228,7 @@ def test_what_is_no_token_is_refused(world: World, token: str, reason: Reason) -
 def test_the_tokens_of_gclouds_users_are_accepted_where_that_is_asked_for(world: World) -> None:
     token = stripped(world.token(aud=GCLOUD_CLIENT_ID, email="jane@example.com"))
 
-    assert "user:jane@example.com" == made(world, accept_gcloud_user_tokens=True).verify(token).member
+    assert "user:jane@example.com" == made(world, accept_gcloud_tokens=True).verify(token).member
 
 
 # Out of the header that was checked.

@@ -87,7 +87,17 @@ def test_only_two_algorithms_exist() -> None:
 # The emulator.
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:8099", "localhost:8099", "[::1]:8099", "127.8.8.8:1"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1:8099",
+        "localhost:8099",
+        "[::1]:8099",
+        "127.8.8.8:1",
+        "127.255.255.255:65535",
+        "127.0.0.1:10000",
+    ],
+)
 def test_the_variable_points_google_at_an_emulator_of_this_machine(
     host: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -127,6 +137,57 @@ def test_the_variable_points_google_at_an_emulator_of_this_machine(
         "2130706433:80",
         "127.1:80",
         "127.0.0.1:8099\\@evil.example",
+        "[::1].evil.example:80",
+        "[::1]evil.example:80",
+        "evil[::1]:80",
+        "evil.example[::1]:80",
+        "[[::1]]:80",
+        "[::1%1]:80",
+        "[::1",
+        "[::1]",
+        "[::1]:",
+        "[::2]:80",
+        "[::]:80",
+        "[127.0.0.1]:80",
+        "[localhost]:80",
+        "::1:80",
+        "127.0.0.1:0",
+        "127.0.0.1:00",
+        "127.0.0.1:080",
+        "127.0.0.1:65536",
+        "127.0.0.1:+80",
+        "127.0.0.1:-80",
+        "127.0.0.1:8_0",
+        "127.0.0.1:8 0",
+        "127.0.0.1: 80",
+        "127.0.0.1:",
+        "127.0.0.1:80:80",
+        "127.0.0.1:\u0668\u0660",
+        "127.0.0.\u0661:80",
+        "127.0.0.\uff11:80",
+        "127.0.0.\u00b9:80",
+        "127\u30020.0.1:80",
+        "127.0.0.1\uff1a80",
+        "loc\u0430lhost:80",
+        "127.0.0.1:80\u2028",
+        "127.0.0.1:80\t",
+        "127.0.0.1:80\r\n",
+        "127.0.0.1:80\x00",
+        "127.0.0.1\t:80",
+        "127.0.0.256:80",
+        "127.0.0.01:80",
+        "127.0.0:80",
+        "128.0.0.1:80",
+        "user@localhost:80",
+        "user:word@localhost:80",
+        "localhost:80/",
+        "localhost:80/oauth2",
+        "localhost.:80",
+        "evil.localhost:80",
+        "localhostx:80",
+        "xlocalhost:80",
+        "127.0.0.1:80,evil.example",
+        ":80",
     ],
     ids=repr,
 )
@@ -135,10 +196,11 @@ def test_the_variable_may_name_nothing_but_a_port_of_this_machine(host: str) -> 
         in_environment(GOOGLE, {EMULATOR_VARIABLE: host})
 
 
-@pytest.mark.parametrize("service", ["orders", ""], ids=["named", "empty"])
-def test_the_variable_is_refused_on_cloud_run(service: str) -> None:
-    with pytest.raises(ConfigurationError, match="Remove the variable"):
-        in_environment(GOOGLE, {EMULATOR_VARIABLE: "127.0.0.1:8099", "K_SERVICE": service})
+@pytest.mark.parametrize("kind", ["K_SERVICE", "CLOUD_RUN_JOB", "CLOUD_RUN_WORKER_POOL"])
+@pytest.mark.parametrize("name", ["orders", ""], ids=["named", "empty"])
+def test_the_variable_is_refused_in_every_kind_of_cloud_run_workload(name: str, kind: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{kind} is set too.*Remove the variable"):
+        in_environment(GOOGLE, {EMULATOR_VARIABLE: "127.0.0.1:8099", kind: name})
 
 
 def test_without_the_variable_google_is_google_on_cloud_run_too() -> None:

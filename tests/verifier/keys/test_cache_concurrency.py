@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import random
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ import trio
 
 from doorward import GOOGLE, Issuer, KeyCache, KeysUnavailableError, Principal, Reason, Verifier
 from doorward.errors import SignatureError
+from doorward.keys.events import FetchStarted, KeyEvent, StateChanged
 from doorward.keys.fetch import FetchResponse
 from doorward.keys.key import VerificationKey
 from doorward.keys.state import KeyState
@@ -593,3 +596,58 @@ def test_two_issuers_are_fetched_at_once_and_one_that_hangs_does_not_hold_up_the
     assert not first.done()
     world.endpoint.gate.set()
     assert CALLER == first.result(PATIENCE).email
+
+
+# What waiters wait for.
+
+
+class Held:
+    """Something that goes on only when it is let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.let_go = threading.Event(), threading.Event()
+
+    def __call__(self, *_: object) -> None:
+        self.begun.set()
+        assert self.let_go.wait(PATIENCE), "the test left it hanging"
+
+
+def test_no_waiter_waits_for_the_file_of_the_snapshot(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fsync = Held()
+    monkeypatch.setattr(os, "fsync", fsync)
+    cache = world.cache(GOOGLE, snapshot=tmp_path / "keys.json")
+    assert "key-1" == background(cache.get, "key-1").result(PATIENCE).kid
+    assert fsync.begun.wait(PATIENCE)
+    cache.refresh()  # and no later fetch does either
+    assert 2 == world.endpoint.fetches
+    fsync.let_go.set()
+    join_fetches()
+
+
+def test_no_waiter_waits_for_a_listener(world: World) -> None:
+    listener = Held()
+    cache = world.cache(
+        GOOGLE, listener=lambda event: None if isinstance(event, StateChanged) else listener()
+    )
+    assert "key-1" == background(cache.get, "key-1").result(PATIENCE).kid
+    assert listener.begun.wait(PATIENCE)
+    listener.let_go.set()
+    join_fetches()
+
+
+def test_the_events_of_a_fetch_come_in_their_order_also_from_a_slow_listener(world: World) -> None:
+    started = Held()
+    heard: list[str] = []
+
+    def listener(event: KeyEvent) -> None:
+        if isinstance(event, FetchStarted):
+            started()
+        heard.append(type(event).__name__)
+
+    cache = world.cache(GOOGLE, listener=listener)
+    cache.warm()
+    started.let_go.set()
+    join_fetches()
+    assert ["FetchStarted", "FetchFinished", "StateChanged"] == heard

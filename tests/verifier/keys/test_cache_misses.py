@@ -48,10 +48,10 @@ def api(request: pytest.FixtureRequest) -> Api:
     return api
 
 
-def unknown(api: Api, cache: KeyCache, kid: str) -> None:
+def unknown(api: Api, cache: KeyCache, kid: str, reason: Reason = Reason.UNKNOWN_KEY) -> None:
     with pytest.raises(SignatureError) as refusal:
         api.get(cache, kid)
-    assert Reason.UNKNOWN_KEY == refusal.value.reason
+    assert (reason, 401) == (refusal.value.reason, refusal.value.reason.status)
 
 
 def outcomes(endpoint: SimulatedEndpoint) -> list[str]:
@@ -325,19 +325,21 @@ def test_a_flood_of_bogus_key_ids_is_answered_within_the_budget_and_known_keys_g
     assert KeyState.FRESH is cache.state
 
 
-def test_without_budget_a_key_id_is_unknown_at_once(
+def test_without_budget_a_key_id_is_refused_at_once_with_a_reason_of_its_own(
     endpoint: SimulatedEndpoint, cache: KeyCache, api: Api
 ) -> None:
-    for kid in ("bogus-1", "bogus-2", "bogus-3", "bogus-4"):
+    for kid in ("bogus-1", "bogus-2", "bogus-3"):
         unknown(api, cache, kid)
+    unknown(api, cache, "bogus-4", Reason.KEY_NOT_FETCHED)
     assert ["absent", "absent", "absent", "no_budget"] == outcomes(endpoint)
 
 
 def test_what_was_not_asked_for_is_not_known_as_absent(
     endpoint: SimulatedEndpoint, cache: KeyCache, api: Api
 ) -> None:
-    for kid in ("bogus-1", "bogus-2", "bogus-3", "key-2"):
+    for kid in ("bogus-1", "bogus-2", "bogus-3"):
         unknown(api, cache, kid)
+    unknown(api, cache, "key-2", Reason.KEY_NOT_FETCHED)
     endpoint.rotate(KEY, OTHER)
     endpoint.pass_time(10)
     assert "key-2" == api.get(cache, "key-2").kid

@@ -36,6 +36,8 @@ INTERVAL: Final = 64.0  # a power of two, so that the sums of the model and of t
 BURST: Final = 3
 MAX_STALE: Final = 7_200.0
 GIVEN_UP: Final = 30.0
+LONG_IDLE: Final = 3_600.0
+IDLE_WAIT: Final = 1.0
 ABSENT_FOR: Final = 60.0
 ABSENT: Final = 8  # fewer than outside of this test, so that a history can get there
 KIDS: Final = ("a", "b", "c", "d")
@@ -192,6 +194,7 @@ class History(RuleBasedStateMachine):
         self.failed = False
         self.failures = 0
         self.quiet = (float("-inf"), float("-inf"))
+        self.failed_at = (float("-inf"), float("-inf"))
         self.held: Held | None = None
         self.generation = 0
         self.current: Ticket | None = None
@@ -249,7 +252,9 @@ class History(RuleBasedStateMachine):
         return starting
 
     def _fetch(self, url: str, headers: Mapping[str, str], /) -> FetchResponse:
-        ticket = Ticket(threading.current_thread(), headers, self.started[-1].trigger)
+        flight = self.cache._updater._current_flight
+        assert flight is not None
+        ticket = Ticket(threading.current_thread(), headers, flight.trigger)
         self.arrivals.put(ticket)
         assert ticket.go.wait(PATIENCE), "the history left a fetch hanging"
         assert ticket.said is not None
@@ -302,6 +307,16 @@ class History(RuleBasedStateMachine):
         return self.current is not None and self.mono.now - self.current.began < GIVEN_UP
 
     @property
+    def waits_when_idle(self) -> bool:
+        """Whether a read of a held key waits for the fetch on its way, after a long idle time."""
+        if self.held is None or self.current is None or self.mono.now - self.current.began >= IDLE_WAIT:
+            return False
+        since_failure = max(self.mono.now - self.failed_at[0], self.wall.now - self.failed_at[1])
+        return self.age >= self.held.stale_after + LONG_IDLE and (
+            not self.failed or since_failure >= LONG_IDLE
+        )
+
+    @property
     def budget(self) -> float:
         """How many misses may still be fetched for now: what the tightest window since some miss leaves."""
         windows = [
@@ -319,6 +334,7 @@ class History(RuleBasedStateMachine):
         self.failed = True
         self.failures += 1
         now = self.mono.now
+        self.failed_at = (now, self.wall.now)
         if retry_after is None:
             self.quiet = (now + 1.0, now + min(300.0, 2.0**self.failures))
         else:
@@ -383,15 +399,18 @@ class History(RuleBasedStateMachine):
     def _judge_read(self, call: Call, outcome: object, gave_up: bool) -> None:  # noqa: FBT001 - see `_judge`
         usable, kid = self.usable, call.kid
         if usable is not None and kid in usable:
+            if isinstance(outcome, Flight):
+                assert self.waits_when_idle, "waits for a key that is held"
+                return
             assert isinstance(outcome, VerificationKey), f"a usable key was answered with {outcome!r}"
             self._judge_key(outcome, usable[kid])
             return
         assert not isinstance(outcome, VerificationKey), "a key that may not be used"
         if isinstance(outcome, SignatureError):
-            assert Reason.UNKNOWN_KEY == outcome.reason
             assert usable is not None, "called unknown while that cannot be known"
-            answered = self.finished > call.since
-            if answered and not self.failed:
+            asked = (self.finished > call.since and not self.failed) or self._known_absent(kid)
+            assert (Reason.UNKNOWN_KEY if asked else Reason.KEY_NOT_FETCHED) == outcome.reason
+            if self.finished > call.since and not self.failed:
                 self.absent.pop(kid, None)
                 self.absent[kid] = (self.mono.now, self.generation)
             elif not self._known_absent(kid):
@@ -528,7 +547,7 @@ class History(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         keys = self._calling(lambda: self.cache.keys(self.wall.now))
-        usable = self.usable
+        usable = None if self.waits_when_idle else self.usable
         assert (usable is None) == (keys is None)
         if usable is not None and keys is not None:
             assert sorted(usable) == sorted(keys)

@@ -236,6 +236,7 @@ def fork_of_a_cache_that_is_storing(path: str) -> None:
         patch.undo()
         local.endpoint.keys = (OTHER,)
         local.cache.refresh()
+        join_fetches()
         return [local.cache.get("key-2").kid, Path(path).exists()]
 
     found = forked(child)
@@ -433,6 +434,7 @@ def end_while_storing(path: str, first: str) -> None:
     local = Local(KEY, snapshot=path)
     if first:
         local.cache.warm()
+        join_fetches()
     storing = threading.Event()
 
     def hang(descriptor: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from doorward import FetchError, KeyCache, KeysUnavailableError
+from doorward import ConfigurationError, FetchError, KeyCache, KeysUnavailableError
 from doorward.errors import SignatureError
 from doorward.keys.events import (
     FetchFinished,
@@ -547,3 +547,46 @@ class TestLog:
         failing(endpoint.cache(listener=log_event))
 
         assert [logging.WARNING, logging.ERROR] == [record.levelno for record in caplog.records]
+
+
+def test_the_query_of_a_key_url_is_sent_and_shown_nowhere(
+    endpoint: SimulatedEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secret = "AIzaSecret"
+    heard: list[KeyEvent] = []
+
+    def listener(event: KeyEvent) -> None:
+        heard.append(event)
+        log_event(event)
+
+    cache = KeyCache(
+        f"{endpoint.url}?key={secret}",
+        listener=listener,
+        clock=endpoint.wall,
+        monotonic=endpoint.monotonic,
+        miss_burst=1,
+    )
+    shown: list[object] = []
+    endpoint.fail()
+    for call in (cache.warm, lambda: cache.get("key-9"), cache.refresh):
+        with pytest.raises(KeysUnavailableError) as refusal:
+            call()
+        shown += [refusal.value, refusal.value.__dict__]
+    endpoint.heal()
+    cache.refresh()
+    for kid in ("key-8", "key-9"):
+        miss(cache, kid)
+    shown += [cache, cache.url, cache.health(), heard, *(record.getMessage() for record in caplog.records)]
+    assert secret in endpoint.requests[0].target
+    assert 10 < len(shown)
+    assert secret not in repr(shown)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://keys.example/?key=AIza", "https://keys.example/ ?key=AIza", "?key=AIza"]
+)
+def test_the_query_of_a_key_url_that_is_refused_is_not_shown(url: str) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        KeyCache(url)
+    assert "AIza" not in str(refusal.value)

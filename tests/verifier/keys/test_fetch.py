@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import gzip
 import ipaddress
 import socket
 import ssl
+import sys
 import threading
 import time
 import tracemalloc
@@ -28,6 +30,8 @@ from cryptography.x509.oid import NameOID
 import doorward
 from doorward.errors import ConfigurationError, FetchError
 from doorward.keys.fetch import DEADLINE, SIZE_LIMIT, FetchResponse, HttpxFetch
+from doorward.keys.http.connecting import AddressSharing
+from doorward.keys.http.proxies import choose_proxy
 from support.clock import ManualClock
 from support.httpendpoint import HttpEndpoint, Peer, Script, answering, repeating, response, sending
 from support.tokens import ec_key
@@ -39,12 +43,14 @@ SHORT = 0.3
 ENOUGH = 5.0
 """Seconds in which whatever a deadline of `SHORT` cuts off must have come to its end, on a busy machine."""
 
+BUNDLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
 Serve = Callable[..., HttpEndpoint]
 
 
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *BUNDLES):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
 
@@ -571,6 +577,276 @@ def test_a_proxy_of_the_environment_is_for_the_world_outside(
     assert [("CONNECT", "keys.invalid:443")] == [(seen.method, seen.target) for seen in proxy.requests]
 
 
+@pytest.mark.parametrize(
+    "entry", ["::1/129", "fd07:b51a::zz/64", "http://[::1", "a b", "[::1].evil:80x", "localhost:port"]
+)
+def test_an_entry_of_no_proxy_that_cannot_be_read_is_skipped_with_a_warning(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, entry: str
+) -> None:
+    proxy = serve(answering(status="502 Bad Gateway"))
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url.removesuffix("/certs"))
+    monkeypatch.setenv("NO_PROXY", f"localhost,{entry}")
+    fetch = HttpxFetch()
+
+    failure("https://keys.invalid/", fetch)
+    failure("https://keys.invalid/", fetch)
+
+    assert 2 == len(proxy.requests)
+    (warning,) = [record.getMessage() for record in caplog.records if record.name == "doorward.keys"]
+    assert "NO_PROXY" in warning
+    assert repr(entry) in warning
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "host", "direct"),
+    [
+        ("localhost,::1/128", "keys.example", False),
+        ("*", "keys.example", True),
+        ("example", "keys.example", True),
+        (".example", "keys.example", True),
+        ("*.example", "keys.example", True),
+        ("keys.example", "keys.example", True),
+        ("keys.example:443", "keys.example", True),
+        ("keys.example:8443", "keys.example", False),
+        ("https://keys.example", "keys.example", True),
+        ("http://keys.example", "keys.example", False),
+        ("s.example", "keys.example", False),
+        ("10.0.0.0/8", "10.1.2.3", True),
+        ("10.0.0.0/8", "11.1.2.3", False),
+        ("10.0.0.0/8", "keys.example", False),
+        ("fd07:b51a:cc66:f0::/64", "[fd07:b51a:cc66:f0::9]", True),
+        ("[fd07::9]:443", "[fd07::9]", True),
+        ("fd07::9", "[fd07:0::9]", True),
+        (" , KEYS.example. ,", "keys.example", True),
+    ],
+)
+def test_hosts_of_no_proxy_are_asked_directly(no_proxy: str, host: str, direct: bool) -> None:  # noqa: FBT001 - a case
+    chosen = choose_proxy(f"https://{host}/", {"all": "proxy.example:3128", "no": no_proxy})
+    assert (None if direct else "http://proxy.example:3128", ()) == (chosen.url, chosen.unreadable)
+
+
+@pytest.mark.parametrize("proxy", ["socks4://u:secret@127.0.0.1:9", "http://", "http://[::1", "http://a:b:c"])
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+def test_a_proxy_that_cannot_be_used_is_an_error_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, variable: str
+) -> None:
+    monkeypatch.setenv(variable, proxy)
+
+    error = failure("https://keys.invalid/")
+
+    assert "setup" == error.stage
+    assert error.message.startswith(variable)
+    assert "secret" not in str(error)
+
+
+def test_a_socks_proxy_without_its_package_is_an_error_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:9")
+
+    error = failure("https://keys.invalid/")
+
+    assert ("setup", True) == (error.stage, "HTTPS_PROXY" in error.message)
+
+
+def test_a_proxy_that_cannot_be_used_is_a_configuration_mistake_where_it_is_a_setting() -> None:
+    with pytest.raises(ConfigurationError, match="socks4"):
+        HttpxFetch(proxy="socks4://127.0.0.1:9")
+
+
+def test_the_proxy_of_a_setting_comes_before_the_environment(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = serve(answering(status="502 Bad Gateway"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+
+    failure("https://keys.invalid/", HttpxFetch(proxy=proxy.url.removesuffix("/certs")))
+
+    assert ["CONNECT"] == [seen.method for seen in proxy.requests]
+
+
+def test_a_custom_transport_does_not_lose_the_proxy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = serve(answering(status="502 Bad Gateway"))
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url.removesuffix("/certs"))
+    custom = HttpxFetch(transport=lambda: httpx.HTTPTransport(local_address="127.0.0.1"))
+
+    failure("https://keys.invalid/", custom)
+
+    assert ["CONNECT"] == [seen.method for seen in proxy.requests]
+
+
+def test_without_a_proxy_by_setting_a_custom_transport_is_used_whatever_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    answer = httpx.MockTransport(lambda _: httpx.Response(200, stream=httpx.ByteStream(b"{}")))
+
+    assert b"{}" == HttpxFetch(transport=lambda: answer, proxy="")("https://keys.example/", {}).body
+
+
+def test_discovery_leaks_no_error_of_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks4://127.0.0.1:9")
+
+    with pytest.raises(FetchError, match="HTTPS_PROXY"):
+        doorward.discover("https://accounts.example.com")
+
+
+# Certificates of authorities.
+
+
+@pytest.mark.parametrize("variable", BUNDLES)
+def test_a_bundle_that_is_not_there_is_an_error_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    monkeypatch.setenv(variable, str(tmp_path / "missing.pem"))
+
+    error = failure("https://keys.invalid/")
+
+    assert ("setup", True) == (error.stage, error.message.startswith(variable))
+
+
+@pytest.mark.parametrize("variable", [name for name in BUNDLES if name != "SSL_CERT_DIR"])
+def test_the_bundles_that_google_auth_obeys_are_obeyed(
+    serve: Serve, tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    endpoint = serve(answering(b"{}"), tls)
+    assert "tls" == failure(endpoint.url).stage
+    monkeypatch.setenv(variable, str(certificate))
+
+    assert b"{}" == HttpxFetch()(endpoint.url, {}).body
+
+
+def test_authorities_and_contexts_can_be_given(
+    serve: Serve, tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    endpoint = serve(answering(b"{}"), tls)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))  # what is given comes first
+    context = ssl.create_default_context(cafile=certificate)
+
+    assert b"{}" == HttpxFetch(verify=certificate)(endpoint.url, {}).body
+    assert b"{}" == HttpxFetch(ssl_context=context)(endpoint.url, {}).body
+
+
+def unverified() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    return context
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"verify": "/nowhere/ca.pem"},
+        {"verify": False},
+        {"verify": "/tmp", "ssl_context": ssl.create_default_context()},
+        {"ssl_context": unverified()},
+    ],
+    ids=["missing", "off", "both", "unverified"],
+)
+def test_certificate_settings_that_cannot_hold_are_a_configuration_mistake(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        HttpxFetch(**settings)
+
+
+# Hosts with several addresses.
+
+
+@pytest.fixture
+def hole() -> Iterator[int]:
+    """Give a port of ::1 that swallows connections: it listens, and its backlog is full."""
+    with contextlib.ExitStack() as stack:
+        mute = stack.enter_context(socket.socket(socket.AF_INET6))
+        mute.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        mute.bind(("::1", 0))
+        mute.listen(0)
+        port: int = mute.getsockname()[1]
+        for _ in range(4):
+            filling = stack.enter_context(socket.socket(socket.AF_INET6))
+            filling.settimeout(0)
+            filling.connect_ex(("::1", port))
+        yield port
+
+
+def addresses(monkeypatch: pytest.MonkeyPatch, *found: tuple[Any, ...]) -> None:
+    """Make the name localhost have these addresses."""
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *rest, **by: found if host == "localhost" else look_up(host, *rest, **by),
+    )
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this system has no IPv6")
+def test_a_host_whose_first_address_swallows_connections_is_reached_by_its_second(
+    serve: Serve, hole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = serve(answering(b"{}"))
+    port = int(endpoint.url.split(":")[2].split("/")[0])
+    addresses(
+        monkeypatch,
+        (socket.AF_INET6, 1, 6, "", ("::1", hole, 0, 0)),
+        (socket.AF_INET, 1, 6, "", ("127.0.0.1", port)),
+    )
+    connect = socket.create_connection
+    monkeypatch.setattr(
+        socket,
+        "create_connection",
+        lambda where, *rest, **by: connect((where[0], hole if where[0] == "::1" else port), *rest, **by),
+    )
+
+    assert b"{}" == HttpxFetch(deadline=1.0)(f"http://localhost:{port}/certs", {}).body
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this system has no IPv6")
+def test_a_host_that_swallows_connections_fails_at_connect(
+    hole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses(monkeypatch, (socket.AF_INET6, 1, 6, "", ("::1", hole, 0, 0)))
+
+    error = timed_failure(f"http://localhost:{hole}/")
+
+    assert ("connect", "no connection in 0.3 s") == (error.stage, error.message)
+
+
+def test_each_address_gets_its_share_and_families_alternate(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ManualClock(0.0)
+    monkeypatch.setattr("doorward.keys.http.connecting.time", SimpleNamespace(monotonic=clock))
+    found = [(socket.AF_INET6, 1, 6, "", (one, 443, 0, 0)) for one in ("::a", "::b", "::a")]
+    addresses(monkeypatch, *found, (socket.AF_INET, 1, 6, "", ("192.0.2.1", 443)))
+    tried: list[tuple[str, float]] = []
+
+    class Mute:
+        def connect_tcp(self, host: str, port: int, *, timeout: float, **_: object) -> NoReturn:
+            tried.append((host, timeout))
+            clock.move(timeout)
+            raise TimeoutError(host)
+
+    with pytest.raises(TimeoutError, match="::b"):
+        AddressSharing(Mute()).connect_tcp("localhost", 443, timeout=3.0)
+    assert [("::a", 1.0), ("192.0.2.1", 1.0), ("::b", 1.0)] == tried
+
+
+# httpx2.
+
+
+def test_a_transport_of_httpx2_is_used_by_httpx2() -> None:
+    httpx2 = pytest.importorskip("httpx2")
+    answer = httpx2.MockTransport(lambda _: httpx2.Response(200, stream=httpx2.ByteStream(b"{}")))
+
+    assert b"{}" == HttpxFetch(transport=lambda: answer)("https://keys.example/", {}).body
+
+
+def test_httpx2_fetches_where_httpx_is_missing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("httpx2")
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    endpoint = serve(answering(b"{}"))
+
+    assert b"{}" == HttpxFetch()(endpoint.url, {}).body
+    assert "status" == failure(serve(answering(status="404 Not Found")).url).stage
+
+
 # Many at once, and settings.
 
 
@@ -647,6 +923,6 @@ def test_httpx_is_used_in_one_module() -> None:
         if (isinstance(node, ast.Import) and any(alias.name == "httpx" for alias in node.names))
         or (isinstance(node, ast.ImportFrom) and node.module == "httpx")
     }
-    types_only = {"keys/fetch.py"}
+    types_only = {"keys/fetch.py", "keys/http/reader.py"}
 
-    assert {"keys/http/reader.py"} == users - types_only
+    assert {"keys/http/client.py"} == users - types_only

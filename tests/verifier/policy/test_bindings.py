@@ -95,20 +95,22 @@ def conditional(*more: Any, path: str = "/orders", title: str = "") -> InvokerPo
 def test_a_conditional_binding_grants_where_its_condition_holds(conditions: Conditions) -> None:
     policy = conditional()
 
-    assert Decision(granted=True, member=MEMBER, role=INVOKER, lasting=False) == policy.decide(
+    assert Decision(granted=True, member=MEMBER, role=INVOKER) == policy.decide(
         principal(), PlainRequest("/orders")
     )
-    assert Decision(granted=False, lasting=False) == policy.decide(principal(), PlainRequest("/other"))
+    assert Decision(granted=False) == policy.decide(principal(), PlainRequest("/other"))
 
 
 def test_whom_no_condition_concerns_is_refused_for_good(conditions: Conditions) -> None:
-    assert Decision(granted=False) == conditional().decide(ANONYMOUS, PlainRequest("/orders"))
+    assert Decision(granted=False, same_for_every_request=True) == conditional().decide(
+        ANONYMOUS, PlainRequest("/orders")
+    )
 
 
 def test_a_binding_without_a_condition_grants_beside_one_with(conditions: Conditions) -> None:
     policy = conditional(binding(INVOKER, MEMBER))
 
-    assert Decision(granted=True, member=MEMBER, role=INVOKER) == policy.decide(
+    assert Decision(granted=True, member=MEMBER, role=INVOKER, same_for_every_request=True) == policy.decide(
         principal(), PlainRequest("/other")
     )
 
@@ -118,8 +120,10 @@ def test_a_condition_that_depends_on_nothing_is_decided_once(conditions: Conditi
     no = InvokerPolicy.from_dict(document(binding(INVOKER, MEMBER, condition={"expression": "false"})))
 
     for _ in range(3):
-        assert Decision(granted=True, member=MEMBER, role=INVOKER) == yes.decide(principal())
-        assert Decision(granted=False) == no.decide(principal())
+        assert Decision(granted=True, member=MEMBER, role=INVOKER, same_for_every_request=True) == yes.decide(
+            principal()
+        )
+        assert Decision(granted=False, same_for_every_request=True) == no.decide(principal())
     assert 2 == conditions.asked
 
 
@@ -193,7 +197,7 @@ def test_a_custom_role_grants_if_it_holds_the_permission() -> None:
     granted = InvokerPolicy.from_dict(document(binding(CUSTOM, MEMBER)), custom_roles=holds).decide(
         principal()
     )
-    assert Decision(granted=True, member=MEMBER, role=CUSTOM) == granted
+    assert Decision(granted=True, member=MEMBER, role=CUSTOM, same_for_every_request=True) == granted
     assert not InvokerPolicy([(CUSTOM, [MEMBER])], custom_roles=lacks).decide(principal()).granted
 
 

@@ -73,7 +73,7 @@ def test_a_decision_does_not_wait_for_the_look_up_and_is_made_when_it_has_finish
     asked = policy(make())
 
     first = asked.decide(principal())
-    assert (False, False) == (first.granted, first.lasting)
+    assert (False, False) == (first.granted, first.same_for_every_request)
     assert "being looked up" in str(first.unknown)
     assert first.pending is not None
     assert not first.pending.finished

@@ -25,7 +25,9 @@ def test_joined_policies_grant_what_any_of_them_grants() -> None:
 
     joined = InvokerPolicy.join(service, project)
 
-    assert Decision(granted=True, member=MEMBER, role="roles/editor") == joined.decide(principal())
+    assert Decision(
+        granted=True, member=MEMBER, role="roles/editor", same_for_every_request=True
+    ) == joined.decide(principal())
     assert joined.decide(principal(email="jane@example.com")).granted
     assert service.to_dict()["bindings"] + project.to_dict()["bindings"] == joined.to_dict()["bindings"]
 
@@ -109,8 +111,8 @@ def test_a_service_whose_check_is_off_admits_every_caller_also_denied_ones() -> 
     policy = InvokerPolicy.check_disabled().with_deny(deny("principalSet://goog/public:all"))
 
     assert policy.public
-    assert Decision(granted=True) == policy.decide(ANONYMOUS)
-    assert Decision(granted=True) == policy.decide(principal())
+    assert Decision(granted=True, same_for_every_request=True) == policy.decide(ANONYMOUS)
+    assert Decision(granted=True, same_for_every_request=True) == policy.decide(principal())
     assert "InvokerPolicy(check disabled)" == repr(policy)
     assert InvokerPolicy.join(InvokerPolicy([]), policy).decide(ANONYMOUS).granted
 
@@ -124,7 +126,9 @@ def test_a_service_whose_check_is_off_admits_every_caller_also_denied_ones() -> 
     ids=repr,
 )
 def test_the_description_of_a_service_says_that_its_check_is_off(service: dict[str, Any]) -> None:
-    assert Decision(granted=True) == InvokerPolicy.from_service(service).decide(ANONYMOUS)
+    assert Decision(granted=True, same_for_every_request=True) == InvokerPolicy.from_service(service).decide(
+        ANONYMOUS
+    )
     assert InvokerPolicy.from_service(service, InvokerPolicy([])).decide(ANONYMOUS).granted
 
 

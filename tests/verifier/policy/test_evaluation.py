@@ -147,7 +147,7 @@ def test_a_condition_that_errs_is_one_that_does_not_hold(
 ) -> None:
     def with_condition(text: str) -> Decision:
         changed = [one._replace(condition=one.condition and StubCondition(text)) for one in some]
-        return build(changed, denials).decide(caller, request, NOW)._replace(lasting=False)
+        return build(changed, denials).decide(caller, request, NOW)._replace(same_for_every_request=False)
 
     assert with_condition("false") == with_condition("error")
 
@@ -162,6 +162,6 @@ def test_a_lasting_decision_is_the_same_for_every_request_at_any_time(
         policy.decide(caller, PlainRequest(path), now) for path in ("/", "/hook") for now in (0.0, NOW)
     ]
 
-    if any(decision.lasting for decision in decisions):
+    if any(decision.same_for_every_request for decision in decisions):
         assert 1 == len({decision.granted for decision in decisions})
         assert all(decision.unknown is None for decision in decisions)

@@ -43,8 +43,8 @@ def test_an_empty_policy_grants_nothing(text: str) -> None:
     policy = InvokerPolicy.from_json(text)
 
     assert not policy.public
-    assert Decision(granted=False) == policy.decide(principal())
-    assert Decision(granted=False) == policy.decide(ANONYMOUS)
+    assert Decision(granted=False, same_for_every_request=True) == policy.decide(principal())
+    assert Decision(granted=False, same_for_every_request=True) == policy.decide(ANONYMOUS)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,9 @@ def test_a_file_with_another_suffix_is_json_if_it_starts_so(tmp_path: Path) -> N
 
 
 def test_an_empty_policy_in_yaml_grants_nothing() -> None:
-    assert Decision(granted=False) == InvokerPolicy.from_yaml("etag: A\nversion: 1\n").decide(principal())
+    assert Decision(granted=False, same_for_every_request=True) == InvokerPolicy.from_yaml(
+        "etag: A\nversion: 1\n"
+    ).decide(principal())
 
 
 def test_yaml_without_its_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,11 +31,11 @@ def policy(groups: Any, *members: str, **settings: Any) -> InvokerPolicy:
 def test_a_member_of_a_group_is_granted_but_not_for_good() -> None:
     decision = policy({TEAM: [CALLER]}).decide(principal())
 
-    assert Decision(granted=True, member=GROUP, role=INVOKER, lasting=False) == decision
+    assert Decision(granted=True, member=GROUP, role=INVOKER) == decision
 
 
 def test_who_is_not_in_the_group_is_not_refused_for_good_either() -> None:
-    assert Decision(granted=False, lasting=False) == policy({TEAM: [CALLER]}).decide(JANE)
+    assert Decision(granted=False) == policy({TEAM: [CALLER]}).decide(JANE)
 
 
 def test_who_can_be_in_no_group_is_refused_for_good() -> None:
@@ -45,8 +45,8 @@ def test_who_can_be_in_no_group_is_refused_for_good() -> None:
         asked.append(group)
         return True
 
-    assert Decision(granted=False) == policy(ask).decide(ANONYMOUS)
-    assert Decision(granted=False) == policy(ask).decide(principal(OWN))
+    assert Decision(granted=False, same_for_every_request=True) == policy(ask).decide(ANONYMOUS)
+    assert Decision(granted=False, same_for_every_request=True) == policy(ask).decide(principal(OWN))
     assert [] == asked
 
 
@@ -54,7 +54,9 @@ def test_no_group_is_asked_for_where_something_else_grants() -> None:
     def ask(*_: object) -> bool:
         raise AssertionError
 
-    assert Decision(granted=True, member=MEMBER, role=INVOKER) == policy(ask, MEMBER).decide(principal())
+    assert Decision(granted=True, member=MEMBER, role=INVOKER, same_for_every_request=True) == policy(
+        ask, MEMBER
+    ).decide(principal())
 
 
 # A mapping.
@@ -147,7 +149,7 @@ def test_an_answer_that_is_none_does_not_grant_and_does_not_refuse(
     beside = InvokerPolicy.from_members(["group:broken@example.com", GROUP], groups=ask)
 
     decision = broken.decide(principal())
-    assert (False, False) == (decision.granted, decision.lasting)
+    assert (False, False) == (decision.granted, decision.same_for_every_request)
     assert "broken@example.com" in str(decision.unknown)
     assert GROUP == beside.decide(principal()).member
     assert logging.ERROR == caplog.records[0].levelno

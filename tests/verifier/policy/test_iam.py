@@ -25,21 +25,25 @@ JANE = "user:jane@example.com"
 def test_a_member_of_an_invoking_role_may_invoke() -> None:
     policy = InvokerPolicy.from_members([MEMBER])
 
-    assert Decision(granted=True, member=MEMBER, role=INVOKER) == policy.decide(principal())
+    assert Decision(granted=True, member=MEMBER, role=INVOKER, same_for_every_request=True) == policy.decide(
+        principal()
+    )
 
 
 def test_any_other_caller_may_not() -> None:
     policy = InvokerPolicy.from_members([MEMBER])
 
-    assert Decision(granted=False) == policy.decide(principal(email="other@p.iam.gserviceaccount.com"))
-    assert Decision(granted=False) == policy.decide(ANONYMOUS)
+    assert Decision(granted=False, same_for_every_request=True) == policy.decide(
+        principal(email="other@p.iam.gserviceaccount.com")
+    )
+    assert Decision(granted=False, same_for_every_request=True) == policy.decide(ANONYMOUS)
 
 
 @pytest.mark.parametrize("role", sorted(INVOKER_ROLES))
 def test_each_invoking_role_grants(role: str) -> None:
-    assert Decision(granted=True, member=MEMBER, role=role) == InvokerPolicy([(role, [MEMBER])]).decide(
-        principal()
-    )
+    assert Decision(granted=True, member=MEMBER, role=role, same_for_every_request=True) == InvokerPolicy(
+        [(role, [MEMBER])]
+    ).decide(principal())
 
 
 @pytest.mark.parametrize(
@@ -57,13 +61,17 @@ def test_each_invoking_role_grants(role: str) -> None:
     ],
 )
 def test_another_predefined_role_does_not(role: str) -> None:
-    assert Decision(granted=False) == InvokerPolicy([(role, [MEMBER, "allUsers"])]).decide(principal())
+    assert Decision(granted=False, same_for_every_request=True) == InvokerPolicy(
+        [(role, [MEMBER, "allUsers"])]
+    ).decide(principal())
 
 
 def test_the_bindings_of_a_policy_are_united() -> None:
     policy = InvokerPolicy([(INVOKER, [JANE]), ("roles/run.viewer", [MEMBER]), ("roles/run.admin", [MEMBER])])
 
-    assert Decision(granted=True, member=MEMBER, role="roles/run.admin") == policy.decide(principal())
+    assert Decision(
+        granted=True, member=MEMBER, role="roles/run.admin", same_for_every_request=True
+    ) == policy.decide(principal())
 
 
 def test_addresses_are_compared_without_regard_to_case() -> None:
@@ -121,7 +129,9 @@ def test_all_users_are_every_caller() -> None:
     policy = InvokerPolicy.all_users()
 
     assert policy.public
-    assert Decision(granted=True, member="allUsers", role=INVOKER) == policy.decide(ANONYMOUS)
+    assert Decision(
+        granted=True, member="allUsers", role=INVOKER, same_for_every_request=True
+    ) == policy.decide(ANONYMOUS)
     assert policy.decide(principal()).granted
 
 
@@ -164,7 +174,9 @@ def test_another_permission_is_asked_for_by_name(permission: str, role: str) -> 
     policy = InvokerPolicy.from_members([MEMBER], permission=permission)
 
     assert permission == policy.permission
-    assert Decision(granted=True, member=MEMBER, role=role) == policy.decide(principal())
+    assert Decision(granted=True, member=MEMBER, role=role, same_for_every_request=True) == policy.decide(
+        principal()
+    )
 
 
 def test_a_permission_that_is_not_known_cannot_be_asked_for() -> None:

@@ -801,7 +801,7 @@ def test_a_header_is_known_once_a_signature_under_it_has_held_whatever_the_claim
 
 
 def test_a_token_that_gcloud_made_for_a_user_is_not_taken_for_anybody_elses(world: World) -> None:
-    verifier = world.verifier(accept_gcloud_user_tokens=True)
+    verifier = world.verifier(accept_gcloud_tokens=True)
     made = world.token(aud=GCLOUD_CLIENT_ID, email="ada@example.com")
 
     for _ in range(2):

@@ -30,15 +30,22 @@ from doorward.keys.waiting import BLOCKING, IN_LOOP, Waits, run_blocking
 from doorward.policy.decision import Decision
 from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.policy.roles import INVOKE
-from doorward.policy.source import FixedPolicy, Policy, PolicySource
+from doorward.policy.source import FixedPolicy, Policy, PolicySource, decide_every_reading
 from doorward.tokens.engine import NeedsKey
-from doorward.tokens.principal import ANONYMOUS, Principal
+from doorward.tokens.principal import ANONYMOUS, NO_ADDRESS, Principal
 from doorward.tokens.token_cache import VerifiedToken
 from doorward.tokens.verifier import Verifier, engine_of
 
-__all__ = ["Admission", "Door"]
+__all__ = ["WEBSOCKET", "Admission", "Door"]
 
 _log = logging.getLogger("doorward.door")
+WEBSOCKET: Final = "WEBSOCKET"
+"""The method of a websocket in exemptions: it is opened by GET, and an exemption for GET does not open it."""
+
+# A token without its signature shows that another check is in front; a path that cannot be read is not
+# decided on.
+_NEVER_ANONYMOUS: Final = frozenset({Reason.SIGNATURE_REMOVED, Reason.UNREADABLE_PATH})
+
 _PATIENCE: Final = 3.0  # seconds that a request waits at most for what its policy must look up
 
 
@@ -77,8 +84,9 @@ class Door:
         credential: Where a request carries its credential: as Cloud Run looks for it, or
             `find_iap_assertion`.
         exempt: Pairs of method and path that are admitted unread, such as ``("GET", "/healthz")`` or a
-            preflight's ``("OPTIONS", "/orders")``. Compared exactly, the path decoded. Cloud Run exempts
-            nothing.
+            preflight's ``("OPTIONS", "/orders")``. Compared exactly, with every reading of the path: ``HEAD``
+            and a slash at the end are pairs of their own, and so is a websocket, ``("WEBSOCKET", "/live")``.
+            Cloud Run exempts nothing.
         style: How refusals are answered: `cloud_run`, `problem_details`, or one of your own.
 
     Raises:
@@ -136,7 +144,7 @@ class Door:
                 if position >= 0 or name not in self._with_scheme:
                     return None
                 position = index
-        if position < 0 or (self._exempt and (method, path) in self._exempt):
+        if position < 0 or not path.isascii() or (self._exempt and (method, path) in self._exempt):
             return None
         value = headers[position][1]
         if value[:7] != b"Bearer " or (verified := self._engine.find_cached(value[7:])) is None:
@@ -201,11 +209,13 @@ class Door:
 
     def _start(self, headers: RawHeaders, request: RequestFacts) -> Admission | Refusal | _Paused:
         """Decide as far as that goes without waiting."""
-        if self._exempt and (request.method, request.path) in self._exempt:
+        if self._exempt and self._is_exempt(request):
             # Nothing of an exempt request is parsed, and it has no principal.
             return Admission(ANONYMOUS, self._forwarding.anonymous(headers), Decision(granted=True))
         token = b""
         try:
+            if not request.path.isascii():
+                _check_path(request)
             credential = self._find(headers)
             if credential is None:
                 raise _no_credential()
@@ -215,12 +225,23 @@ class Door:
             return self._not_verified(explain_no_token(token) or error, headers, request)
         if type(found) is NeedsKey:
             return _Paused(position, token, found)
-        decision = self._decide(found, request)
+        # The kept decision is reused for as long as the policy is the one that made it.
+        kept: _Kept | None = found.decision
+        if kept is not None and kept[0] is self._source.current:
+            decision = kept[1]
+        else:
+            decision = self._ask_policy(found, request)
         if decision.granted:
             return Admission(found.principal, self._forwarding.admitted(headers, position), decision)
         if decision.pending is not None:
             return _Paused(position, token, found)
         return self._deny(decision, found.principal, request)
+
+    def _is_exempt(self, request: RequestFacts) -> bool:
+        """Return whether an exemption names the request, under every reading of its path."""
+        method = WEBSOCKET if request.websocket else request.method
+        readings = request.readings
+        return bool(readings) and all((method, reading) in self._exempt for reading in readings)
 
     async def _resume(
         self, paused: _Paused, headers: RawHeaders, request: RequestFacts, waits: Waits
@@ -232,24 +253,20 @@ class Door:
                 found = await self._engine.finishing(found, waits)
             except RefusedError as error:
                 return self._not_verified(explain_no_token(token) or error, headers, request)
-        decision = self._decide(found, request)
+        decision = self._ask_policy(found, request)
         until = time.monotonic() + _PATIENCE
         while decision.pending is not None and (left := until - time.monotonic()) > 0:
             await waits.flight(decision.pending, left)
-            decision = self._decide(found, request)
+            decision = self._ask_policy(found, request)
         if decision.granted:
             return Admission(found.principal, self._forwarding.admitted(headers, position), decision)
         return self._deny(decision, found.principal, request)
 
-    def _decide(self, verified: VerifiedToken, request: RequestFacts) -> Decision:
-        """Ask the policy, or reuse what it has decided for this token."""
+    def _ask_policy(self, verified: VerifiedToken, request: RequestFacts) -> Decision:
+        """Ask the policy, and keep its decision with the token where it is the same for every request."""
         policy = self._source.current
-        kept: _Kept | None = verified.decision
-        # The policy stands for its door: a decision of another one is not reused.
-        if kept is not None and kept[0] is policy:
-            return kept[1]
-        decision = policy.decide(verified.principal, request, self._engine.clock())
-        if decision.lasting:
+        decision = decide_every_reading(policy, verified.principal, request, self._engine.clock())
+        if decision.same_for_every_request:
             verified.decision = (policy, decision)
         return decision
 
@@ -257,20 +274,24 @@ class Door:
         """Refuse a verified caller, who never passes as an anonymous one."""
         if decision.unknown is not None:
             return self._refuse(KeysUnavailableError(decision.unknown), request)
-        denied = f" (denied by {decision.denied_by})" if decision.denied_by is not None else ""
+        why = f" (denied by {decision.denied_by})" if decision.denied_by is not None else ""
+        why += _disagreement(decision)
+        if principal.google_account and principal.member is None:
+            why += f"; {NO_ADDRESS}"
         permission = getattr(self._source.current, "permission", INVOKE)
-        return self._refuse(PermissionDeniedError(f"{principal} does not hold {permission}{denied}"), request)
+        return self._refuse(PermissionDeniedError(f"{principal} does not hold {permission}{why}"), request)
 
     def _not_verified(
         self, error: RefusedError, headers: RawHeaders, request: RequestFacts
     ) -> Admission | Refusal:
         """Admit a request without a verified caller as anonymous, where the policy admits everyone."""
         policy = self._source.current
-        if policy.public and error.reason is not Reason.SIGNATURE_REMOVED:
-            decision = policy.decide(ANONYMOUS, request, self._engine.clock())
+        if policy.public and error.reason not in _NEVER_ANONYMOUS:
+            decision = decide_every_reading(policy, ANONYMOUS, request, self._engine.clock())
             if decision.granted:
                 _log.info("admitted as anonymous: %s", str(error))
                 return Admission(ANONYMOUS, self._forwarding.anonymous(headers), decision)
+            error.message += _disagreement(decision)
         return self._refuse(error, request)
 
     def _refuse(self, error: RefusedError, request: RequestFacts) -> Refusal:
@@ -288,6 +309,19 @@ def _no_credential() -> CredentialError:
     return CredentialError(
         Reason.NO_CREDENTIAL, "the request was not authenticated: it carries no credential"
     )
+
+
+def _disagreement(decision: Decision) -> str:
+    """Name the readings of the path, where they disagree."""
+    if not decision.disagreed:
+        return ""
+    ways = (f"{way!r} {'would' if granted else 'would not'}" for way, granted in decision.disagreed)
+    return f"; the path can be read in ways that disagree on what is granted: {', '.join(ways)}"
+
+
+def _check_path(request: RequestFacts) -> None:
+    if not request.readings:
+        raise CredentialError(Reason.UNREADABLE_PATH, "the path of the request is not Unicode text")
 
 
 def _exemptions(exempt: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:

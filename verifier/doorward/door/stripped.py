@@ -48,7 +48,7 @@ class UnsafeStrippedVerifier:
         audience: As for `Verifier`.
         invoker_check_is_on: Confirms that the service requires authentication, its invoker check is not
             disabled, and ``allUsers`` is granted nothing. Nothing here can find that out.
-        accept_gcloud_user_tokens: As for `Verifier`.
+        accept_gcloud_tokens: As for `Verifier`.
         leeway: As for `Verifier`.
         max_token_bytes: As for `Verifier`.
         clock: Wall clock, in seconds since the epoch.
@@ -64,7 +64,7 @@ class UnsafeStrippedVerifier:
         audience: str | Audience | Iterable[str | Audience],
         *,
         invoker_check_is_on: Literal[True],
-        accept_gcloud_user_tokens: bool = False,
+        accept_gcloud_tokens: bool = False,
         leeway: float = 30.0,
         max_token_bytes: int = jws.MAX_TOKEN_BYTES,
         clock: Callable[[], float] = time.time,
@@ -82,7 +82,7 @@ class UnsafeStrippedVerifier:
         if max_token_bytes < 1:
             raise ConfigurationError("max_token_bytes must be at least 1")
         in_environment(GOOGLE)  # raises where an emulator is named: its tokens were checked by no one
-        (expectations,) = expectations_of([GOOGLE], audience, leeway, gcloud_users=accept_gcloud_user_tokens)
+        (expectations,) = expectations_of([GOOGLE], audience, leeway, gcloud_tokens=accept_gcloud_tokens)
         self._engine: Final = Engine(
             (AcceptedIssuer(expectations, NO_KEYS),),
             max_token_bytes=max_token_bytes,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
-from urllib.parse import urlsplit
 
 from doorward.errors import ConfigurationError
 from doorward.issuers.issuer import Issuer
-from doorward.keys.http.urls import is_loopback
 
 __all__ = ["EMULATOR_VARIABLE", "GCLOUD_CLIENT_ID", "GOOGLE", "in_environment", "is_google"]
 
@@ -21,8 +20,8 @@ EMULATOR_VARIABLE: Final = "DOORWARD_EMULATOR_HOST"
 """Names the ``HOST:PORT`` of an emulator whose keys replace Google's."""
 
 GCLOUD_CLIENT_ID: Final = "32555940559.apps.googleusercontent.com"
-"""The audience of ``gcloud auth print-identity-token`` for a user: it names gcloud, and no service
-(https://cloud.google.com/run/docs/authenticating/developers)."""
+"""The audience of ``gcloud auth print-identity-token``, of users and of service accounts: it names gcloud,
+and no service (https://cloud.google.com/run/docs/authenticating/developers)."""
 
 GOOGLE: Final = Issuer(
     # Both iss_values are Google's: https://developers.google.com/identity/openid-connect/reference
@@ -32,6 +31,16 @@ GOOGLE: Final = Issuer(
     google_accounts=True,
 )
 """Google accounts and service accounts: what Cloud Run itself accepts."""
+
+
+_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_PORT: Final = r"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
+# A pattern and no URL parser: what Python's parser takes for a host and a port differs between its versions.
+_LOOPBACK: Final = re.compile(rf"(?:localhost|127(?:\.{_OCTET}){{3}}|\[::1\]):{_PORT}")
+
+_CLOUD_RUN: Final = ("K_SERVICE", "CLOUD_RUN_JOB", "CLOUD_RUN_WORKER_POOL")
+"""Variables of which Cloud Run sets one: in services and functions, in jobs, in worker pools
+(https://cloud.google.com/run/docs/container-contract#env-vars)."""
 
 
 def in_environment(issuer: Issuer, environ: Mapping[str, str] | None = None) -> Issuer:
@@ -51,20 +60,13 @@ def in_environment(issuer: Issuer, environ: Mapping[str, str] | None = None) -> 
     host = environ.get(EMULATOR_VARIABLE)
     if host is None or issuer is not GOOGLE:
         return issuer
-    if "K_SERVICE" in environ:
-        # https://cloud.google.com/run/docs/container-contract#services-env-vars: set in every service and
-        # function.
-        raise ConfigurationError(
-            f"{EMULATOR_VARIABLE} is set on Cloud Run (K_SERVICE is set too): with the emulator's keys one "
-            "could call as any account. Remove the variable from the service"
-        )
-    try:
-        parts = urlsplit(f"//{host}")
-        plain = parts.port is not None and parts.netloc == host and parts.username is None
-        local = is_loopback(parts.hostname or "")
-    except ValueError:
-        plain = local = False
-    if not plain or not local:
+    for variable in _CLOUD_RUN:
+        if variable in environ:
+            raise ConfigurationError(
+                f"{EMULATOR_VARIABLE} is set on Cloud Run ({variable} is set too): with the emulator's keys "
+                "one could call as any account. Remove the variable from the service, job or worker pool"
+            )
+    if _LOOPBACK.fullmatch(host) is None:
         raise ConfigurationError(
             f"{EMULATOR_VARIABLE}={host!r} must be HOST:PORT of this machine, as the emulator prints it, "
             "such as 127.0.0.1:8099"

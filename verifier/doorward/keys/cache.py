@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from doorward.errors import ConfigurationError, KeysUnavailableError, Reason, SignatureError, clip
+from doorward.errors import ConfigurationError, KeysUnavailableError
 from doorward.keys.caching.endpoint_client import EndpointClient
-from doorward.keys.caching.misses import WHY_UNKNOWN, Misses
+from doorward.keys.caching.misses import Misses, refusal_of
 from doorward.keys.caching.reading import HeldKeysReader
 from doorward.keys.caching.reporter import Reporter
 from doorward.keys.caching.snapshot import SnapshotFile
-from doorward.keys.caching.updater import Updater
+from doorward.keys.caching.updater import LONG_IDLE_WAIT, Updater
 from doorward.keys.events import Listener, UnknownKid, log_event
 from doorward.keys.fetch import Fetch, HttpxFetch
 from doorward.keys.flight import Flight
@@ -59,7 +59,7 @@ class KeyCache(HeldKeysReader):
         ConfigurationError: If the URL or an algorithm is not acceptable, or a bound is out of range.
 
     Attributes:
-        url: The key endpoint.
+        url: The key endpoint, without the query of its URL, which may hold an API key.
         algorithms: What the issuer signs with.
     """
 
@@ -92,10 +92,10 @@ class KeyCache(HeldKeysReader):
             clock=clock,
         )
         file = None if snapshot is None else SnapshotFile(snapshot)
-        reporter = Reporter(url, listener)
+        reporter = Reporter(self._client.shown_url, listener)
         jitter = rng if rng is not None else random.Random()  # noqa: S311 - spreads refreshes; no secret
         updater = Updater(self._client, file, reporter, clock=clock, monotonic=monotonic, rng=jitter)
-        super().__init__(url, updater, reporter, clock=clock, monotonic=monotonic)
+        super().__init__(self._client.shown_url, updater, reporter, clock=clock, monotonic=monotonic)
         self.algorithms: Final[tuple[str, ...]] = algorithms
         self._patience: Final = patience
         self._miss_patience: Final = miss_patience
@@ -117,8 +117,8 @@ class KeyCache(HeldKeysReader):
             The key.
 
         Raises:
-            SignatureError: With reason ``unknown_key``, if the issuer does not publish such a key, or if the
-                budget does not allow to ask.
+            SignatureError: With reason ``unknown_key``, if the issuer does not publish such a key; with
+                reason ``key_not_fetched``, if the budget does not allow to ask.
             KeysUnavailableError: If that could not be found out.
         """
         return run_blocking(self._getting(kid, BLOCKING))
@@ -139,32 +139,38 @@ class KeyCache(HeldKeysReader):
         return await self._getting(kid, IN_LOOP)
 
     async def _getting(self, kid: str, waits: Waits) -> VerificationKey:
-        since = self._updater.started
-        while isinstance(found := self._find(kid, since), Flight):
-            limit = self._miss_patience if self.ready else self._patience
+        since, waited = self._updater.started, False
+        while isinstance(found := self._find(kid, since, waited=waited), Flight):
+            limit, waited = self._limit_for(kid), True
             if not await waits.flight(found, limit):
-                # The key may be held all the same: a flight has more to do than to bring it.
-                if (key := self._key_at_hand(kid)) is not None:
+                # The key may be held all the same: from before a long idle time, or since a moment ago.
+                if (key := self._key_at_hand(kid, waited=True)) is not None:
                     return key
                 raise self._late(limit)
         return found
 
-    def _find(self, kid: str, since: int) -> VerificationKey | Flight:
+    def _limit_for(self, kid: str) -> float:
+        """Return for how many seconds a request for a key waits at most."""
+        if not self.ready:
+            return self._patience
+        return LONG_IDLE_WAIT if kid in self._updater.held.keys else self._miss_patience
+
+    def _find(self, kid: str, since: int, *, waited: bool) -> VerificationKey | Flight:
         """Return the key, or the flight to wait for before looking again; raises if there is neither."""
-        if (key := self._key_at_hand(kid)) is not None:
+        if (key := self._key_at_hand(kid, waited=waited)) is not None:
             return key
         updater = self._updater
         with updater.lock:
-            now, held = self._monotonic(), updater.held
-            if not held.state(now, self._clock()).usable:
+            now, wall, held = self._monotonic(), self._clock(), updater.held
+            if not held.state(now, wall).usable:
                 return updater.share(since, now) or updater.start("cold", now)
-            if kid in held.keys:  # a flight has finished between the look above and the lock
-                return held.keys[kid]
+            if kid in held.keys:  # after a long idle time; or a flight has finished since the look above
+                return (None if waited else updater.long_idle_flight(now, wall)) or held.keys[kid]
             outcome = self._misses.decide(kid, since, now)
         if isinstance(outcome, Flight):
             return outcome
         self._reporter.report(UnknownKid(self.url, outcome))
-        raise SignatureError(Reason.UNKNOWN_KEY, f"no key with the id {clip(kid)}: {WHY_UNKNOWN[outcome]}")
+        raise refusal_of(outcome, kid)
 
     def _late(self, limit: float) -> KeysUnavailableError:
         return KeysUnavailableError(f"the key endpoint {self.url} did not answer within {limit:g} s")

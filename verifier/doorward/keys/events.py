@@ -126,8 +126,8 @@ KeyEvent = FetchStarted | FetchFinished | SetRefused | StateChanged | StaleUsed 
 """Any event of a key cache."""
 
 Listener = Callable[[KeyEvent], None]
-"""Receives the events of a key cache, in the thread in which they happen. An exception that it raises is
-logged, and changes nothing."""
+"""Receives the events of a key cache: those of a read in the thread of the reader, those of a fetch in a
+thread that no request waits for. An exception that it raises is logged, and changes nothing."""
 
 
 def log_event(event: KeyEvent) -> None:

@@ -6,6 +6,7 @@ An answer is believed as little as a token: only 200 and 304 count, no redirect 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
@@ -14,6 +15,8 @@ from doorward.keys.http.reader import HttpReader, require_ok
 from doorward.keys.http.urls import check_key_url
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 __all__ = ["DEADLINE", "SIZE_LIMIT", "Fetch", "FetchResponse", "HttpxFetch"]
@@ -58,7 +61,7 @@ class Fetch(Protocol):
 
 
 class HttpxFetch:
-    """Fetches over httpx, which is imported when the first request is made."""
+    """Fetches over httpx, or httpx2 where that is not installed; imported when the first request is made."""
 
     def __init__(
         self,
@@ -66,20 +69,37 @@ class HttpxFetch:
         deadline: float = DEADLINE,
         limit: int = SIZE_LIMIT,
         transport: Callable[[], httpx.BaseTransport] | None = None,
+        proxy: str | None = None,
+        verify: str | os.PathLike[str] | None = None,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         """Set the bounds.
 
         Args:
-            deadline: Seconds for the whole request. A name look-up cannot be cut short, and connecting to
-                each address of a host may take as long again: a key cache bounds how long a request waits
-                besides.
+            deadline: Seconds for the whole request. A name look-up cannot be cut short: a key cache bounds
+                how long a request waits besides. The addresses of a host are tried in turn, each for its
+                share.
             limit: Bytes of body, counted as they arrive and again as they are decompressed.
-            transport: Makes an httpx transport for each request; httpx's own by default.
+            transport: Makes a transport of httpx or httpx2 for each request; httpx's own by default. It
+                connects directly: where there is a proxy, a request goes through that.
+            proxy: The URL of the proxy for ``https``, in place of the environment's; ``""`` for none.
+            verify: A file or a folder with the certificates of the authorities to trust, in PEM form. By
+                default those that ``SSL_CERT_FILE``, ``SSL_CERT_DIR``, ``REQUESTS_CA_BUNDLE`` or
+                ``CURL_CA_BUNDLE`` names, the first that is set, else those of httpx.
+            ssl_context: The TLS context to use instead; it must verify certificates and names.
 
         Raises:
-            ConfigurationError: If a bound is not positive, or the deadline is longer than a timer can run.
+            ConfigurationError: If a bound is not positive, the deadline is longer than a timer can run, or
+                another setting cannot work.
         """
-        self._reader: Final = HttpReader(deadline=deadline, limit=limit, transport=transport)
+        self._reader: Final = HttpReader(
+            deadline=deadline,
+            limit=limit,
+            transport=transport,
+            proxy=proxy,
+            verify=verify,
+            ssl_context=ssl_context,
+        )
 
     def __call__(self, url: str, headers: Mapping[str, str], /) -> FetchResponse:
         """Send one request; see `Fetch`.

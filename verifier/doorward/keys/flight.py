@@ -13,7 +13,10 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Final
 
-__all__ = ["Flight"]
+__all__ = ["FOLLOW_UP_THREAD", "Flight"]
+
+FOLLOW_UP_THREAD: Final = "doorward-keys-follow-up"
+"""The name of a thread that no request waits for: it reports to a listener, or writes a snapshot."""
 
 
 class Flight:
@@ -42,11 +45,12 @@ class Flight:
         # From here on the future cannot be cancelled, whatever becomes of a waiter.
         self._done.set_running_or_notify_cancel()
 
-    def start(self, work: Callable[[Flight], None]) -> bool:
+    def start(self, work: Callable[[Flight], Callable[[], None] | None]) -> bool:
         """Run the work in a thread of its own, and wake every waiter when it ends, also with an error.
 
         Args:
-            work: Fetches, and records the outcome.
+            work: Fetches, and records the outcome. It may return what is done in the same thread after the
+                waiters were woken: they do not wait for files and listeners.
 
         Returns:
             False if no thread could be started, as in an interpreter that is ending.
@@ -54,11 +58,14 @@ class Flight:
 
         def run() -> None:
             try:
-                work(self)
+                follow_up = work(self)
             except BaseException as error:
                 self._done.set_exception(error)
                 raise
+            threading.current_thread().name = FOLLOW_UP_THREAD
             self._done.set_result(None)
+            if follow_up is not None:
+                follow_up()
 
         try:
             threading.Thread(target=run, name="doorward-keys", daemon=True).start()

@@ -30,7 +30,8 @@ class KeySource(Protocol):
             wall: The wall clock, in seconds since the epoch.
 
         Returns:
-            The usable keys by key id; None if there are none now.
+            The usable keys by key id; None if there are none now, or if `get` should be asked since it may
+            know better.
         """
         ...
 
@@ -46,7 +47,8 @@ class KeySource(Protocol):
             The key.
 
         Raises:
-            SignatureError: With reason ``unknown_key``, if the issuer does not publish such a key.
+            SignatureError: With reason ``unknown_key``, if the issuer does not publish such a key; with
+                reason ``key_not_fetched``, if too many tokens with unknown key ids came to find that out.
             KeysUnavailableError: If that could not be found out.
         """
         ...

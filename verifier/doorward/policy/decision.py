@@ -18,20 +18,24 @@ class Decision(NamedTuple):
         member: The member of the policy that the principal matched; None if it matched none, or if the
             check is switched off.
         role: The role that grants the permission; None if none does.
-        lasting: Whether the decision is the same for every request at any time, so that it may be cached.
+        same_for_every_request: Whether the decision is the same for every request at any time, so that it may
+            be reused for another one with the same token. False unless the policy promises it.
         denied_by: The rule of a deny policy that denies the permission; None if none does.
         unknown: Why the policy cannot decide now; None if it can. Something that could not be resolved might
             have decided otherwise, so the principal is not granted, and the door answers 503 instead of 403.
         pending: What to wait for before the next attempt; None if waiting does not help.
+        disagreed: The readings of the path, each with whether it would be granted, where some would be and
+            some not; empty otherwise.
     """
 
     granted: bool
     member: str | None = None
     role: str | None = None
-    lasting: bool = True
+    same_for_every_request: bool = False
     denied_by: str | None = None
     unknown: str | None = None
     pending: Flight | None = None
+    disagreed: tuple[tuple[str, bool], ...] = ()
 
 
 class BindingCondition(Protocol):

@@ -14,7 +14,7 @@ from doorward.tokens.principal import Principal
 
 __all__ = ["Evaluation", "decide"]
 
-_NOT_GRANTED: Final = Decision(granted=False)
+_NOT_GRANTED: Final = Decision(granted=False, same_for_every_request=True)
 
 
 def decide(index: PolicyIndex, principal: Principal, request: RequestFacts, now: float) -> Decision:
@@ -76,7 +76,7 @@ class Evaluation:
         return self._conditions[binding]
 
     @property
-    def _lasting(self) -> bool:
+    def _is_fixed(self) -> bool:
         """Whether nothing evaluated so far depends on the request, on the time or on a group."""
         return not self._asked_conditions and not self.matcher.asked_groups
 
@@ -86,12 +86,12 @@ class Evaluation:
         if (denied := self._by_denials()) is not None:
             return denied
         if (grant := index.unconditional_grant(self.matcher.members)) is not None:
-            return grant if self._lasting else grant._replace(lasting=False)
+            return grant if self._is_fixed else grant._replace(same_for_every_request=False)
         for member in self.matcher.members:
             for binding in index.conditional.get(member, ()):
                 self._asked_conditions = True
                 if self.holds(binding):
-                    return Decision(granted=True, member=member, role=binding.role, lasting=False)
+                    return Decision(granted=True, member=member, role=binding.role)
         return self._by_groups()
 
     def _by_denials(self) -> Decision | None:
@@ -100,11 +100,13 @@ class Evaluation:
         for denial in self.index.denials:
             applies, _ = denial.applies(self.matcher)
             if applies is True:
-                return Decision(granted=False, lasting=self._lasting, denied_by=denial.rule.name)
+                return Decision(
+                    granted=False, same_for_every_request=self._is_fixed, denied_by=denial.rule.name
+                )
             if isinstance(applies, Unresolved):
                 unknown = unknown or applies
         if unknown is not None:
-            return Decision(granted=False, lasting=False, unknown=unknown.reason, pending=unknown.pending)
+            return Decision(granted=False, unknown=unknown.reason, pending=unknown.pending)
         return None
 
     def _by_groups(self) -> Decision:
@@ -119,12 +121,12 @@ class Evaluation:
                     continue
             match self.matcher.in_group(group, binding.groups):
                 case True:
-                    return Decision(granted=True, member=f"group:{group}", role=binding.role, lasting=False)
+                    return Decision(granted=True, member=f"group:{group}", role=binding.role)
                 case Unresolved() as unresolved:
                     unknown.append(unresolved)
                 case _:
                     pass
         if unknown:
             pending = next((found.pending for found in unknown if found.pending is not None), None)
-            return Decision(granted=False, lasting=False, unknown=unknown[0].reason, pending=pending)
-        return _NOT_GRANTED if self._lasting else Decision(granted=False, lasting=False)
+            return Decision(granted=False, unknown=unknown[0].reason, pending=pending)
+        return _NOT_GRANTED if self._is_fixed else Decision(granted=False)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # a caller that passes a deny policy has loaded it; explanati
 
 __all__ = ["InvokerPolicy"]
 
-_CHECK_DISABLED: Final = Decision(granted=True)
+_CHECK_DISABLED: Final = Decision(granted=True, same_for_every_request=True)
 
 
 class InvokerPolicy:

@@ -109,10 +109,10 @@ class PolicyIndex:
             members: The keys of every member that the principal is, the narrowest first.
 
         Returns:
-            A lasting grant; None if there is no such binding.
+            A grant for every request; None if there is no such binding.
         """
         unconditional = self.unconditional
         for member in members:
             if member in unconditional:
-                return Decision(True, member, unconditional[member].role)  # noqa: FBT003 - a field with a name
+                return Decision(True, member, unconditional[member].role, True)  # noqa: FBT003 - fields with names
         return None

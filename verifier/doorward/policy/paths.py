@@ -14,11 +14,37 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote
 
-__all__ = ["readings_of"]
+from doorward.errors import ConfigurationError
+
+__all__ = ["check_public_prefix", "readings_of"]
 
 _MORE: Final = re.compile(r"//|/\.|[\\%;]")
 _PARAMETERS: Final = re.compile(r";[^/]*")
+_NEEDLESS: Final = re.compile(
+    # Bytes beyond ASCII; - . and the digits; A to O, P to Z and _, twice for both cases, and ~.
+    "(?:%(?:[89A-F][0-9A-F]|2[DE]|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F|7E))+",
+    re.IGNORECASE,
+)
 _EMPTY: Final = re.compile(r"//+")
+
+
+def check_public_prefix(prefix: str) -> str:
+    """Refuse a public prefix that is not the beginning of a path.
+
+    Args:
+        prefix: The setting of an adapter.
+
+    Returns:
+        The same prefix.
+
+    Raises:
+        ConfigurationError: If it is neither empty nor a path from its ``/`` on.
+    """
+    if not isinstance(prefix, str) or (
+        prefix and (not prefix.startswith("/") or readings_of(prefix) != (prefix,))
+    ):
+        raise ConfigurationError(f"public_prefix={prefix!r} must be a plain path, such as '/api', or empty")
+    return prefix
 
 
 def readings_of(
@@ -60,7 +86,8 @@ def readings_of(
 def _written(path: str, sent: str) -> list[str]:
     """List the path as it is written: decoded, as sent, and decoded once more by a proxy behind."""
     found = [path]
-    if "%" in sent and _is_unicode(sent):
+    # An encoded letter is the letter to every reader (RFC 3986, section 6.2.2.2); an encoded slash is not.
+    if "%" in sent and _is_unicode(sent := _plainly_encoded(sent)) and sent != path:
         found.append(sent)
     if "%" in path and _is_unicode(again := unquote(path)):
         found.append(again)
@@ -75,6 +102,11 @@ def _under_prefix(written: list[str], prefix: str) -> tuple[str, ...]:
         found.update(dict.fromkeys(_resolved(one)))
         found.update(dict.fromkeys(prefix + way for way in inner if one != prefix))
     return tuple(found)
+
+
+def _plainly_encoded(sent: str) -> str:
+    """Decode what need not be encoded: unreserved characters, and text beyond ASCII."""
+    return _NEEDLESS.sub(lambda run: unquote(run[0], errors="surrogateescape"), sent)
 
 
 def _is_unicode(text: str) -> bool:

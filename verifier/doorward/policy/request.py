@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from doorward.policy.paths import readings_of
+
 __all__ = ["ANYWHERE", "PlainRequest", "RequestFacts", "host_name"]
 
 
@@ -34,6 +36,19 @@ class RequestFacts(Protocol):
         ...
 
     @property
+    def readings(self) -> tuple[str, ...]:
+        """Every path by which the application could route the request; empty if the path cannot be read.
+
+        See `doorward.policy.paths.readings_of`. The first one is `path`.
+        """
+        ...
+
+    @property
+    def websocket(self) -> bool:
+        """Whether the request opens a websocket."""
+        ...
+
+    @property
     def host(self) -> str:
         """The host that the request names, in lower case and without a port; empty if it names none."""
         ...
@@ -47,11 +62,18 @@ class PlainRequest:
         path: The whole path, percent-decoded, without the query.
         method: The method, in capitals.
         host: The host, in lower case and without a port.
+        websocket: Whether it opens a websocket.
     """
 
     path: str = "/"
     method: str = "GET"
     host: str = ""
+    websocket: bool = False
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """Every path by which an application could route it."""
+        return readings_of(self.path)
 
     @property
     def sent_path(self) -> str:

@@ -17,7 +17,6 @@ from typing import Final, NamedTuple
 from doorward.errors import ClaimError, Reason
 from doorward.issuers.claim_rule import ClaimRule, numeric_date, refuse
 from doorward.issuers.google import GCLOUD_CLIENT_ID
-from doorward.issuers.service_accounts import fold, is_service_account
 from doorward.tokens.expectations import Expectations
 
 __all__ = ["CLAIM_RULES", "NamedRule", "Rules", "check_claims", "refuse_early"]
@@ -184,7 +183,7 @@ def _check_audience(claims: Mapping[str, object], expected: Expectations, _now: 
     audiences = expected.audiences
     if type(aud) is str:
         if audiences.accepts(aud) or (
-            expected.gcloud_users and aud == GCLOUD_CLIENT_ID and _is_google_user(claims)
+            expected.gcloud_tokens and aud == GCLOUD_CLIENT_ID and _names_no_unverified_address(claims)
         ):
             return
     elif aud is None:
@@ -199,10 +198,11 @@ def _check_audience(claims: Mapping[str, object], expected: Expectations, _now: 
     refuse(Reason.WRONG_AUDIENCE, "aud", f"'aud' is {seen}, expected {_shown(str(audiences))}")
 
 
-def _is_google_user(claims: Mapping[str, object]) -> bool:
-    """Return whether a verified address is a person's: a service account can name the service itself."""
-    email = claims.get("email")
-    return claims.get("email_verified") is True and type(email) is str and not is_service_account(fold(email))
+def _names_no_unverified_address(claims: Mapping[str, object]) -> bool:
+    """Return whether the address is verified, or left out, as gcloud does without ``--include-email``."""
+    return "email" not in claims or (
+        claims.get("email_verified") is True and type(claims.get("email")) is str
+    )
 
 
 def _expired(seconds: float) -> str:

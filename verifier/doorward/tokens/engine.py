@@ -297,7 +297,12 @@ def _digests_of(token: bytes) -> tuple[bytes, bytes]:
 
 
 # With several issuers, the refusal of the one under which a token came furthest says most about it.
-_PROGRESS: Final = {Reason.ALGORITHM_NOT_ALLOWED: 1, Reason.UNKNOWN_KEY: 2, Reason.BAD_SIGNATURE: 3}
+_PROGRESS: Final = {
+    Reason.ALGORITHM_NOT_ALLOWED: 1,
+    Reason.UNKNOWN_KEY: 2,
+    Reason.KEY_NOT_FETCHED: 3,
+    Reason.BAD_SIGNATURE: 4,
+}
 
 
 def _further(before: SignatureError | None, error: SignatureError) -> SignatureError:

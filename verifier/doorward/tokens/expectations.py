@@ -26,7 +26,7 @@ class Expectations:
         issuer: The issuer whose key must have made the signature.
         audiences: The accepted audiences.
         leeway: Seconds by which the clocks may differ, applied to ``exp``, ``iat`` and ``nbf``.
-        gcloud_users: Whether a token that gcloud made for a user is accepted, though it is for no service.
+        gcloud_tokens: Whether a token that gcloud made is accepted, though it is for no service.
         iss_values: The accepted values of ``iss``.
         exact_audiences: The audiences that are one text each.
         longest: The longest accepted lifetime in seconds, leeway included.
@@ -37,7 +37,7 @@ class Expectations:
     issuer: Issuer
     audiences: Audiences
     leeway: float
-    gcloud_users: bool = False
+    gcloud_tokens: bool = False
     iss_values: tuple[str, ...] = field(init=False, repr=False, compare=False)
     exact_audiences: frozenset[str] = field(init=False, repr=False, compare=False)
     longest: float = field(init=False, repr=False, compare=False)
@@ -48,7 +48,7 @@ class Expectations:
         object.__setattr__(self, "iss_values", self.issuer.iss_values)
         object.__setattr__(self, "exact_audiences", self.audiences.exact)
         object.__setattr__(self, "longest", self.issuer.max_lifetime + self.leeway)
-        accepted = self.audiences.exact | ({GCLOUD_CLIENT_ID} if self.gcloud_users else set())
+        accepted = self.audiences.exact | ({GCLOUD_CLIENT_ID} if self.gcloud_tokens else set())
         few = sorted(accepted) if self.audiences.listed and len(accepted) <= _FEW else ()
         # A lone surrogate can only be written with an escape, so that its mark is never found.
         marks = tuple(json.dumps(one, ensure_ascii=False).encode(errors="replace") for one in few)
@@ -60,7 +60,7 @@ def expectations_of(
     audience: str | Audience | Iterable[str | Audience] | None,
     leeway: float,
     *,
-    gcloud_users: bool,
+    gcloud_tokens: bool,
 ) -> list[Expectations]:
     """Work out what the tokens of each issuer must say.
 
@@ -68,7 +68,7 @@ def expectations_of(
         issuers: The accepted issuers.
         audience: What is accepted; None only where every issuer brings its own.
         leeway: Seconds by which the clocks may differ, 0 to 300.
-        gcloud_users: Whether a token that gcloud made for a user is accepted.
+        gcloud_tokens: Whether a token that gcloud made is accepted.
 
     Returns:
         The expectations, in the order of the issuers.
@@ -84,17 +84,15 @@ def expectations_of(
             "every issuer here brings its own audience, so the one that is given would never be compared: "
             "leave it out"
         )
-    if gcloud_users and not any(map(is_google, issuers)):
-        raise ConfigurationError(
-            "accept_gcloud_user_tokens is about Google's tokens: add GOOGLE to the issuers"
-        )
+    if gcloud_tokens and not any(map(is_google, issuers)):
+        raise ConfigurationError("accept_gcloud_tokens is about Google's tokens: add GOOGLE to the issuers")
     ours = None if owned else Audiences(() if audience is None else audience)
     return [
         Expectations(
             issuer,
             Audiences(issuer.audiences) if issuer.audiences or ours is None else ours,
             leeway,
-            gcloud_users=gcloud_users and is_google(issuer),
+            gcloud_tokens=gcloud_tokens and is_google(issuer),
         )
         for issuer in issuers
     ]

@@ -13,7 +13,14 @@ from doorward.issuers.service_accounts import is_service_account, is_service_age
 from doorward.strictjson import freeze, thaw
 from doorward.tokens.compute_engine import ComputeEngine, read_compute_engine
 
-__all__ = ["ANONYMOUS", "Principal", "PrincipalKind"]
+__all__ = ["ANONYMOUS", "NO_ADDRESS", "Principal", "PrincipalKind"]
+
+
+NO_ADDRESS: Final = (
+    "its token holds no verified address: ask for one with --include-email (gcloud) or format=full (the "
+    "metadata server), or give the policy unique_ids"
+)
+"""What to do where a Google account is not matched by any member for want of an address."""
 
 
 class PrincipalKind(StrEnum):

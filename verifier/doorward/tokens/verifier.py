@@ -31,14 +31,14 @@ class Verifier:
         audience: The accepted audience or audiences, compared exactly; usually the URL of the service.
             Left out only where every issuer brings its own.
         issuers: The accepted issuers. `GOOGLE` is what Cloud Run accepts.
-        accept_gcloud_user_tokens: Whether a person may call with what ``gcloud auth
-            print-identity-token`` prints, as with Cloud Run. Such a token is made for no service: at
-            every service that accepts them, a stolen one can be used. For development.
+        accept_gcloud_tokens: Whether to accept what ``gcloud auth print-identity-token`` prints, for a person
+            or
+            a service account, as Cloud Run does. Such a token is made for no service: at every service that
+            accepts them, a stolen one can be used. For development.
         leeway: Seconds by which clocks may differ, for ``exp``, ``iat`` and ``nbf``; 0 to 300.
         max_token_bytes: Size over which a token is refused before it is split.
-        token_cache_size: How many verified tokens are cached at most; the last used half is kept for
-            sure.
-            0 verifies each one anew.
+        token_cache_size: How many verified tokens are cached at most; the half that was used last is kept for
+            sure. 0 verifies each one anew.
         key_cache: Makes the key cache of an issuer, to share one or to configure it; or another
             `KeySource`, such as `FixedKeys`.
         clock: Wall clock, in seconds since the epoch.
@@ -110,7 +110,7 @@ class Verifier:
         audience: str | Audience | Iterable[str | Audience] | None = None,
         *,
         issuers: Iterable[Issuer] = (GOOGLE,),
-        accept_gcloud_user_tokens: bool = False,
+        accept_gcloud_tokens: bool = False,
         leeway: float = 30.0,
         max_token_bytes: int = MAX_TOKEN_BYTES,
         token_cache_size: int = 8192,
@@ -127,7 +127,7 @@ class Verifier:
             raise ConfigurationError("issuers must be a list of Issuer: Verifier(..., issuers=[GOOGLE])")
         here = [in_environment(issuer) for issuer in given if issuer is not None]
         iss_values = [iss for issuer in here for iss in issuer.iss_values]
-        expectations = expectations_of(here, audience, leeway, gcloud_users=accept_gcloud_user_tokens)
+        expectations = expectations_of(here, audience, leeway, gcloud_tokens=accept_gcloud_tokens)
         if not iss_values or len(set(iss_values)) != len(iss_values):
             raise ConfigurationError("issuers must name at least one issuer, and no value of 'iss' twice")
         self._engine: Final = Engine(
@@ -142,7 +142,7 @@ class Verifier:
         expectations = [accepted.expectations for accepted in self._engine.issuers]
         issuers = ", ".join(one.issuer.name for one in expectations)
         audiences = " or ".join(dict.fromkeys(str(one.audiences) for one in expectations))
-        gcloud = ", accept_gcloud_user_tokens=True" if any(one.gcloud_users for one in expectations) else ""
+        gcloud = ", accept_gcloud_tokens=True" if any(one.gcloud_tokens for one in expectations) else ""
         return f"Verifier(audience={audiences}, issuers=[{issuers}]{gcloud})"
 
     def _key_sources(self) -> tuple[KeySource, ...]:

@@ -14,6 +14,7 @@ from doorward.errors import Reason
 from doorward.explain.token import Check, Outcome, TokenExplanation, explain_token
 from doorward.policy.explanation import PolicyExplanation
 from doorward.policy.source import Policy
+from doorward.tokens.principal import NO_ADDRESS
 from doorward_integrations.cli.door_arguments import add_door_arguments, door_of, read_token, request_of
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -89,6 +90,9 @@ def _lines(token: TokenExplanation, decided: PolicyExplanation | None, policy: P
         yield from decided.lines()
         if not decided.decision.granted and decided.decision.unknown is None:
             yield f"  what to do: {Reason.PERMISSION_DENIED.advice} ({policy!r})"
+            principal = token.principal
+            if principal is not None and principal.google_account and principal.member is None:
+                yield f"  what to do: {NO_ADDRESS}"
 
 
 def _check_lines(check: Check) -> Iterator[str]:

@@ -68,6 +68,8 @@ class TestRequest:
             method = "GET"
             sent_path = "/"
             host = "a"
+            readings = ("/",)
+            websocket = False
 
             @property
             def path(self) -> str:

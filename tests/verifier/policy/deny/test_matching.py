@@ -94,7 +94,11 @@ def test_deny_policies_come_before_whatever_grants() -> None:
     decision = granting.with_deny(DenyPolicy.from_dict({"rules": [rule(ROBOT)]})).decide(principal())
 
     assert granting.decide(principal()).granted
-    assert (False, "rules[0]", True) == (decision.granted, decision.denied_by, decision.lasting)
+    assert (False, "rules[0]", True) == (
+        decision.granted,
+        decision.denied_by,
+        decision.same_for_every_request,
+    )
 
 
 def test_a_rule_about_another_permission_is_not_asked_to_be_decidable() -> None:
@@ -165,7 +169,7 @@ def test_a_denied_group_is_denied_by_its_members() -> None:
     assert not denied(jane(), rule(GROUP), groups=groups)
     assert not denied(ANONYMOUS, rule(GROUP), groups=groups)
     assert denied(nameless(), rule(GROUP), groups=groups)
-    assert not policy(rule(GROUP), groups=groups).decide(jane()).lasting
+    assert not policy(rule(GROUP), groups=groups).decide(jane()).same_for_every_request
 
 
 def test_an_excepted_group_is_excepted_by_its_members() -> None:
@@ -186,7 +190,7 @@ def test_a_group_that_cannot_be_resolved_now_neither_grants_nor_refuses(one: Any
         decision.granted,
         decision.denied_by,
         decision.unknown,
-        decision.lasting,
+        decision.same_for_every_request,
     )
 
 

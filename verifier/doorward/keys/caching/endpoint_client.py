@@ -13,7 +13,7 @@ from doorward.keys.caching.snapshot import Snapshot
 from doorward.keys.fetch import Fetch
 from doorward.keys.formats.keyset import KeySet, parse_key_set
 from doorward.keys.http.freshness import Freshness, Validators, freshness_of, validators_of
-from doorward.keys.http.urls import check_key_url
+from doorward.keys.http.urls import check_key_url, shown_url
 from doorward.keys.key import check_algorithms
 from doorward.keys.state import HeldKeys
 
@@ -41,6 +41,7 @@ class EndpointClient:
 
     Attributes:
         url: The key endpoint.
+        shown_url: The same without its query, for logs, errors and health.
         algorithms: What the issuer signs with.
     """
 
@@ -61,6 +62,7 @@ class EndpointClient:
         """
         self.algorithms: Final[tuple[str, ...]] = check_algorithms(algorithms)
         self.url: Final[str] = check_key_url(url)
+        self.shown_url: Final[str] = shown_url(url)
         self._fetch: Final = fetch
         self._max_stale: Final = max_stale
         self._obey_must_revalidate: Final = obey_must_revalidate

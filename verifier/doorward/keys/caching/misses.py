@@ -8,22 +8,38 @@ from __future__ import annotations
 
 from typing import Final
 
-from doorward.errors import KeysUnavailableError
+from doorward.errors import KeysUnavailableError, Reason, SignatureError, clip
 from doorward.keys.caching.budget import NegativeSet, TokenBucket
 from doorward.keys.caching.updater import Updater
 from doorward.keys.flight import Flight
 
-__all__ = ["WHY_UNKNOWN", "Misses"]
+__all__ = ["Misses", "refusal_of"]
 
 _ABSENT_KIDS: Final = 1024
 _ABSENT_FOR: Final = 60.0
 
-WHY_UNKNOWN: Final = {
-    "absent": "the issuer does not publish it",
-    "remembered": "the issuer did not publish it a moment ago",
-    "no_budget": "the key endpoint is not asked, since too many tokens have named unknown key ids just now",
+_REFUSALS: Final = {
+    "absent": (Reason.UNKNOWN_KEY, "the issuer does not publish it"),
+    "remembered": (Reason.UNKNOWN_KEY, "the issuer did not publish it a moment ago"),
+    "no_budget": (
+        Reason.KEY_NOT_FETCHED,
+        "the key endpoint is not asked, since too many tokens have named unknown key ids just now",
+    ),
 }
-"""Why a token is refused for its key id, by the outcome that `UnknownKid` reports."""
+
+
+def refusal_of(outcome: str, kid: str) -> SignatureError:
+    """Make the error with which a token is refused for its key id.
+
+    A flood of made-up key ids must not make the service look broken to its load balancer: that the endpoint
+    was not asked is a 401 too, with a reason of its own.
+
+    Args:
+        outcome: As in `UnknownKid`.
+        kid: The key id.
+    """
+    reason, why = _REFUSALS[outcome]
+    return SignatureError(reason, f"no key with the id {clip(kid)}: {why}")
 
 
 class Misses:
@@ -56,7 +72,7 @@ class Misses:
             now: The time on the monotonic clock.
 
         Returns:
-            The flight to wait for before looking again; or the outcome, a key of `WHY_UNKNOWN`.
+            The flight to wait for before looking again; or the outcome, for `refusal_of`.
 
         Raises:
             KeysUnavailableError: If it cannot be found out now.

@@ -1,4 +1,4 @@
-"""Reading what a key cache holds: its keys and its state. No read waits for a fetch.
+"""Reading what a key cache holds: its keys and its state. No read here waits for a fetch.
 
 A read of keys that are no longer fresh starts a refresh, in a thread of its own. That takes the lock of the
 updater, which is never held for long; everything else takes no lock.
@@ -99,15 +99,24 @@ class HeldKeysReader:
             wall: The wall clock, in seconds since the epoch, as the caller has read it.
 
         Returns:
-            The usable keys by key id; None if there are none.
+            The usable keys by key id; None if there are none, or if after a long idle time a read should wait
+            for the refresh (`Updater.long_idle_flight`), which `KeyCache.get` does.
         """
         held = self._updater.held
         if wall < held.fresh_until_wall and self._monotonic() < held.fresh_until:
             return held.keys
         return self._keys_past_refresh(held, wall)
 
-    def _keys_past_refresh(self, held: HeldKeys, wall: float) -> Mapping[str, VerificationKey] | None:
-        """Start a refresh on use: a timer would not run between the requests of a throttled instance."""
+    def _keys_past_refresh(
+        self, held: HeldKeys, wall: float, *, waited: bool = False
+    ) -> Mapping[str, VerificationKey] | None:
+        """Start a refresh on use: a timer would not run between the requests of a throttled instance.
+
+        Args:
+            held: What is held.
+            wall: The time on the wall clock.
+            waited: Whether the caller has waited for a refresh already: then it gets the keys that are held.
+        """
         now = self._monotonic()
         state = held.state(now, wall)
         self._reporter.report_state(state)
@@ -116,12 +125,15 @@ class HeldKeysReader:
         if state is not KeyState.FRESH:
             self._updater.start_refresh(now)
         if state is KeyState.STALE:
+            if not waited and self._updater.long_idle_flight(now, wall) is not None:
+                return None
             self._stale_uses = next(self._stale_counter)
             self._reporter.report(StaleUsed(self.url, held.age(now, wall)))
         return held.keys if state.usable else None
 
-    def _key_at_hand(self, kid: str) -> VerificationKey | None:
-        keys = self.keys(self._clock())
+    def _key_at_hand(self, kid: str, *, waited: bool = False) -> VerificationKey | None:
+        wall = self._clock()
+        keys = self._keys_past_refresh(self._updater.held, wall, waited=True) if waited else self.keys(wall)
         return None if keys is None else keys.get(kid)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable
 from typing import Final
 
 from doorward.errors import FetchError, clip
 from doorward.keys.events import FetchFinished, KeyEvent, Listener, StateChanged
-from doorward.keys.flight import Flight
+from doorward.keys.flight import FOLLOW_UP_THREAD, Flight
 from doorward.keys.state import HeldKeys, KeyState
 
 __all__ = ["Reporter"]
@@ -58,6 +60,28 @@ class Reporter:
             event: What happened.
         """
         self._postponed.append(event)
+
+    def report_aside(self, event: KeyEvent) -> Callable[[], None]:
+        """Report what was postponed, and an event, in a thread of their own: a fetch does not wait for that.
+
+        Args:
+            event: What happened.
+
+        Returns:
+            Waits until it is reported; to be called before the next event of the same fetch is reported.
+        """
+
+        def work() -> None:
+            self.report_postponed()
+            self.report(event)
+
+        thread = threading.Thread(target=work, name=FOLLOW_UP_THREAD, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no thread can be started
+            work()
+            return lambda: None
+        return thread.join
 
     def report_postponed(self) -> None:
         """Report what was postponed, in its order."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import random
 import threading
@@ -26,7 +27,7 @@ from doorward.keys.flight import Flight
 from doorward.keys.http.freshness import Freshness
 from doorward.keys.state import NOTHING_HELD, HeldKeys, refresh_age
 
-__all__ = ["Updater"]
+__all__ = ["LONG_IDLE_WAIT", "Updater"]
 
 _log: Final = logging.getLogger("doorward.keys")
 
@@ -34,6 +35,10 @@ _SHORTEST_BACKOFF: Final = 1.0
 _LONGEST_BACKOFF: Final = 300.0
 _OUTCOMES: Final = ("changed", "unchanged", "not_modified", "failed")
 _GIVE_UP: Final = 30.0  # well over the deadline of a fetch, which a name look-up that hangs does not keep
+
+_LONG_IDLE: Final = 3_600.0  # seconds past their freshness after which keys are not used without a look
+LONG_IDLE_WAIT: Final = 1.0
+"""Seconds for which a read of a held key waits at most after a long idle time."""
 
 
 class Updater:
@@ -83,6 +88,7 @@ class Updater:
         self._body = b""
         self._current_flight: Flight | None = None
         self._last_finished = 0
+        self._failed_at = (-math.inf, -math.inf)  # by both clocks
         self._store_lock = threading.Lock()
         if file is not None and (kept := file.load(client.url, clock())) is not None:
             self._start_from(kept)
@@ -98,6 +104,25 @@ class Updater:
         """
         flight = self._current_flight
         return flight if flight is not None and now - flight.started_at < _GIVE_UP else None
+
+    def long_idle_flight(self, now: float, wall: float) -> Flight | None:
+        """Return the flight that a read of a held key should wait for; None if the key is used at once.
+
+        After a long idle time the keys are more than an hour past their freshness, and one of them may have
+        been withdrawn. Where nothing indicates that the endpoint is away, it answers within a second.
+
+        Args:
+            now: The time on the monotonic clock.
+            wall: The time on the wall clock.
+        """
+        held, flight = self.held, self._current_flight
+        if flight is None or now - flight.started_at >= LONG_IDLE_WAIT:
+            return None
+        if held.age(now, wall) < held.stale_after + _LONG_IDLE:
+            return None
+        # An old failure says nothing of now: an instance may have been idle ever since.
+        since_failure = max(now - self._failed_at[0], wall - self._failed_at[1])
+        return flight if self.last_error is None or since_failure >= _LONG_IDLE else None
 
     def finished_since(self, started: int) -> bool:
         """Return whether a flight is over that started since then.
@@ -132,7 +157,7 @@ class Updater:
             now: The time on the monotonic clock.
         """
         cause = f": {self.last_error}" if self.last_error else ""
-        message = f"the keys of {self._client.url} cannot be fetched now{cause}"
+        message = f"the keys of {self._client.shown_url} cannot be fetched now{cause}"
         return KeysUnavailableError(message, self.backoff.left(now) or _SHORTEST_BACKOFF)
 
     def start(self, trigger: str, now: float) -> Flight:
@@ -177,23 +202,35 @@ class Updater:
 
     # Fetching, in the thread of the flight.
 
-    def _run(self, flight: Flight) -> None:
-        """Fetch, record the outcome, and report it."""
-        url = self._client.url
-        self._reporter.report_postponed()
-        self._reporter.report(FetchStarted(url, flight.trigger))
+    def _run(self, flight: Flight) -> Callable[[], None]:
+        """Fetch, and record the outcome; return what reports it, once the waiters were woken."""
+        announced = self._reporter.report_aside(FetchStarted(self._client.shown_url, flight.trigger))
         answer = self._ask(flight.trigger)
         finished = self._finish(flight, answer)
-        if finished is None:
-            return
+        now = self._monotonic()
+
+        def follow_up() -> None:
+            announced()
+            if finished is not None:
+                self._report_finished(flight, answer, finished, now)
+
+        return follow_up
+
+    def _report_finished(
+        self,
+        flight: Flight,
+        answer: PublishedKeys | FetchError,
+        finished: tuple[str, HeldKeys, bytes],
+        now: float,
+    ) -> None:
         outcome, held, body = finished
-        now, error = self._monotonic(), answer if isinstance(answer, FetchError) else None
-        self._reporter.report(self._reporter.finished_event(flight, outcome, held, now, error))
-        if error is not None and error.stage in ("content", "size"):
-            self._reporter.report(SetRefused(url, error))
-        self._reporter.report_state(held.state(now, self._clock()))
+        error = answer if isinstance(answer, FetchError) else None
         if error is None:
             self._store(held, body)
+        self._reporter.report(self._reporter.finished_event(flight, outcome, held, now, error))
+        if error is not None and error.stage in ("content", "size"):
+            self._reporter.report(SetRefused(self._client.shown_url, error))
+        self._reporter.report_state(held.state(now, self._clock()))
 
     def _ask(self, trigger: str) -> PublishedKeys | FetchError:
         try:
@@ -201,7 +238,7 @@ class Updater:
         except FetchError as error:
             return error
         except BaseException as error:  # noqa: BLE001 - the Fetch is the user's, and may raise or return anything
-            _log.exception("the fetch of %s raised what is not a FetchError", self._client.url)
+            _log.exception("the fetch of %s raised what is not a FetchError", self._client.shown_url)
             return FetchError("read", f"the fetch raised {type(error).__name__}")
 
     def _finish(
@@ -231,7 +268,7 @@ class Updater:
 
     def _count_failure(self, now: float, error: FetchError) -> None:
         """Count a failure; what is held stays as it is."""
-        self.last_error = error
+        self.last_error, self._failed_at = error, (now, self._clock())
         self.backoff.failed(now, error.retry_after)
         self.fetches["failed"] += 1
 
@@ -261,7 +298,7 @@ class Updater:
         try:
             answer = self._client.read_snapshot(kept)
         except FetchError as error:
-            _log.warning("the key snapshot of %s is not used: %s", self._client.url, error)
+            _log.warning("the key snapshot of %s is not used: %s", self._client.shown_url, error)
             return
         wall = self._clock()
         confirmed_at = self._monotonic() - max(0.0, wall - kept.confirmed_at_wall)

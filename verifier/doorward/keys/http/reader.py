@@ -1,19 +1,21 @@
 """One GET over httpx within bounds: so many seconds for all of it, so many bytes, no redirect, no cookie.
 
-This is the only module that uses httpx. Keys are fetched through `doorward.keys.fetch.HttpxFetch`, and the
+Keys are fetched through `doorward.keys.fetch.HttpxFetch`, and the
 metadata server is asked through `doorward.audiences.service_detection`; both read by these bounds.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, NoReturn, cast
-from urllib.parse import urlsplit
 
 from doorward.errors import ConfigurationError, FetchError
+from doorward.keys.http.client import ClientSettings
 from doorward.keys.http.freshness import http_date
 from doorward.keys.http.watch import RequestWatch
 
@@ -57,23 +59,32 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 class HttpReader:
     """Reads answers to GET requests. httpx is imported when the first request is made.
 
-    No connection is kept: hours pass between two requests. The TLS context is kept, since making one takes as
-    long as all the rest.
+    The client of each request is made by `doorward.keys.http.client`.
     """
 
     def __init__(
-        self, *, deadline: float, limit: int, transport: Callable[[], httpx.BaseTransport] | None = None
+        self,
+        *,
+        deadline: float,
+        limit: int,
+        transport: Callable[[], httpx.BaseTransport] | None = None,
+        proxy: str | None = None,
+        verify: str | os.PathLike[str] | None = None,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         """Set the bounds.
 
         Args:
-            deadline: Seconds for the whole request. A name look-up cannot be cut short, and connecting to
-                each address of a host may take as long again.
+            deadline: Seconds for the whole request. A name look-up cannot be cut short.
             limit: Bytes of body, counted as they arrive and again as they are decompressed.
-            transport: Makes an httpx transport for each request; httpx's own by default.
+            transport: See `HttpxFetch`, as for the next three.
+            proxy: As above.
+            verify: As above.
+            ssl_context: As above.
 
         Raises:
-            ConfigurationError: If a bound is not positive, or the deadline is longer than a timer can run.
+            ConfigurationError: If a bound is not positive, the deadline is longer than a timer can run, or
+                another setting cannot work.
         """
         if not 0 < deadline <= threading.TIMEOUT_MAX or limit <= 0:
             raise ConfigurationError(
@@ -81,8 +92,9 @@ class HttpReader:
             )
         self._deadline: Final = deadline
         self._limit: Final = limit
-        self._transport: Final = transport
-        self._context: ssl.SSLContext | None = None
+        self._settings: Final = ClientSettings(
+            transport=transport, proxy=proxy, verify=verify, ssl_context=ssl_context
+        )
 
     def get(
         self, url: str, headers: Mapping[str, str], check_head: HeadCheck
@@ -100,20 +112,19 @@ class HttpReader:
         Raises:
             FetchError: If there was no whole answer within the bounds, or `check_head` refused it.
         """
-        import httpx  # noqa: PLC0415 - as slow to import as all of doorward, and not needed before the first request
-
         sent = {"accept-encoding": "gzip", "user-agent": "doorward", **headers}
-        client = self._client(url)
+        httpx, client, transport = self._settings.client(url, self._deadline)
         watch = RequestWatch(self._deadline)
         try:
-            with (
-                watch,
-                client,
-                client.stream("GET", url, headers=sent, extensions={"trace": watch.trace}) as response,
-            ):
-                found = dict(response.headers.items())
-                body = self._body(response, found) if check_head(response.status_code, found) else None
+            with watch, client:
+                request = client.build_request("GET", url, headers=sent, extensions={"trace": watch.trace})
+                # Not `client.send`: it logs the URL, whose query may hold an API key.
+                with contextlib.closing(transport.handle_request(request)) as response:
+                    found = dict(response.headers.items())
+                    body = self._body(response, found) if check_head(response.status_code, found) else None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+            if watch.stage == "connect" and isinstance(error, httpx.ConnectTimeout):
+                raise FetchError("connect", f"no connection in {self._deadline:g} s") from error
             if watch.expired or isinstance(error, httpx.TimeoutException):
                 self._raise_late(watch, error)
             raise FetchError(watch.stage_of(error), f"{type(error).__name__}: {error}") from error
@@ -122,20 +133,6 @@ class HttpReader:
             # length.
             self._raise_late(watch)
         return body, found
-
-    def _client(self, url: str) -> httpx.Client:
-        import httpx  # noqa: PLC0415 - as above
-
-        secure = urlsplit(url).scheme == "https"  # urlsplit lowers the case of the scheme
-        if secure and self._context is None:
-            self._context = httpx.create_ssl_context()
-        return httpx.Client(
-            transport=self._transport() if self._transport else None,
-            verify=self._context if secure and self._context else False,
-            timeout=self._deadline,
-            follow_redirects=False,
-            trust_env=secure,  # a proxy of the environment is for https; http is for this machine only
-        )
 
     def _raise_late(self, watch: RequestWatch, cause: BaseException | None = None) -> NoReturn:
         raise FetchError("deadline", f"no whole answer in {self._deadline:g} s, at {watch.stage}") from cause

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from doorward.errors import ConfigurationError
 
-__all__ = ["check_key_url", "is_loopback"]
+__all__ = ["check_key_url", "is_loopback", "shown_url"]
 
 
 def check_key_url(url: str) -> str:
@@ -31,13 +31,25 @@ def check_key_url(url: str) -> str:
         raise ConfigurationError("the key URL carries a user or a password; write https://HOST/PATH")
     # urlsplit drops some of what is not printable: it would check another URL than the one that is fetched.
     if not host or parts.fragment or " " in url or not url.isprintable():
-        raise ConfigurationError(f"key URL {url!r} is not a plain absolute URL; write https://HOST/PATH")
+        raise ConfigurationError(
+            f"key URL {shown_url(url)!r} is not a plain absolute URL; write https://HOST/PATH"
+        )
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
         return url
     raise ConfigurationError(
-        f"key URL {url!r} must start with https://; "
+        f"key URL {shown_url(url)!r} must start with https://; "
         "http:// is for an emulator on this machine (127.0.0.1, localhost)"
     )
+
+
+def shown_url(url: str) -> str:
+    """Return a URL as logs, errors and health show it: without its query, which may hold an API key.
+
+    Args:
+        url: Any text.
+    """
+    shown, query, _ = url.partition("?")
+    return f"{shown}?…" if query else shown
 
 
 def is_loopback(host: str) -> bool:
