@@ -304,8 +304,9 @@ class FetchError(DoorwardError):
     """The key endpoint gave no usable answer.
 
     Attributes:
-        stage: Where it failed: ``setup`` (a proxy or certificate setting), ``dns``, ``connect``, ``tls``, ``send``, ``read``, ``deadline``, ``status``,
-            ``size``, ``content``, or ``thread`` where none could be started to fetch.
+        stage: Where it failed: ``setup`` (a proxy or certificate setting), ``dns``, ``connect``, ``tls``,
+            ``send``, ``read``, ``deadline``, ``status``, ``size``, ``content``, or ``thread`` where no thread
+            could be started to fetch.
         message: A sentence for the log.
         retry_after: Seconds the endpoint asked to be left alone for (RFC 9110, section 10.2.3), or None.
     """

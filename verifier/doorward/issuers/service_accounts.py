@@ -9,7 +9,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["SERVICE_ACCOUNT_DOMAIN", "fold", "is_service_account", "is_service_agent", "project_of"]
+__all__ = [
+    "AGENT_STARTS",
+    "SERVICE_ACCOUNT_DOMAIN",
+    "fold",
+    "is_service_account",
+    "is_service_agent",
+    "project_of",
+]
 
 SERVICE_ACCOUNT_DOMAIN: Final = ".gserviceaccount.com"
 """The end of the address of every service account, after the only ``@``."""
@@ -43,7 +50,8 @@ _AGENT: Final = (
     r"|project-[0-9]+@storage-transfer-service\.iam\.gserviceaccount\.com"
     r"|[0-9]+@cloudservices\.gserviceaccount\.com"
 )
-_AGENT_STARTS: Final = frozenset("sp0123456789")
+AGENT_STARTS: Final = frozenset("sp0123456789")
+"""The first characters of the addresses of service agents: nearly every other address has another one."""
 _OF_PROJECT: Final = r"[a-z0-9-]+@([a-z][a-z0-9-]*)\.iam\.gserviceaccount\.com"
 _APP_ENGINE: Final = r"([a-z][a-z0-9-]*)@appspot\.gserviceaccount\.com"
 
@@ -76,7 +84,7 @@ def is_service_agent(email: str) -> bool:
         email: The address of a service account, in lower case.
     """
     # The first character rules out almost every other address, without the pattern.
-    return email[:1] in _AGENT_STARTS and re.fullmatch(_AGENT, email) is not None
+    return email[:1] in AGENT_STARTS and re.fullmatch(_AGENT, email) is not None
 
 
 def project_of(email: str) -> str | None:

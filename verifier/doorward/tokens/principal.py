@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from doorward.issuers.google import GOOGLE
 from doorward.issuers.issuer import Identity, Issuer
-from doorward.issuers.service_accounts import is_service_account, is_service_agent, project_of
+from doorward.issuers.service_accounts import AGENT_STARTS, is_service_account, is_service_agent, project_of
 from doorward.strictjson import freeze, thaw
 from doorward.tokens.compute_engine import ComputeEngine, read_compute_engine
 
@@ -107,7 +107,9 @@ class Principal(_Fields):
             folded = verified.lower() if verified.isascii() else verified
             # The end of the whole domain, which the claim rules have made to stand after the only '@'.
             if is_service_account(folded):
-                kind = _AGENT if is_service_agent(folded) else _SERVICE_ACCOUNT
+                # Nearly every address is no agent's by its first character, without a call.
+                agent = folded[0] in AGENT_STARTS and is_service_agent(folded)
+                kind = _AGENT if agent else _SERVICE_ACCOUNT
                 member = f"serviceAccount:{folded}"
             else:
                 kind = _USER
