@@ -10,29 +10,17 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from doorward import GOOGLE, PlainRequest, Principal
-from doorward.policy.bindings import Binding
-from doorward.policy.decision import Decision
-from doorward.policy.deny.policy import DenyPolicy
-from doorward.policy.groups import Unresolved
+from doorward import PlainRequest, Principal
 from doorward.policy.iam import InvokerPolicy
 from doorward.policy.request import ANYWHERE
 from doorward.tokens.principal import ANONYMOUS
-from support.conditions import Conditions, StubCondition
-from support.tokens import CALLER, MEMBER, SUBJECT, claims
+from support.conditions import Conditions
+from support.policies import INVOKER, deny, principal
+from support.tokens import CALLER, MEMBER, SUBJECT
 
 NOW = 1_790_000_000.0
-INVOKER = "roles/run.invoker"
 NUMBER = "project_numbers"
-
-
-def principal(**changed: Any) -> Principal:
-    return Principal(MappingProxyType(claims(NOW, **changed)), GOOGLE)
-
-
 ROBOT = principal()
 NAMELESS = principal(email=None, email_verified=None)
 JANE = principal(email="jane@example.com", sub="1", hd="example.com")
@@ -41,6 +29,7 @@ WORKFORCE = "iam.googleapis.com/locations/global/workforcePools/p"
 WORKLOAD = "iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p"
 ALL_ROBOTS = "principalSet://cloudresourcemanager.googleapis.com/projects/123/type/ServiceAccount"
 HOOK = "request.path == '/hook'"
+YES, NO = True, False
 
 
 class Row(NamedTuple):
@@ -180,14 +169,6 @@ TABLE = {
 }  # fmt: skip
 
 
-def rule(*denied: str) -> dict[str, Any]:
-    return {"deniedPrincipals": [*denied], "deniedPermissions": ["run.googleapis.com/routes.invoke"]}
-
-
-def deny(*denied: str) -> DenyPolicy:
-    return DenyPolicy.from_dict({"rules": [{"denyRule": rule(*denied)}]})
-
-
 @pytest.mark.parametrize("row", TABLE.values(), ids=TABLE.keys())
 def test_a_fact_decides_as_it_says(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     Conditions.install(monkeypatch)
@@ -223,222 +204,3 @@ def test_a_check_that_is_switched_off_admits_everyone_without_a_binding() -> Non
     service = {"metadata": {"annotations": {"run.googleapis.com/invoker-iam-disabled": "true"}}}
 
     assert InvokerPolicy.from_service(service).decide(ANONYMOUS).granted
-
-
-# The explanation.
-
-
-def lines(policy: InvokerPolicy, caller: Principal = ROBOT, path: str = "/") -> list[str]:
-    return list(policy.explain(caller, PlainRequest(path), NOW).lines())
-
-
-def test_an_explanation_names_what_grants() -> None:
-    policy = InvokerPolicy([("roles/run.viewer", ["allUsers"]), (INVOKER, ["user:jane@example.com", MEMBER])])
-
-    assert [
-        f"{MEMBER}: may use run.routes.invoke by roles/run.invoker of {MEMBER}",
-        "  bindings[1] roles/run.invoker: grants yes",
-        f"    {MEMBER}: the caller is this member",
-        "    and 1 more, which do not match",
-    ] == lines(policy)
-
-
-def test_an_explanation_says_why_nothing_grants() -> None:
-    policy = InvokerPolicy.from_members(["user:jane@example.com", f"principal://{WORKFORCE}/subject/s"])
-    never = "a workforce identity presents no Google ID token but that of an account it impersonates"
-
-    assert [
-        f"{MEMBER}: may not use run.routes.invoke",
-        "  bindings[0] roles/run.invoker: grants no",
-        "    user:jane@example.com: the caller is not this member",
-        f"    principal://{WORKFORCE}/subject/s: never: {never}",
-    ] == lines(policy)
-
-
-def test_an_explanation_has_the_outcome_of_a_condition() -> None:
-    policy = InvokerPolicy([Binding(INVOKER, [MEMBER], StubCondition(HOOK, "hook only"))])
-
-    assert "    condition hook only: it is False" in lines(policy)
-    assert "    condition hook only: it is True" in lines(policy, path="/hook")
-    (binding,) = policy.explain(ROBOT, PlainRequest("/"), NOW).bindings
-    assert (MEMBER, False, False) == (binding.matched, binding.condition_holds, binding.grants)
-
-
-def test_an_explanation_begins_with_what_denies() -> None:
-    policy = InvokerPolicy.all_users().with_deny(deny("principalSet://goog/public:all"))
-
-    assert [
-        f"{MEMBER}: is denied run.routes.invoke by rules[0]",
-        "  deny rules[0]: yes, denies principalSet://goog/public:all: everyone",
-    ] == lines(policy)[:2]
-
-
-def test_an_explanation_says_what_is_undecided_now() -> None:
-    policy = InvokerPolicy.from_members(["group:g@x.com"], groups=lambda *_: Unresolved("away"))
-
-    assert [
-        f"{MEMBER}: undecided now whether it may use run.routes.invoke: away",
-        "  bindings[0] roles/run.invoker: grants unknown",
-        "    group:g@x.com: away",
-    ] == lines(policy)
-
-
-def test_an_explanation_says_that_the_check_is_off_or_that_nothing_holds_the_permission() -> None:
-    off = InvokerPolicy.check_disabled()
-
-    assert [
-        "anonymous: may use run.routes.invoke",
-        "  the invoker check is switched off: nothing else is evaluated",
-    ] == lines(off, ANONYMOUS)
-    assert off.explain(ANONYMOUS).check_disabled
-    assert ["  no binding has a role that holds run.routes.invoke"] == lines(InvokerPolicy([]))[1:]
-
-
-def test_an_explanation_of_many_members_is_short() -> None:
-    policy = InvokerPolicy.from_members([f"user:u{number}@example.com" for number in range(1500)])
-
-    assert 13 == len(lines(policy))
-    assert "    and 1490 more, which do not match" == lines(policy)[-1]
-
-
-def test_an_explanation_is_plain_data() -> None:
-    policy = InvokerPolicy.from_members([MEMBER, "group:g@x.com"], groups={"g@x.com": []})
-    explained = policy.with_deny(deny("principal://goog/subject/a@x.com")).explain(ROBOT)
-
-    found: Any = json.loads(json.dumps(explained.as_dict()))
-    assert (True, MEMBER) == (found["decision"]["granted"], found["bindings"][0]["matched"])
-    assert "\n".join(explained.lines()) == str(explained)
-
-
-def test_an_explanation_names_the_file(tmp_path: Any) -> None:
-    path = tmp_path / "project.json"
-    path.write_text(json.dumps({"bindings": [{"role": INVOKER, "members": [MEMBER]}]}))
-
-    assert "project.json bindings[0]" == InvokerPolicy.from_file(path).explain(ROBOT).bindings[0].binding
-
-
-# In general.
-
-AWAY = "away@x.com"
-GROUPS: dict[str, bool | Unresolved] = {"in@x.com": True, "out@x.com": False, AWAY: Unresolved("away")}
-members = st.sampled_from(
-    [
-        MEMBER,
-        "user:jane@example.com",
-        "domain:example.com",
-        "allUsers",
-        "allAuthenticatedUsers",
-        ALL_ROBOTS,
-        f"deleted:{MEMBER}?uid=1",
-        f"principalSet://{WORKFORCE}/*",
-        *(f"group:{group}" for group in GROUPS),
-    ]
-)
-conditions = st.sampled_from([None, "true", "false", "error", HOOK, f"request.time < {int(NOW)}"]).map(
-    lambda text: None if text is None else StubCondition(text)
-)
-bindings = st.builds(
-    Binding,
-    st.sampled_from([INVOKER, "roles/editor", "roles/run.viewer"]),
-    st.lists(members, max_size=3),
-    conditions,
-)
-denied = st.sampled_from(
-    [
-        "principalSet://goog/public:all",
-        f"principal://iam.googleapis.com/projects/-/serviceAccounts/{CALLER}",
-        "principal://goog/subject/jane@example.com",
-        *(f"principalSet://goog/group/{group}" for group in GROUPS),
-    ]
-)
-rules = st.builds(
-    lambda who, but: {**rule(*who), "exceptionPrincipals": but},
-    st.lists(denied, max_size=2),
-    st.lists(denied, max_size=2),
-)
-callers = st.sampled_from([ANONYMOUS, ROBOT, NAMELESS, JANE, GUEST])
-requests = st.sampled_from([PlainRequest("/"), PlainRequest("/hook")])
-
-
-def in_group(group: str, _: Principal) -> bool | Unresolved:
-    return GROUPS[group]
-
-
-def build(some: list[Binding], denials: list[dict[str, Any]]) -> InvokerPolicy:
-    made = InvokerPolicy(some, groups=in_group, project_numbers={"doorward-test": "123"})
-    return made.with_deny(DenyPolicy.from_dict({"rules": [{"denyRule": one} for one in denials]}))
-
-
-@given(st.lists(bindings, max_size=4), st.lists(rules, max_size=2), callers, requests)
-@settings(deadline=None, max_examples=300)
-def test_a_decision_and_its_explanation_agree(
-    some: list[Binding], denials: list[dict[str, Any]], caller: Principal, request: PlainRequest
-) -> None:
-    policy = build(some, denials)
-    explained = policy.explain(caller, request, NOW)
-    applies = [one.applies for one in explained.deny]
-    grants = [one.grants for one in explained.bindings]
-
-    assert explained.decision == policy.decide(caller, request, NOW)
-    assert explained.decision.granted == (True in grants and not {True, None} & {*applies})
-    assert (explained.decision.denied_by is not None) == (True in applies)
-    assert (explained.decision.unknown is not None) == (
-        True not in applies and (None in applies or (None in grants and True not in grants))
-    )
-
-
-@given(st.lists(bindings, max_size=4), bindings, st.lists(rules, max_size=1), callers, requests)
-@settings(deadline=None, max_examples=200)
-def test_a_binding_more_never_takes_a_grant_away(
-    some: list[Binding],
-    more: Binding,
-    denials: list[dict[str, Any]],
-    caller: Principal,
-    request: PlainRequest,
-) -> None:
-    before = build(some, denials).decide(caller, request, NOW)
-    after = build([*some, more], denials).decide(caller, request, NOW)
-
-    assert before.granted <= after.granted
-
-
-@given(st.lists(bindings, max_size=4), st.lists(rules, max_size=2), rules, callers, requests)
-@settings(deadline=None, max_examples=200)
-def test_a_deny_rule_more_never_adds_a_grant(
-    some: list[Binding],
-    denials: list[dict[str, Any]],
-    more: dict[str, Any],
-    caller: Principal,
-    request: PlainRequest,
-) -> None:
-    before = build(some, denials).decide(caller, request, NOW)
-    after = build(some, [*denials, more]).decide(caller, request, NOW)
-
-    assert after.granted <= before.granted
-
-
-@given(st.lists(bindings, max_size=4), st.lists(rules, max_size=1), callers, requests)
-@settings(deadline=None, max_examples=200)
-def test_a_condition_that_errs_is_one_that_does_not_hold(
-    some: list[Binding], denials: list[dict[str, Any]], caller: Principal, request: PlainRequest
-) -> None:
-    def with_condition(text: str) -> Decision:
-        changed = [one._replace(condition=one.condition and StubCondition(text)) for one in some]
-        return build(changed, denials).decide(caller, request, NOW)._replace(same_for_every_request=False)
-
-    assert with_condition("false") == with_condition("error")
-
-
-@given(st.lists(bindings, max_size=4), st.lists(rules, max_size=2), callers)
-@settings(deadline=None, max_examples=300)
-def test_a_lasting_decision_is_the_same_for_every_request_at_any_time(
-    some: list[Binding], denials: list[dict[str, Any]], caller: Principal
-) -> None:
-    policy = build(some, denials)
-    decisions = [
-        policy.decide(caller, PlainRequest(path), now) for path in ("/", "/hook") for now in (0.0, NOW)
-    ]
-
-    if any(decision.same_for_every_request for decision in decisions):
-        assert 1 == len({decision.granted for decision in decisions})
-        assert all(decision.unknown is None for decision in decisions)

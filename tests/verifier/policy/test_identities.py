@@ -1,22 +1,18 @@
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from doorward import GOOGLE, Issuer, PolicyError, Principal
+from doorward import Issuer, PolicyError
 from doorward.policy.identities import KnownAccounts, identities
 from doorward.tokens.principal import ANONYMOUS
-from support.tokens import CALLER, MEMBER, claims
+from support.policies import principal
+from support.tokens import CALLER, MEMBER
 
 OWN = Issuer(name="own", iss_values=("https://issuer.example",), key_url="https://issuer.example/jwks")
 PROJECT_SET = "principalSet://cloudresourcemanager.googleapis.com/projects/123/type/ServiceAccount"
 UID = "112233445566778899001"
-
-
-def principal(issuer: Issuer = GOOGLE, **changed: Any) -> Principal:
-    return Principal(MappingProxyType(claims(1_790_000_000.0, **changed)), issuer)
 
 
 @pytest.mark.parametrize(

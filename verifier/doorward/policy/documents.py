@@ -15,7 +15,7 @@ from doorward.policy.identities import NO_KNOWN_ACCOUNTS
 from doorward.policy.index import PolicyIndex
 from doorward.policy.roles import check_permission
 
-if TYPE_CHECKING:  # who passes a deny policy has loaded it
+if TYPE_CHECKING:  # a caller that passes a deny policy has loaded it
     from doorward.policy.deny.policy import DenyPolicy
 
 __all__ = [
@@ -137,7 +137,7 @@ def disabled_policy(permission: str) -> LoadedPolicy:
 def check_is_disabled(service: Mapping[str, object]) -> bool:
     """Return whether the description of a service says that its invoker check is switched off.
 
-    https://cloud.google.com/run/docs/securing/managing-access#invoker_check
+    https://cloud.google.com/run/docs/securing/managing-access
 
     Args:
         service: What ``gcloud run services describe --format=json`` prints (the annotation

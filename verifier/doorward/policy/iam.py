@@ -18,7 +18,7 @@ from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.policy.roles import INVOKE, check_permission, role_to_grant
 from doorward.tokens.principal import Principal
 
-if TYPE_CHECKING:  # who passes a deny policy has loaded it; explanations are imported where they are made
+if TYPE_CHECKING:  # a caller that passes a deny policy has loaded it; explanations are made lazily
     from doorward.policy.deny.policy import DenyPolicy
     from doorward.policy.explanation import PolicyExplanation
 

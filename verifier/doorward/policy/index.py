@@ -1,7 +1,6 @@
 """A policy, indexed for decisions.
 
-Members that a binding grants unconditionally are found by one look-up in a dictionary, however many there
-are.
+A member that a binding grants unconditionally is found by one look-up, however many members there are.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def read_member(member: object, project_numbers: Mapping[str, str] | None = None
     if colon and value:
         folded = fold(value)
         if kind in ("user", "serviceAccount") and _is_address(value):
-            if kind == "user" and is_service_account(fold(value)):
+            if kind == "user" and is_service_account(folded):
                 raise PolicyError(f"member {member!r} is a service account: write serviceAccount:{value}")
             return Member(member, key=f"{kind}:{folded}")
         if kind == "group" and _is_address(value):

@@ -1,10 +1,10 @@
 """The readings of a path: every path by which the application behind the door could route a request.
 
-A path arrives encoded and is decoded by the server. Routers, static file handlers and proxies then resolve
-dot segments (RFC 3986, section 5.2.4), merge empty segments, take a backslash for a slash, cut path
-parameters off, or cut a root path (ASGI ``root_path``, WSGI ``SCRIPT_NAME``) off: each of them, or not. A
-decision that depends on the path must be the same for all of these. Nearly all paths have one reading, and
-cost one look.
+A path arrives encoded and is decoded by the server. Each router, static file handler and proxy may then
+resolve dot segments (RFC 3986, section 5.2.4), merge empty segments, treat a backslash as a slash, remove
+path parameters, or remove a root path (ASGI ``root_path``, WSGI ``SCRIPT_NAME``). A decision that depends
+on the path must be the same for all of these readings. Nearly all paths have one reading, and cost one
+search.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _EMPTY: Final = re.compile(r"//+")
 
 
 def check_public_prefix(prefix: str) -> str:
-    """Refuse a public prefix that is not the beginning of a path.
+    """Check that a public prefix is the beginning of a path.
 
     Args:
         prefix: The setting of an adapter.
@@ -50,41 +50,40 @@ def check_public_prefix(prefix: str) -> str:
 def readings_of(
     path: str, sent: str = "", roots: Iterable[str] = (), public_prefix: str = ""
 ) -> tuple[str, ...]:
-    """List the readings of a path.
+    """Return the readings of a path.
 
     Args:
-        path: The whole path, percent-decoded, without the query, as the server gives it.
+        path: The whole path, percent-decoded, without the query, as the server passes it.
         sent: The path as sent, still encoded; empty if it is not known.
-        roots: The root paths that may be cut off it, or have been: each gives a reading with it and one
-            without.
-        public_prefix: What a proxy in front cuts off the path that conditions name; it then stands before
-            every
-            reading.
+        roots: The root paths that may be removed from it, or have been: each gives a reading with it and one
+            without it.
+        public_prefix: The prefix that a proxy in front removes from the path that conditions name; every
+            reading then begins with it.
 
     Returns:
-        The readings, each once, the whole decoded path first; empty if the path cannot be read, since it
-        holds what is not Unicode.
+        The readings, each once, the whole decoded path first; empty if the path cannot be read, because it is
+        not Unicode text.
     """
     if not path.isascii() and not _is_unicode(path):
         return ()
-    roots = [root for root in (one.rstrip("/") for one in roots) if root]
+    roots = [bare for root in roots if (bare := root.rstrip("/"))]
     public_prefix = public_prefix.rstrip("/")
     if not roots and not public_prefix and "%" not in sent and _MORE.search(path) is None:
         return (path,)
     written = _written(path, sent)
     if public_prefix:
         return _under_prefix(written, public_prefix)
-    found = dict.fromkeys(way for one in written for way in _resolved(one))
+    found = dict.fromkeys(reading for form in written for reading in _resolved(form))
     for root in roots:
-        for one in list(found):
-            found[_with(root, one)] = None
-            if one == root or one.startswith(f"{root}/"):
-                found.update(dict.fromkeys(_resolved(one.removeprefix(root) or "/")))
+        for reading in list(found):
+            found[_with(root, reading)] = None
+            if reading == root or reading.startswith(f"{root}/"):
+                found.update(dict.fromkeys(_resolved(reading.removeprefix(root) or "/")))
     return tuple(found)
 
 
 def _written(path: str, sent: str) -> list[str]:
-    """List the path as it is written: decoded, as sent, and decoded once more by a proxy behind."""
+    """Return the forms of a path: decoded, as sent, and decoded once more by a proxy behind."""
     found = [path]
     # An encoded letter is the letter to every reader (RFC 3986, section 6.2.2.2); an encoded slash is not.
     if "%" in sent and _is_unicode(sent := _plainly_encoded(sent)) and sent != path:
@@ -95,12 +94,12 @@ def _written(path: str, sent: str) -> list[str]:
 
 
 def _under_prefix(written: list[str], prefix: str) -> tuple[str, ...]:
-    """List the readings where a proxy cuts a prefix off: resolved by the proxy, or by the application."""
-    found = dict.fromkeys(_with(prefix, one) for one in written)
-    for one in list(found):
-        inner = _resolved(one.removeprefix(prefix) or "/")
-        found.update(dict.fromkeys(_resolved(one)))
-        found.update(dict.fromkeys(prefix + way for way in inner if one != prefix))
+    """Return the readings if a proxy removes a prefix: resolved by the proxy, or by the application."""
+    found = dict.fromkeys(_with(prefix, form) for form in written)
+    for path in list(found):
+        inner = _resolved(path.removeprefix(prefix) or "/")
+        found.update(dict.fromkeys(_resolved(path)))
+        found.update(dict.fromkeys(prefix + reading for reading in inner if path != prefix))
     return tuple(found)
 
 
@@ -118,17 +117,17 @@ def _is_unicode(text: str) -> bool:
 
 
 def _with(root: str, path: str) -> str:
-    """Put a root before a path, unless it stands there already."""
+    """Return a path under a root; unchanged if it is under it already."""
     return path if path == root or path.startswith(f"{root}/") else root + path
 
 
 def _resolved(path: str) -> list[str]:
-    """Resolve a path in each order in which it is done somewhere."""
+    """Return a path as resolved in each order in which some router, file handler or proxy resolves it."""
     found = [path]
     if _MORE.search(path) is None:
         return found
-    for one in (path, path.replace("\\", "/")):
-        for bare in (one, _PARAMETERS.sub("", one)):
+    for slashed in (path, path.replace("\\", "/")):
+        for bare in (slashed, _PARAMETERS.sub("", slashed)):
             merged = _EMPTY.sub("/", bare)
             dotless = _without_dots(bare)
             found += [bare, merged, dotless, _without_dots(merged), _EMPTY.sub("/", dotless)]
@@ -136,7 +135,7 @@ def _resolved(path: str) -> list[str]:
 
 
 def _without_dots(path: str) -> str:
-    """Remove dot segments (RFC 3986, section 5.2.4)."""
+    """Return a path without its dot segments (RFC 3986, section 5.2.4)."""
     kept: list[str] = []
     segments = path.split("/")
     for segment in segments[1:] if path.startswith("/") else segments:

@@ -1,4 +1,4 @@
-"""What a door asks: a policy, or a source of policies that may be replaced while the door is in use."""
+"""What a door decides by: a policy, or a source of policies that may be replaced while the door is in use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Policy(Protocol):
 
         Args:
             principal: The verified caller, or the anonymous one.
-            request: What is asked for.
+            request: The request to decide on.
             now: Seconds since the epoch.
 
         Returns:
@@ -60,47 +60,47 @@ class FixedPolicy:
 
 
 class _Observed:
-    """The facts of a request under one reading of its path; notes what a policy reads of them."""
+    """The facts of a request under one reading of its path. It records what a policy reads of them."""
 
-    __slots__ = ("_reading", "_request", "of_path", "of_request")
+    __slots__ = ("_reading", "_request", "read_path", "read_request")
 
     def __init__(self, request: RequestFacts, reading: str | None = None) -> None:
         self._request = request
         self._reading = reading
-        self.of_request = False
-        self.of_path = False
+        self.read_request = False
+        self.read_path = False
 
     @property
     def path(self) -> str:
-        self.of_request = self.of_path = True
+        self.read_request = self.read_path = True
         if self._reading is None:
-            # The first reading is the path, with the prefix that a proxy in front has cut off.
+            # The first reading is the path, with the prefix that a proxy in front has removed.
             return next(iter(self._request.readings), self._request.path)
         return self._reading
 
     @property
     def sent_path(self) -> str:
-        self.of_request = self.of_path = True
+        self.read_request = self.read_path = True
         return self._request.sent_path
 
     @property
     def readings(self) -> tuple[str, ...]:
-        self.of_request = self.of_path = True
+        self.read_request = self.read_path = True
         return self._request.readings
 
     @property
     def method(self) -> str:
-        self.of_request = True
+        self.read_request = True
         return self._request.method
 
     @property
     def websocket(self) -> bool:
-        self.of_request = True
+        self.read_request = True
         return self._request.websocket
 
     @property
     def host(self) -> str:
-        self.of_request = True
+        self.read_request = True
         return self._request.host
 
 
@@ -110,33 +110,33 @@ def decide_every_reading(policy: Policy, principal: Principal, request: RequestF
     Args:
         policy: The policy.
         principal: The verified caller, or the anonymous one.
-        request: The request.
+        request: The request to decide on.
         now: Seconds since the epoch.
 
     Returns:
-        The decision of the policy. Where it depends on the path and the readings disagree, it is not granted,
-        and `Decision.disagreed` names them. It is the same for every request only if the policy says so and
-        has read nothing of this one.
+        The decision of the policy. If it depends on the path and differs between the readings, it is not
+        granted, and `Decision.disagreed` names them. It is the same for every request only if the policy
+        says so and has read nothing of this one.
     """
     facts = _Observed(request)
     decision = policy.decide(principal, facts, now)
-    if not facts.of_request:
+    if not facts.read_request:
         return decision
     if decision.same_for_every_request:
         _log.warning(
-            "%s read the request, and called its decision the same for every request: it is not reused",
+            "%s read the request and returned a decision with same_for_every_request=True: it is not reused",
             type(policy).__name__,
         )
         decision = decision._replace(same_for_every_request=False)
-    if not facts.of_path or len(readings := request.readings) == 1:
+    if not facts.read_path or len(readings := request.readings) == 1:
         return decision
     decided = [(reading, policy.decide(principal, _Observed(request, reading), now)) for reading in readings]
-    against = [one for _, one in decided if not one.granted]
-    if not against:
+    refused = [decision for _, decision in decided if not decision.granted]
+    if not refused:
         return decision
-    # What is refused under one reading is refused, also where another one cannot be decided now.
-    chosen = next((one for one in against if one.unknown is None), against[0])
-    disagreed = tuple((reading, one.granted) for reading, one in decided)
+    # A refusal under one reading is a refusal, even if another reading cannot be decided now.
+    chosen = next((decision for decision in refused if decision.unknown is None), refused[0])
+    disagreed = tuple((reading, decision.granted) for reading, decision in decided)
     return chosen._replace(
-        same_for_every_request=False, disagreed=disagreed if len(against) < len(decided) else ()
+        same_for_every_request=False, disagreed=disagreed if len(refused) < len(decided) else ()
     )
