@@ -128,7 +128,8 @@ def test_of_200_threads_that_read_while_the_refresh_hangs_none_waits(
     world.clock.move(STATES[state])
     world.endpoint.gate.clear()
     assert ["key-1"] * 200 == together(200, lambda _: cache.get("key-1").kid)
-    assert (state, True, 2) == (cache.state, cache.refreshing, world.endpoint.fetches)
+    # The thread of the fetch may not have come as far as the endpoint yet: fetches are counted at the end.
+    assert (state, True) == (cache.state, cache.refreshing)
     world.endpoint.gate.set()
     join_fetches()
     assert (KeyState.FRESH, False, 2) == (cache.state, cache.refreshing, world.endpoint.fetches)
@@ -148,7 +149,7 @@ def test_of_many_loops_that_verify_while_the_refresh_hangs_none_waits(
         for _ in range(3)
     ]
     assert {CALLER} == {principal.email for found in results(loops) for principal in found}
-    assert (state, True, 2) == (cache.state, cache.refreshing, world.endpoint.fetches)
+    assert (state, True) == (cache.state, cache.refreshing)
 
 
 def test_many_loops_wait_for_one_fetch_of_a_new_key(
