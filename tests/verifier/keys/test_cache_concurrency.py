@@ -19,13 +19,13 @@ import trio
 
 from doorward import GOOGLE, Issuer, KeyCache, KeysUnavailableError, Principal, Reason, Verifier
 from doorward.errors import SignatureError
-from doorward.keys.events import FetchStarted, KeyEvent, StateChanged
+from doorward.keys.events import FetchFinished, FetchStarted, KeyEvent, StateChanged
 from doorward.keys.fetch import FetchResponse
 from doorward.keys.key import VerificationKey
 from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import PATIENCE, background, join_fetches, watch_readers
+from support.simulator import PATIENCE, background, join_fetches, join_follow_ups, watch_readers
 from support.tokens import AUDIENCE, CALLER, SigningKey, ec_key, token
 from support.world import World
 
@@ -204,18 +204,29 @@ def test_50_refreshes_at_once_share_two_fetches(
     assert 2 == world.endpoint.fetches
 
 
-def test_a_reader_goes_on_while_a_listener_of_the_refresh_takes_its_time(world: World) -> None:
-    quick = threading.Event()
-    quick.set()
-    cache = world.cache(GOOGLE, listener=lambda event: quick.wait(PATIENCE))
+def test_readers_go_on_while_a_listener_of_the_refresh_takes_its_time(world: World) -> None:
+    done, begun = threading.Event(), threading.Event()
+
+    def listen(event: KeyEvent) -> None:
+        if isinstance(event, FetchFinished):
+            begun.set()
+            done.wait(PATIENCE)
+
+    done.set()
+    cache = world.cache(GOOGLE, listener=listen)
     cache.warm()
+    join_follow_ups()
     world.clock.move(STALE_AFTER - 1)
-    quick.clear()
-    cache._reporter._last_state = KeyState.AGEING  # a change of state is reported by the reader itself
-    reader = background(cache.get, "key-1")
-    assert "key-1" == reader.result(PATIENCE).kid
-    assert cache.refreshing
-    quick.set()
+    done.clear()
+    begun.clear()
+    try:
+        before = background(cache.get, "key-1").result(PATIENCE)
+        assert begun.wait(PATIENCE), "the refresh was not reported"
+        during = background(cache.get, "key-1").result(PATIENCE)
+    finally:
+        done.set()
+    assert ["key-1", "key-1"] == [before.kid, during.kid]
+    assert 2 == world.endpoint.fetches
 
 
 # Rotation under load.
