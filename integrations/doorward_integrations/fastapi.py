@@ -38,7 +38,7 @@ from doorward.policy.paths import check_public_prefix
 from doorward_integrations import starlette
 from doorward_integrations.admission import ADMISSION, DOOR, principal_of
 from doorward_integrations.asgi import InvokerMiddleware, decide
-from doorward_integrations.refusal import body_of
+from doorward_integrations.refusal import body_of, headers_beside_content
 
 __all__ = ["Invoker", "InvokerDependency", "InvokerMiddleware", "RefusedRequest", "caller", "principal_of"]
 
@@ -86,12 +86,7 @@ class RefusedRequest(HTTPException):
         Args:
             refusal: The answer of the door.
         """
-        headers = {
-            name.decode(): value.decode()
-            for name, value in refusal.headers
-            if not name.startswith(b"content-")
-        }
-        super().__init__(refusal.status, headers=headers)
+        super().__init__(refusal.status, headers=headers_beside_content(refusal))
         self.refusal = refusal
 
 

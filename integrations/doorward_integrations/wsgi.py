@@ -119,7 +119,7 @@ class _Request:
 
     @property
     def _target(self) -> str:
-        """The path of the request target as sent, which some servers give besides; empty if it is not known."""
+        """The path of the request target, which some servers give besides; empty if it is not known."""
         raw = self._environ.get("RAW_URI", self._environ.get("REQUEST_URI", ""))
         return raw.partition("?")[0] if isinstance(raw, str) and raw.startswith("/") else ""
 
