@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import grpc
 
-from doorward import Admission, ConfigurationError, Door, PlainRequest, Principal, Refusal
-from doorward_integrations.admission import ADMISSION, principal_of
+from doorward import Admission, ConfigurationError, Door, PlainRequest, Refusal
+from doorward_integrations.admission import ADMISSION, CURRENT, current_principal, principal_of
 from doorward_integrations.refusal import headers_beside_content
 
 __all__ = [
@@ -54,30 +54,11 @@ _CODES: Final = {
 """As gRPC clients read these statuses of an HTTP front end, too
 (https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md)."""
 
-_current: Final = contextvars.ContextVar[Principal]("doorward.principal")
 _NONE: Final = object()
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Behavior: TypeAlias = Callable[[Any, Any], Any]
-
-
-def current_principal() -> Principal:
-    """Return the verified caller of the call that is being handled.
-
-    Returns:
-        The principal; the anonymous one where the door admits a call without a verified caller.
-
-    Raises:
-        ConfigurationError: If no door has decided on a call here.
-    """
-    principal = _current.get(None)
-    if principal is None:
-        raise ConfigurationError(
-            "no door has decided on a call here, so its caller is not verified: give the server "
-            "interceptors=[InvokerInterceptor(door)], and ask in the handler of a call"
-        )
-    return principal
 
 
 class InvokerInterceptor(grpc.ServerInterceptor):
@@ -177,7 +158,7 @@ class AioInvokerInterceptor(grpc.aio.ServerInterceptor):
         outcome = call.admitted_at_once(self.door) or await self.door.aadmit(call.headers, call.facts)
         if isinstance(outcome, Refusal):
             return _refusing(outcome)
-        _current.set(outcome.principal)  # for this call alone, whose task it is
+        CURRENT.set(outcome.principal)  # for this call alone, whose task it is
         handler = await continuation(handler_call_details)
         return None if handler is None else _in_loop(handler, outcome)
 
@@ -293,7 +274,7 @@ def _in_thread(behavior: _Behavior, *, streaming: bool) -> _Behavior:
 
     def run(request: object, context: _Context) -> object:
         here = contextvars.copy_context()
-        here.run(_current.set, principal_of(context))
+        here.run(CURRENT.set, principal_of(context))
         found = here.run(behavior, request, context)
         # The function may be a generator, which goes on only when the next response is asked for.
         return iter(lambda: here.run(next, found, _NONE), _NONE) if streaming else found

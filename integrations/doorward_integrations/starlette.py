@@ -14,16 +14,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from doorward import ConfigurationError, Door
+from doorward import ConfigurationError, Door, Refusal
 from doorward.policy.paths import check_public_prefix
 from doorward_integrations.admission import principal_of
 from doorward_integrations.asgi import InvokerMiddleware
+from doorward_integrations.refusal import body_of
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+    from starlette.responses import Response
     from starlette.types import ASGIApp
 
-__all__ = ["Invoker", "InvokerMiddleware", "principal_of"]
+__all__ = ["Invoker", "InvokerMiddleware", "principal_of", "response_to"]
 
 
 class Invoker:
@@ -85,3 +87,20 @@ def _put_first(app: Starlette, door: Door, public_prefix: str) -> None:
         return build()
 
     app.build_middleware_stack = build_with_door_first  # type: ignore[method-assign]
+
+
+def response_to(refusal: Refusal, method: str) -> Response:
+    """Return the answer of a door as a response, for code that answers a request itself.
+
+    Args:
+        refusal: The refusal.
+        method: The method of the request.
+
+    Returns:
+        The response, to the byte.
+    """
+    from starlette.responses import Response  # noqa: PLC0415 - the module itself needs no Starlette
+
+    response = Response(body_of(refusal, method), refusal.status)
+    response.raw_headers = list(refusal.headers)
+    return response

@@ -27,7 +27,9 @@ def fleet(
     request: pytest.FixtureRequest, keys: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Fleet]:
     """Run the servers that the chosen tests name."""
-    chosen = [item.callspec.params.get("place") for item in request.session.items if hasattr(item, "callspec")]
+    chosen = [
+        item.callspec.params.get("place") for item in request.session.items if hasattr(item, "callspec")
+    ]
     servers = {place.server.name: place.server for place in chosen if place is not None}
     with running(list(servers.values()), {KEYS: keys}, tmp_path_factory.mktemp("logs")) as fleet:
         yield fleet

@@ -51,8 +51,8 @@ def test_every_credential_is_decided_on_as_the_table_says(
     for row in ROWS:
         status, body, _ = expected(row, tokens)
         said[row.name] = (CODES[status], body if status == 200 else None)
-        call = channel.unary_unary(row.target)
-        answered: Any = call.future(b"", metadata=headers_of(row, tokens), timeout=PATIENCE)
+        call: Any = channel.unary_unary(row.target)
+        answered = call.future(b"", metadata=headers_of(row, tokens), timeout=PATIENCE)
         came[row.name] = (answered.code(), None if answered.exception() else answered.result())
 
     assert said == came

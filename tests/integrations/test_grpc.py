@@ -8,8 +8,12 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]
+    reflection,
+    reflection_pb2,
+    reflection_pb2_grpc,
+)
 
 from doorward import ConfigurationError, Door, InvokerPolicy, Refusal
 from doorward.door.refusal import RefusalStyle, cloud_run
@@ -105,7 +109,9 @@ def call(
     return list(answer) if arity.endswith("stream") else [answer]
 
 
-def refused(channel: grpc.Channel, arity: str = "unary_unary", metadata: Any = (), **more: Any) -> grpc.RpcError:
+def refused(
+    channel: grpc.Channel, arity: str = "unary_unary", metadata: Any = (), **more: Any
+) -> grpc.RpcError:
     with pytest.raises(grpc.RpcError) as raised:
         call(channel, arity, metadata, b"order", **more)
     return raised.value
@@ -179,7 +185,7 @@ class TestAdmitted:
 
     def test_a_handler_answers_with_its_own_status_and_metadata(self, bearer: Any, door: Door) -> None:
         def handle(_request: bytes, context: grpc.ServicerContext) -> bytes:
-            context.set_trailing_metadata([("x-shop", "open")])
+            context.set_trailing_metadata((("x-shop", "open"),))
             context.abort(grpc.StatusCode.NOT_FOUND, "no such order")
 
         handler = grpc.method_handlers_generic_handler(
@@ -202,7 +208,7 @@ class TestAdmitted:
 
     def test_a_unary_call_without_a_message_is_unimplemented(self, bearer: Any, door: Door) -> None:
         with sync_server(handlers_of(Blocking()), door) as channel:
-            empty = channel.stream_unary(f"/{SERVICE}/unary_unary")
+            empty: Any = channel.stream_unary(f"/{SERVICE}/unary_unary")
             with pytest.raises(grpc.RpcError) as raised:
                 empty(iter(()), metadata=bearer, timeout=PATIENCE)
         error: Any = raised.value
@@ -230,7 +236,8 @@ class TestRefused:
         """Else callers without a token could hold every thread of the server, by sending nothing."""
         with serve(handlers_of(Blocking()), door) as channel:
             waiting = Waiting()
-            answer: Any = channel.stream_unary(f"/{SERVICE}/unary_unary").future(waiting, timeout=PATIENCE)
+            method: Any = channel.stream_unary(f"/{SERVICE}/unary_unary")
+            answer = method.future(waiting, timeout=PATIENCE)
             error: Any = answer.exception(PATIENCE)
             waiting.end()
         assert grpc.StatusCode.PERMISSION_DENIED == error.code()
@@ -242,7 +249,9 @@ class TestRefused:
         assert grpc.StatusCode.UNAUTHENTICATED == error.code()
         assert [("www-authenticate", challenge)] == list(error.trailing_metadata())
 
-    def test_keys_that_are_away_are_unavailable(self, channel: grpc.Channel, world: World, bearer: Any) -> None:
+    def test_keys_that_are_away_are_unavailable(
+        self, channel: grpc.Channel, world: World, bearer: Any
+    ) -> None:
         world.endpoint.down()
         error: Any = refused(channel, metadata=bearer)
         assert grpc.StatusCode.UNAVAILABLE == error.code()
@@ -272,9 +281,8 @@ class TestOnItsOwn:
         door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), exempt=exempt)
         world.endpoint.gate.clear()
         with sync_server(handlers_of(Blocking()), door) as channel:
-            slow: Any = channel.unary_unary(f"/{SERVICE}/unary_unary").future(
-                b"", metadata=bearer, timeout=PATIENCE
-            )
+            method: Any = channel.unary_unary(f"/{SERVICE}/unary_unary")
+            slow = method.future(b"", metadata=bearer, timeout=PATIENCE)
             assert world.endpoint.asked.wait(PATIENCE)
 
             assert [b"anonymous", b"anonymous order"] == call(channel, "unary_stream", (), b" order")
@@ -299,13 +307,12 @@ class TestOnItsOwn:
 
     @both
     def test_health_and_reflection_answer_everyone_on_request(self, serve: Serve, world: World) -> None:
-        door = Door(
-            world.verifier(), InvokerPolicy.from_members([MEMBER]), exempt=[*HEALTH, *REFLECTION]
-        )
+        door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), exempt=[*HEALTH, *REFLECTION])
         with serve([*health_and_reflection(), *handlers_of(Blocking())], door) as channel:
-            status = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+            checking: Any = health_pb2_grpc.HealthStub(channel)
+            status = checking.Check(health_pb2.HealthCheckRequest())
             listing = reflection_pb2.ServerReflectionRequest(list_services="*")
-            stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+            stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
             (answer,) = stub.ServerReflectionInfo(iter([listing]))
             error: Any = refused(channel)
 
@@ -316,7 +323,8 @@ class TestOnItsOwn:
     @both
     def test_without_a_request_they_are_guarded(self, serve: Serve, door: Door) -> None:
         with serve(health_and_reflection(), door) as channel, pytest.raises(grpc.RpcError) as raised:
-            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            stub.Check(health_pb2.HealthCheckRequest())
         error: Any = raised.value
         assert grpc.StatusCode.PERMISSION_DENIED == error.code()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,11 +18,11 @@ __all__ = ["Serve", "aio_server", "sync_server"]
 
 PATIENCE = 20.0
 
-Serve = Callable[[Sequence[grpc.GenericRpcHandler], Door], contextlib.AbstractContextManager[grpc.Channel]]
+Serve = Callable[[list[grpc.GenericRpcHandler], Door], contextlib.AbstractContextManager[grpc.Channel]]
 
 
 @contextlib.contextmanager
-def sync_server(handlers: Sequence[grpc.GenericRpcHandler], door: Door) -> Iterator[grpc.Channel]:
+def sync_server(handlers: list[grpc.GenericRpcHandler], door: Door) -> Iterator[grpc.Channel]:
     """Serve behind a door with threads; yields a channel to the server."""
     with ThreadPoolExecutor(4, "test-grpc") as pool:
         server = grpc.server(pool, handlers=handlers, interceptors=[InvokerInterceptor(door)])
@@ -36,7 +36,7 @@ def sync_server(handlers: Sequence[grpc.GenericRpcHandler], door: Door) -> Itera
 
 
 @contextlib.contextmanager
-def aio_server(handlers: Sequence[grpc.GenericRpcHandler], door: Door) -> Iterator[grpc.Channel]:
+def aio_server(handlers: list[grpc.GenericRpcHandler], door: Door) -> Iterator[grpc.Channel]:
     """Serve behind a door with `grpc.aio`, in a thread with a loop; yields a channel to the server."""
     ready, ports = threading.Event(), list[int]()
     stop: list[Callable[[], Any]] = []

@@ -17,7 +17,7 @@ class Adapter:
 
     Attributes:
         name: Its name, which is the host of its requests.
-        interface: How a server calls it: ``asgi`` or ``wsgi``.
+        interface: How a server calls it: ``asgi``, ``wsgi``, or as one of the two kinds of functions.
         module: The module in ``apps`` that makes the service with it.
         websockets: Whether its service has websockets.
     """
@@ -34,6 +34,8 @@ ADAPTERS = (
     Adapter("fastapi", "asgi", "fastapi_app", websockets=True),
     Adapter("wsgi", "wsgi", "plain_wsgi"),
     Adapter("flask", "wsgi", "flask_app"),
+    Adapter("function", "function", "function_http"),
+    Adapter("function", "async function", "function_aio"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Clients that send what the table says, to the byte: HTTP/1.1, HTTP/2 with prior knowledge, and a websocket."""
+"""Clients that send the very bytes: HTTP/1.1, HTTP/2 with prior knowledge, and a websocket."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def request_of(host: str, row: Row, headers: Pairs, *more: str) -> bytes:
     """Return the bytes of an HTTP/1.1 request."""
     lines = [f"{row.method} {row.target} HTTP/1.1", f"Host: {host}", *more]
     lines += [f"{name}: {value}".rstrip() for name, value in headers]
-    pieces = _pieces(row)
+    pieces, body = _pieces(row), b""
     if len(pieces) > 1:
         lines.append("Transfer-Encoding: chunked")
         body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (*pieces, b""))
     else:
-        body = pieces[0]
+        body = b"".join(pieces)
         if row.method == "POST":
             lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

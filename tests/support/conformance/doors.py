@@ -10,7 +10,7 @@ from pathlib import Path
 from doorward import GOOGLE, Door, FetchError, FixedKeys, InvokerPolicy, Issuer, KeyCache, Verifier
 from doorward.keys.fetch import FetchResponse
 from doorward.keys.source import KeySource
-from support.tokens import AUDIENCE, MEMBER, SigningKey, header, jwks, signed, claims, token
+from support.tokens import AUDIENCE, MEMBER, SigningKey, claims, header, jwks, signed, token
 
 __all__ = ["EXEMPT", "KEYS", "LIMITED", "make_door", "make_tokens", "write_keys"]
 

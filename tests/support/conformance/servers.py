@@ -13,12 +13,14 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from support.conformance.doors import LIMITED
 from support.tokens import MEMBER
 
 __all__ = ["SERVERS", "Fleet", "Server", "running"]
+
+Gives: TypeAlias = Mapping[str, Mapping[str, Any]]
 
 PATIENCE = 60.0
 """Seconds for a server to start or to end, on a machine that starts many at once."""
@@ -35,7 +37,7 @@ class Server:
 
     Attributes:
         name: Its name, with the settings that make it another one.
-        interface: What it calls: ``asgi`` or ``wsgi``.
+        interface: What it calls: ``asgi``, ``wsgi``, or the functions of the Functions Framework.
         command: Its command line after ``python -m``; ``{port}`` stands for the port.
         http2: Whether it serves HTTP/2 without TLS, too.
         websockets: How it answers a websocket that is refused: ``whole``, with the answer of the application;
@@ -51,7 +53,7 @@ class Server:
     http2: bool = False
     websockets: str = ""
     decodes: bool = False
-    gives: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    gives: Gives = field(default_factory=dict)
     fails: frozenset[str] = frozenset()
 
 
@@ -63,13 +65,16 @@ _DAPHNE = "daphne -v 0 -b 127.0.0.1 -p {port} " + _ASGI
 _GRANIAN = "granian --port {port} --no-access-log --log-level warning --interface "
 _WAITRESS = "waitress --listen 127.0.0.1:{port} " + _WSGI
 _GUNICORN = "gunicorn --bind 127.0.0.1:{port} --no-control-socket --graceful-timeout 1 --log-level warning "
+_FUNCTIONS = (
+    "functions_framework --host 127.0.0.1 --port {port} --target handle --source support/conformance/apps"
+)
 
 # httptools knows the methods of the standards alone.
-_HTTPTOOLS = {"method of no standard": {"status": 400, "seen": None}}
+_HTTPTOOLS: Gives = {"method of no standard": {"status": 400, "seen": None}}
 # gunicorn takes the script name from a header of a client that it trusts, which on loopback is every client:
 # the path behind it is then another one than the condition names.
-_SCRIPT_NAME = {"limited caller, script name": {"status": 403}}
-_TWIN = {
+_SCRIPT_NAME: Gives = {"limited caller, script name": {"status": 403}}
+_TWIN: Gives = {
     # granian's WSGI gives names with '_' and with '-' as one and the same.
     "underscore twin": {
         "status": 200,
@@ -78,7 +83,7 @@ _TWIN = {
     "underscore twin beside a good one": {"status": 401},
 }
 # waitress merges the slashes that a path begins with, before an application sees it.
-_SLASHES = {
+_SLASHES: Gives = {
     "limited caller, empty segment": {
         "status": 200,
         "seen": {"caller": f"serviceAccount:{LIMITED}", "authorization": "Bearer {seen_limited}"},
@@ -119,6 +124,8 @@ SERVERS = (
     Server("gunicorn-preload", "wsgi", f"{_GUNICORN} --preload --workers 2 {_WSGI}", gives=_SCRIPT_NAME),
     Server("granian-wsgi", "wsgi", f"{_GRANIAN} wsgi {_WSGI}", decodes=True, gives=_TWIN),
     Server("waitress", "wsgi", _WAITRESS, gives=_SLASHES),
+    Server("functions-framework", "function", f"{_FUNCTIONS}/function_http.py", gives=_SCRIPT_NAME),
+    Server("functions-framework-async", "async function", f"{_FUNCTIONS}/function_aio.py", gives=_HTTPTOOLS),
 )
 
 
@@ -194,19 +201,23 @@ class Fleet:
         self._folder = folder
         self._started: list[_Process] = []
         self._pool = ThreadPoolExecutor(AT_ONCE, "test-fleet")
-        self._ports: dict[str, Future[int]] = {one.name: self._pool.submit(self._start, one) for one in servers}
+        self._ports: dict[str, Future[int]] = {
+            one.name: self._pool.submit(self._start, one) for one in servers
+        }
 
     def port(self, server: Server) -> int:
         """Return the port of a server, once it listens."""
         return self._ports[server.name].result(PATIENCE)
 
     def _start(self, server: Server) -> int:
+        log = ""
         for _ in range(3):  # another process may take the port first
             process = _Process(server, self._environ, self._folder)
             self._started.append(process)
             if process.await_ready():
                 return process.port
-        raise AssertionError(f"{server.name} did not start:\n{process.log()}")
+            log = process.log()
+        raise AssertionError(f"{server.name} did not start:\n{log}")
 
     def end(self) -> None:
         """End all servers, beside each other."""

@@ -54,7 +54,11 @@ TABLE = (
     # The credential.
     Row("none", 403),
     _good("good"),
-    _good("scheme in lower case", headers=("authorization: bearer {good}",), seen=SEEN | {"authorization": "bearer {seen_good}"}),
+    _good(
+        "scheme in lower case",
+        headers=("authorization: bearer {good}",),
+        seen=SEEN | {"authorization": "bearer {seen_good}"},
+    ),
     Row("bad", 401, ("authorization: Bearer {bad}",)),
     Row("expired", 401, ("authorization: Bearer {expired}",)),
     Row("no permission", 403, ("authorization: Bearer {outsider}",)),
@@ -86,7 +90,9 @@ TABLE = (
     Row("serverless bad, authorization good", 401, ("x-serverless-authorization: Bearer {bad}", BEARER)),
     # What looks like a credential.
     Row("underscore twin", 403, ("x_serverless_authorization: Bearer {good}",)),
-    _good("underscore twin beside a good one", headers=(BEARER, "x_serverless_authorization: Bearer spoofed")),
+    _good(
+        "underscore twin beside a good one", headers=(BEARER, "x_serverless_authorization: Bearer spoofed")
+    ),
     _good("identity header", headers=(BEARER, "x-goog-authenticated-user-email: spoofed")),
     _good("identity header with underscores", headers=(BEARER, "x_goog_authenticated_user_email: spoofed")),
     Row("names of the admission", 403, ("doorward.admission: x", "doorward-admission: x")),
@@ -127,8 +133,20 @@ TABLE = (
     Row("limited caller, encoded slash", 403, (LIMITED,), target="/orders/..%2fadmin"),
     Row("limited caller, empty segment", 403, (LIMITED,), target="//orders/1"),
     Row("limited caller, backslash", 403, (LIMITED,), target="/orders/..%5cadmin"),
-    Row("limited caller, script name", 200, (LIMITED, "script_name: /orders"), target="/orders/healthz", seen=LIMITED_SEEN),
-    Row("limited caller, path", 200, (LIMITED, "path_info: /sub/orders"), target="/orders/1", seen=LIMITED_SEEN),
+    Row(
+        "limited caller, script name",
+        200,
+        (LIMITED, "script_name: /orders"),
+        target="/orders/healthz",
+        seen=LIMITED_SEEN,
+    ),
+    Row(
+        "limited caller, path",
+        200,
+        (LIMITED, "path_info: /sub/orders"),
+        target="/orders/1",
+        seen=LIMITED_SEEN,
+    ),
     Row("mounted", 403, target="/sub/orders"),
     _good("mounted, good", target="/sub/orders", seen=SEEN | {"handler": "sub"}),
     Row("limited caller, mounted", 403, (LIMITED,), target="/sub/orders"),
@@ -139,7 +157,7 @@ TABLE = (
     _good("body", method="POST", body="one order", seen=SEEN | {"body": "one order"}),
     _good("chunked body", method="POST", body=("one ", "order"), seen=SEEN | {"body": "one order"}),
 )
-"""The requests, in the order in which they are sent: a token is not yet in the token cache, and then it is."""
+"""The requests, in the order in which they are sent: a token is new, and then in the token cache."""
 
 SOCKETS = (
     Row("none", 403, target="/live"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, Flask, Response, request
 from flask.sansio.scaffold import Scaffold
 
@@ -18,7 +20,11 @@ def _add(routes: Scaffold, path: str, handler: str) -> None:
         shown = answer(handler, current_principal, request.method, request.headers.get, body)
         return Response(shown, content_type="application/json")
 
-    settings = {"methods": METHODS, "provide_automatic_options": False, "merge_slashes": False}
+    settings: dict[str, Any] = {
+        "methods": METHODS,
+        "provide_automatic_options": False,
+        "merge_slashes": False,
+    }
     routes.add_url_rule(path, f"{handler} {path.count('<')}", endpoint, **settings)
 
 

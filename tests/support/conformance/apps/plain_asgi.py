@@ -6,15 +6,9 @@ from typing import Any
 
 from doorward import Door
 from doorward_integrations.asgi import InvokerMiddleware, principal_of
-from support.conformance.answers import answer
+from support.conformance.answers import answer, handler_of
 
 __all__ = ["make"]
-
-
-def _handler(path: str) -> str | None:
-    if path == "/orders" or path.startswith("/orders/"):
-        return "orders"
-    return {"/healthz": "health", "/sub/orders": "sub"}.get(path)
 
 
 async def _body(receive: Any) -> bytes:
@@ -46,7 +40,7 @@ async def _service(scope: Any, receive: Any, send: Any) -> None:
         value: bytes | None = headers.get(name.encode())
         return None if value is None else value.decode("latin-1")
 
-    handler = _handler(scope["path"])
+    handler = handler_of(scope["path"])
     status, body = 404, b"no such path"
     if handler is not None:
         status, method = 200, scope["method"]

@@ -7,15 +7,9 @@ from typing import Any
 
 from doorward import Door
 from doorward_integrations.wsgi import InvokerMiddleware, principal_of
-from support.conformance.answers import answer
+from support.conformance.answers import answer, handler_of
 
 __all__ = ["make"]
-
-
-def _handler(path: str) -> str | None:
-    if path == "/orders" or path.startswith("/orders/"):
-        return "orders"
-    return {"/healthz": "health", "/sub/orders": "sub"}.get(path)
 
 
 def _body(environ: dict[str, Any]) -> bytes:
@@ -32,7 +26,7 @@ def _service(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         value: str | None = environ.get("HTTP_" + name.upper().replace("-", "_"))
         return value
 
-    handler = _handler(environ["PATH_INFO"])
+    handler = handler_of(environ["PATH_INFO"])
     method = environ["REQUEST_METHOD"]
     status, body = "404 Not Found", b"no such path"
     if handler is not None:
