@@ -27,9 +27,8 @@ def fleet(
     request: pytest.FixtureRequest, keys: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Fleet]:
     """Run the servers that the chosen tests name."""
-    chosen = [
-        item.callspec.params.get("place") for item in request.session.items if hasattr(item, "callspec")
-    ]
+    calls = [getattr(item, "callspec", None) for item in request.session.items]
+    chosen = [call.params.get("place") for call in calls if call is not None]
     servers = {place.server.name: place.server for place in chosen if place is not None}
     with running(list(servers.values()), {KEYS: keys}, tmp_path_factory.mktemp("logs")) as fleet:
         yield fleet

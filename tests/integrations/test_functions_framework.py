@@ -12,6 +12,7 @@ from typing import Any
 import flask
 import functions_framework
 import pytest
+from flask.testing import FlaskClient
 from functions_framework import _function_registry as registry
 from functions_framework.aio import create_asgi_app
 from starlette.testclient import TestClient
@@ -125,7 +126,7 @@ class Service:
         self.client: Any = app.test_client() if isinstance(app, flask.Flask) else TestClient(app)
 
     def post(self, headers: dict[str, str], body: bytes = b"{}") -> tuple[int, str]:
-        data = {"data": body} if isinstance(self.client, flask.testing.FlaskClient) else {"content": body}
+        data = {"data": body} if isinstance(self.client, FlaskClient) else {"content": body}
         answer = self.client.post("/", headers=headers, **data)
         return answer.status_code, answer.text
 
