@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["InvokerMiddleware", "principal_of"]
+__all__ = ["InvokerMiddleware", "WsgiRequest", "headers_of", "principal_of"]
 
 _HEADER: Final = "HTTP_"
 
@@ -63,7 +63,7 @@ class InvokerMiddleware:
         Returns:
             The body of the response.
         """
-        outcome = self.door.admit(_headers(environ), _Request(environ, self._public_prefix))
+        outcome = self.door.admit(headers_of(environ), WsgiRequest(environ, self._public_prefix))
         if isinstance(outcome, Refusal):
             # PEP 3333 wants text whose characters stand for single bytes. A style of the application's own
             # may use a status that is not in the table.
@@ -77,8 +77,15 @@ class InvokerMiddleware:
         return self.app(admitted, start_response)
 
 
-def _headers(environ: WSGIEnvironment) -> list[tuple[bytes, bytes]]:
-    """Return the headers in the form of a door; the server has joined repeated ones with a comma."""
+def headers_of(environ: WSGIEnvironment) -> list[tuple[bytes, bytes]]:
+    """Return the headers in the form of a door; the server has joined repeated ones with a comma.
+
+    Args:
+        environ: The environ of a request.
+
+    Returns:
+        Names in lower case, and values.
+    """
     return [
         (key.removeprefix(_HEADER).replace("_", "-").lower().encode("latin-1"), value.encode("latin-1"))
         for key, value in environ.items()
@@ -98,17 +105,24 @@ def _text(path: str) -> str:
         return "/\udcff"
 
 
-class _Request:
+class WsgiRequest:
     """The facts of an environ that a policy may ask for, each computed when it is read."""
 
     __slots__ = ("_environ", "_public_prefix")
 
-    def __init__(self, environ: WSGIEnvironment, public_prefix: str) -> None:
+    def __init__(self, environ: WSGIEnvironment, public_prefix: str = "") -> None:
+        """Make the facts of an environ.
+
+        Args:
+            environ: The environ of a request.
+            public_prefix: What a proxy in front cuts off the path that conditions name.
+        """
         self._environ = environ
         self._public_prefix = public_prefix
 
     @property
     def method(self) -> str:
+        """The method."""
         method: str = self._environ["REQUEST_METHOD"]
         return method
 
@@ -125,14 +139,17 @@ class _Request:
 
     @property
     def path(self) -> str:
+        """The whole decoded path, with the script name."""
         return _text(self._path)
 
     @property
     def sent_path(self) -> str:
+        """The path as sent where the server gives it, else encoded anew; without the query."""
         return self._target or quote(self._path.encode("latin-1", "replace"))
 
     @property
     def readings(self) -> tuple[str, ...]:
+        """Every path by which the application could route the request."""
         # A client's header may have set the script name: the path counts with it, and without it.
         return readings_of(
             self.path, self._target, (_text(self._environ.get("SCRIPT_NAME", "")),), self._public_prefix
@@ -140,8 +157,10 @@ class _Request:
 
     @property
     def websocket(self) -> bool:
+        """Whether it opens a websocket, which WSGI has none of."""
         return False
 
     @property
     def host(self) -> str:
+        """The host that the Host header names."""
         return host_name(self._environ.get("HTTP_HOST", "").encode("latin-1"))

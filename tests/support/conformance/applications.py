@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from support.conformance.doors import make_door
+from support.conformance.table import SEEN, Gives
 
 __all__ = ["ADAPTERS", "Adapter", "make_all"]
 
@@ -20,20 +21,33 @@ class Adapter:
         interface: How a server calls it: ``asgi``, ``wsgi``, or as one of the two kinds of functions.
         module: The module in ``apps`` that makes the service with it.
         websockets: Whether its service has websockets.
+        gives: What its framework makes of some rows of the table, as in a `Server`.
+        loses: The rows whose path it cannot show as it was sent, where a server gives the decoded one.
     """
 
     name: str
     interface: str
     module: str
     websockets: bool = False
+    gives: Gives = field(default_factory=dict)
+    loses: frozenset[str] = frozenset()
 
 
 ADAPTERS = (
     Adapter("asgi", "asgi", "plain_asgi", websockets=True),
     Adapter("starlette", "asgi", "starlette_app", websockets=True),
     Adapter("fastapi", "asgi", "fastapi_app", websockets=True),
+    Adapter("django-async", "asgi", "django_asgi"),
     Adapter("wsgi", "wsgi", "plain_wsgi"),
     Adapter("flask", "wsgi", "flask_app"),
+    Adapter(
+        "django",
+        "wsgi",
+        "django_wsgi",
+        # Django reads no more than Content-Length says, and writes "%FF" for a byte that is no text.
+        gives={"chunked body": {"seen": SEEN | {"body": ""}}},
+        loses=frozenset({"no UTF-8"}),
+    ),
     Adapter("function", "function", "function_http"),
     Adapter("function", "async function", "function_aio"),
 )
