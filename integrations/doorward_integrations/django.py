@@ -25,11 +25,12 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
-from doorward import Admission, ConfigurationError, Door, Refusal
+from doorward import Admission, ConfigurationError, Door, Principal, Refusal
 from doorward.door.credentials import RawHeaders
 from doorward.policy.paths import check_public_prefix
 from doorward.policy.request import RequestFacts
-from doorward_integrations.admission import ADMISSION, DOOR, principal_of
+from doorward_integrations import admission as shared
+from doorward_integrations.admission import ADMISSION, DOOR
 from doorward_integrations.asgi import AsgiRequest
 from doorward_integrations.refusal import body_of
 from doorward_integrations.wsgi import WsgiRequest, headers_of
@@ -41,6 +42,22 @@ _MAY_STAND_BEFORE: Final = frozenset({"corsheaders.middleware.CorsMiddleware"})
 """What answers preflights, which carry no credential, and adds its headers to a refusal."""
 
 _Respond = Callable[[HttpRequest], "HttpResponseBase | Awaitable[HttpResponseBase]"]
+
+
+def principal_of(request: HttpRequest) -> Principal:
+    """Return the verified caller of a request that the door has admitted.
+
+    Args:
+        request: The request.
+
+    Returns:
+        The principal; the anonymous one where the policy admits a request without a verified caller.
+
+    Raises:
+        ConfigurationError: If no door has decided on the request.
+    """
+    carrier: Any = request
+    return shared.principal_of(carrier)
 
 
 class InvokerMiddleware:

@@ -41,7 +41,9 @@ seen: list[Any] = []
 def view(request: Any, rest: str = "") -> HttpResponse:
     seen.append(request)
     assert request.principal == principal_of(request)
-    return HttpResponse(f"{request.principal} {request.headers.get('Authorization', '').rpartition('.')[2]}".encode())
+    return HttpResponse(
+        f"{request.principal} {request.headers.get('Authorization', '').rpartition('.')[2]}".encode()
+    )
 
 
 async def async_view(request: HttpRequest, rest: str = "") -> HttpResponse:

@@ -18,7 +18,7 @@ class Adapter:
 
     Attributes:
         name: Its name, which is the host of its requests.
-        interface: How a server calls it: ``asgi``, ``wsgi``, or as one of the two kinds of functions.
+        interface: How a server calls it: ``asgi``, ``wsgi``, or in the one way of its framework.
         module: The module in ``apps`` that makes the service with it.
         websockets: Whether its service has websockets.
         gives: What its framework makes of some rows of the table, as in a `Server`.
@@ -48,6 +48,7 @@ ADAPTERS = (
         gives={"chunked body": {"seen": SEEN | {"body": ""}}},
         loses=frozenset({"no UTF-8"}),
     ),
+    Adapter("aiohttp", "aiohttp", "aiohttp_app", websockets=True),
     Adapter("function", "function", "function_http"),
     Adapter("function", "async function", "function_aio"),
 )

@@ -33,7 +33,7 @@ class Server:
 
     Attributes:
         name: Its name, with the settings that make it another one.
-        interface: What it calls: ``asgi``, ``wsgi``, or the functions of the Functions Framework.
+        interface: What it calls, as of an `Adapter`.
         command: Its command line after ``python -m``; ``{port}`` stands for the port.
         http2: Whether it serves HTTP/2 without TLS, too.
         websockets: How it answers a websocket that is refused: ``whole``, with the answer of the application;
@@ -65,8 +65,8 @@ _FUNCTIONS = (
     "functions_framework --host 127.0.0.1 --port {port} --target handle --source support/conformance/apps"
 )
 
-# httptools knows the methods of the standards alone.
-_HTTPTOOLS: Gives = {"method of no standard": {"status": 400, "seen": None}}
+# The parsers in C know the methods of the standards alone.
+_STANDARD_METHODS: Gives = {"method of no standard": {"status": 400, "seen": None}}
 # gunicorn takes the script name from a header of a client that it trusts, which on loopback is every client:
 # the path behind it is then another one than the condition names.
 _SCRIPT_NAME: Gives = {"limited caller, script name": {"status": 403}}
@@ -90,7 +90,7 @@ SERVERS = (
         "asgi",
         f"{_UVICORN} --http httptools --ws websockets-sansio",
         websockets="whole",
-        gives=_HTTPTOOLS,
+        gives=_STANDARD_METHODS,
     ),
     Server("hypercorn", "asgi", _HYPERCORN, http2=True, websockets="whole"),
     Server(
@@ -108,15 +108,27 @@ SERVERS = (
         "asgi",
         f"{_GUNICORN} -k uvicorn_worker.UvicornWorker {_ASGI}",
         websockets="whole",
-        gives=_HTTPTOOLS,
+        gives=_STANDARD_METHODS,
     ),
     Server("gunicorn-sync", "wsgi", f"{_GUNICORN} {_WSGI}", gives=_SCRIPT_NAME),
     Server("gunicorn-gthread", "wsgi", f"{_GUNICORN} --threads 4 {_WSGI}", gives=_SCRIPT_NAME),
     Server("gunicorn-preload", "wsgi", f"{_GUNICORN} --preload --workers 2 {_WSGI}", gives=_SCRIPT_NAME),
     Server("granian-wsgi", "wsgi", f"{_GRANIAN} wsgi {_WSGI}", decodes=True, gives=_TWIN),
     Server("waitress", "wsgi", _WAITRESS, gives=_BUFFERED, sends_on="http1"),
+    Server(
+        "aiohttp",
+        "aiohttp",
+        "support.conformance.apps.aiohttp_app {port}",
+        websockets="whole",
+        gives=_STANDARD_METHODS,
+    ),
     Server("functions-framework", "function", f"{_FUNCTIONS}/function_http.py", gives=_SCRIPT_NAME),
-    Server("functions-framework-async", "async function", f"{_FUNCTIONS}/function_aio.py", gives=_HTTPTOOLS),
+    Server(
+        "functions-framework-async",
+        "async function",
+        f"{_FUNCTIONS}/function_aio.py",
+        gives=_STANDARD_METHODS,
+    ),
 )
 
 
