@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -123,3 +124,11 @@ def test_the_body_of_a_refused_request_is_not_taken_for_the_next_one(service: Se
 def test_the_answer_to_a_refused_upload_arrives(service: Service) -> None:
     row = Row("upload", 403, method="POST", body="x" * 1_000_000)
     assert {} == service.differences(clients.http1, [row])
+
+
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+def test_the_page_on_servers_names_each_of_them(server: Server) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "frameworks" / "servers.md"
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| ")]
+
+    assert 1 == len([row for row in rows if server.name.removesuffix("-async").startswith(row.split()[1])])

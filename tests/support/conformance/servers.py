@@ -25,6 +25,7 @@ AT_ONCE = 4
 """Servers that are starting at the same time."""
 
 _TESTS = Path(__file__).resolve().parents[2]
+_EXAMPLES = _TESTS.parent / "examples"
 
 
 @dataclass(frozen=True)
@@ -149,16 +150,16 @@ def _answers(port: int) -> bool:
 class _Process:
     """A server that runs."""
 
-    def __init__(self, server: Server, environ: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, server: Server, environ: Mapping[str, str], folder: Path, cwd: Path) -> None:
         self.server = server
         self.port = _free_port()
         self._log = folder / f"{server.name}.log"
-        path = os.pathsep.join([str(_TESTS), *filter(None, sys.path)])
+        path = os.pathsep.join([str(_TESTS), str(_EXAMPLES), *filter(None, sys.path)])
         with self._log.open("wb") as log:
             self._popen = subprocess.Popen(
                 [sys.executable, "-m", *server.command.format(port=self.port).split()],
-                cwd=_TESTS,
-                env={**os.environ, "PYTHONPATH": path, **environ},
+                cwd=cwd,
+                env={**os.environ, "PYTHONPATH": path, "PORT": str(self.port), **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -197,10 +198,14 @@ class Fleet:
         servers: Those to start.
         environ: Variables for their environment.
         folder: For their logs.
+        cwd: Where they run.
     """
 
-    def __init__(self, servers: list[Server], environ: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, servers: list[Server], environ: Mapping[str, str], folder: Path, cwd: Path = _TESTS
+    ) -> None:
         self._environ = environ
+        self._cwd = cwd
         self._folder = folder
         self._started: list[_Process] = []
         self._pool = ThreadPoolExecutor(AT_ONCE, "test-fleet")
@@ -215,7 +220,7 @@ class Fleet:
     def _start(self, server: Server) -> int:
         log = ""
         for _ in range(3):  # another process may take the port first
-            process = _Process(server, self._environ, self._folder)
+            process = _Process(server, self._environ, self._folder, self._cwd)
             self._started.append(process)
             if process.await_ready():
                 return process.port
@@ -230,9 +235,11 @@ class Fleet:
 
 
 @contextlib.contextmanager
-def running(servers: list[Server], environ: Mapping[str, str], folder: Path) -> Iterator[Fleet]:
-    """Run servers for the time of a block."""
-    fleet = Fleet(servers, environ, folder)
+def running(
+    servers: list[Server], environ: Mapping[str, str], folder: Path, cwd: Path = _TESTS
+) -> Iterator[Fleet]:
+    """Run servers for the time of a block; see `Fleet`."""
+    fleet = Fleet(servers, environ, folder, cwd)
     try:
         yield fleet
     finally:
