@@ -179,7 +179,7 @@ def _public_prefix() -> str:
     return check_public_prefix(getattr(settings, "DOORWARD_PUBLIC_PREFIX", ""))
 
 
-class DoorwardConfig(AppConfig):  # type: ignore[misc]  # Django has no types
+class DoorwardConfig(AppConfig):
     """The application for ``INSTALLED_APPS``, which adds the checks of ``manage.py check``."""
 
     name = "doorward_integrations"
