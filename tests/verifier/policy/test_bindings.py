@@ -235,7 +235,7 @@ def test_what_is_not_a_policy_is_refused_whole(document: dict[str, Any]) -> None
 # Custom roles.
 
 
-@pytest.mark.parametrize("role", [CUSTOM, "organizations/1/roles/caller", "run.invoke", "roles/a/b"])
+@pytest.mark.parametrize("role", [CUSTOM, "organizations/1/roles/caller", "caller", "roles/a/b"])
 def test_in_strict_mode_a_role_that_is_not_described_is_an_error_that_says_how_to_describe_it(
     role: str,
 ) -> None:
@@ -334,10 +334,8 @@ def test_members_that_are_an_empty_list_warn_that_no_principal_is_granted(
 ) -> None:
     InvokerPolicy.from_members([])
 
-    assert [
-        "policy: no principal is granted run.routes.invoke: its bindings name no principal that can present "
-        "an ID token and meet their conditions"
-    ] == caplog.messages
+    (logged,) = caplog.messages
+    assert "its bindings name no principal" in logged
 
 
 def test_a_custom_role_grants_if_it_holds_the_permission() -> None:

@@ -148,10 +148,7 @@ class BindingReader:
         self.count += 1
         if role_holds(role, self.permission, self._custom_roles):
             return True
-        if is_described(role, self._custom_roles):
-            self.remarks.role_without_permission(role)
-        else:
-            self.remarks.undescribed_role(role)
+        self.remarks.role_without_permission(role, described=is_described(role, self._custom_roles))
         return False
 
     def make(

@@ -39,39 +39,28 @@ class Remarks:
         self._misspelt: dict[str, str] = {}
         self._conditions: dict[str, None] = {}
 
-    def undescribed_role(self, role: str) -> None:
-        """Take down a role whose permissions are not known.
+    def role_without_permission(self, role: str, *, described: bool) -> None:
+        """Take down a role that does not hold the permission, if that may be a mistake.
 
         Args:
             role: The name of the role.
+            described: Whether its permissions are known.
 
         Raises:
-            PolicyError: In strict mode.
+            PolicyError: In strict mode, if its permissions are not known, or if another role may be meant.
         """
-        if self.strict:
-            raise PolicyError(
-                f"{shown(role)} is no predefined role, and the permissions of a custom role are not in the "
-                f"policy: pass custom_roles={{{shown(role)}: [...]}} with what 'gcloud iam roles describe' "
-                "lists under includedPermissions"
-            )
-        self._undescribed[role] = None
-        self.role_without_permission(role)
-
-    def role_without_permission(self, role: str) -> None:
-        """Take down a role that does not hold the permission, if another one may have been meant.
-
-        Args:
-            role: The name of the role.
-
-        Raises:
-            PolicyError: In strict mode, if another one may have been meant.
-        """
-        if (meant := intended_role(role, self._permission)) is None:
-            return
-        if self.strict:
-            raise PolicyError(f"{shown(role)} does not hold {self._permission}: did you mean {meant!r}?")
-        self._undescribed.pop(role, None)
-        self._misspelt[role] = meant
+        if (meant := intended_role(role, self._permission)) is not None:
+            if self.strict:
+                raise PolicyError(f"{shown(role)} does not hold {self._permission}: did you mean {meant!r}?")
+            self._misspelt[role] = meant
+        elif not described:
+            if self.strict:
+                raise PolicyError(
+                    f"{shown(role)} is no predefined role, and the permissions of a custom role are not in "
+                    f"the policy: pass custom_roles={{{shown(role)}: [...]}} with what "
+                    "'gcloud iam roles describe' lists under includedPermissions"
+                )
+            self._undescribed[role] = None
 
     def unreadable_condition(self, binding: str, why: str) -> None:
         """Take down a condition that is not understood.
