@@ -22,6 +22,8 @@ Parsed = Mapping[str, object] | Sequence[object]
 
 _LISTED: Final = "listed"
 _NOT_JSON: Final = "not UTF-8 JSON text"
+# What the strict reader says of a text without saying where; the second also of an array with text behind it.
+_VAGUE: Final = frozenset({_NOT_JSON, "a member name occurs twice", "not a JSON object"})
 
 
 def read_file(path: str | os.PathLike[str]) -> Parsed:
@@ -84,8 +86,9 @@ def _looks_like_json(plain: str) -> bool:
 
 def _problem(plain: str, error: StrictJSONError) -> str:
     """Return what is wrong, and where if that is known, without a part of the text."""
-    if str(error) != _NOT_JSON:
-        return str(error)
+    why = str(error)
+    if why not in _VAGUE:
+        return why
     try:
         # It is refused in any case; the strict reader has bounded its depth and the length of its numbers.
         json.loads(plain)
@@ -96,5 +99,5 @@ def _problem(plain: str, error: StrictJSONError) -> str:
         )
         return f"{found.msg}, {where}{hint}"
     except (ValueError, RecursionError):
-        pass
-    return "it is not one object or array"
+        return why
+    return why if _looks_like_json(plain) else "it is not one object or array"
