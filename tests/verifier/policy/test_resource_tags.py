@@ -58,6 +58,9 @@ def test_a_binding_for_the_tags_of_the_service_grants_for_good() -> None:
 def test_joined_policies_are_for_one_service_with_the_same_tags() -> None:
     told, other = InvokerPolicy([], resource_tags=PROD), InvokerPolicy([], resource_tags={})
 
-    assert InvokerPolicy.join(told, InvokerPolicy([]), told)
+    joined = InvokerPolicy.join(told, InvokerPolicy([]), told)
+
+    with pytest.raises(PolicyError, match="different resource_tags"):
+        InvokerPolicy.join(joined, other)
     with pytest.raises(PolicyError, match="different resource_tags"):
         InvokerPolicy.join(told, other)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -189,7 +188,7 @@ class Counted(yaml.SafeLoader):
 
     def get_event(self) -> Any:
         self.count += 1
-        return super().get_event()
+        return super().get_event()  # type: ignore[no-untyped-call]
 
 
 def test_aliases_stand_for_what_they_name() -> None:

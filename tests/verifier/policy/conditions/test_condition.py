@@ -13,6 +13,8 @@ from doorward import PlainRequest
 from doorward.policy.conditions.condition import compile_condition
 from support.cel import HOST, NO, NOT_OFFERED, NOW, REQUEST, YES, outcome
 
+ASKS_FOR_TAGS = "asks for the tags of the service, which are not known in this form: pass resource_tags"
+
 
 class TestRequest:
     """What of a request reaches a condition."""
@@ -166,8 +168,7 @@ class TestCondition:
                 REQUEST,
                 (
                     False,
-                    "resource.name is not available on Cloud Run; resource.matchTag() asks for the tags of "
-                    "the service, which are not known in this form: pass resource_tags",
+                    f"resource.name is not available on Cloud Run; resource.matchTag() {ASKS_FOR_TAGS}",
                 ),
             ),
             (
@@ -213,7 +214,9 @@ class TestCondition:
         ],
     )
     def test_its_outcome_tells_false_from_what_cannot_be_evaluated(
-        self, expression: str, expected: bool | None
+        self,
+        expression: str,
+        expected: bool | None,  # noqa: FBT001 - a column of the table
     ) -> None:
         assert expected is compile_condition(expression).outcome(REQUEST, NOW)
 

@@ -12,7 +12,6 @@ import pytest
 
 from support.cel import NO, NOT_OFFERED, YES, outcome
 
-
 GRANTS = "iam.googleapis.com/modifiedGrantsByRole"
 
 
