@@ -1,42 +1,60 @@
-"""The policies that a project inherits, as ``gcloud projects get-ancestors-iam-policy`` prints them: a list.
+"""What a policy file holds: one policy, or those that a project inherits.
 
-With ``--include-deny`` the deny policies stand between the others.
+``gcloud projects get-ancestors-iam-policy`` prints the latter as a list. With ``--include-deny`` the deny
+policies stand between the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from doorward.errors import PolicyError
-from doorward.policy.bindings import BindingReader
+from doorward.policy.bindings import BindingReader, PolicySettings
 from doorward.policy.clipped import clip, first_shown
-from doorward.policy.documents import read_one
+from doorward.policy.documents import read_document
 from doorward.policy.loaded import LoadedPolicy, join_policies, with_denials
+from doorward.policy.remarks import log_remarks
 
 if TYPE_CHECKING:  # most lists have no deny policies
     from doorward.policy.deny.policy import DenyPolicy
 
-__all__ = ["read_ancestors"]
+__all__ = ["read_policy"]
 
 _MEMBERS: Final = frozenset({"id", "policy", "type"})
 _OF_DENY_POLICY: Final = frozenset({"rules", "displayName", "uid"})
 
 
-def read_ancestors(entries: Sequence[object], reader: BindingReader, source: str) -> LoadedPolicy:
-    """Read the policies that a project inherits, and join them.
+def read_policy(
+    parsed: Mapping[str, object] | Sequence[object], settings: PolicySettings, source: str = ""
+) -> LoadedPolicy:
+    """Read a policy document, or the list of those that a project inherits.
 
     Args:
-        entries: The list; each entry has a ``policy``, and an ``id`` and a ``type`` that name its resource.
-        reader: Reads the bindings of all of them, and takes down what grants nothing.
-        source: What explanations write before the resource and the position of a binding.
+        parsed: One policy object (https://cloud.google.com/iam/docs/reference/rest/v1/Policy), or a list
+            whose entries have a ``policy``, and an ``id`` and a ``type`` that name its resource. It is
+            copied.
+        settings: See `PolicySettings`.
+        source: What explanations write before the position of a binding.
 
     Returns:
-        The policy that grants what any of them grants, and denies what any of them denies.
+        The policy; of a list the one that grants what any of them grants, and denies what any of them denies.
 
     Raises:
-        PolicyError: If it is not such a list, or one of the policies is not understood.
+        PolicyError: If it is neither, or holds a binding that is not understood.
     """
+    reader = BindingReader(settings)
+    if isinstance(parsed, Mapping):
+        loaded = read_document(parsed, reader, source)
+    else:
+        loaded = _read_ancestors(parsed, reader, source)
+    remarks = reader.remarks.sentences(loaded.index, roles=reader.count)
+    log_remarks(remarks, source)
+    return replace(loaded, remarks=(*loaded.remarks, *remarks))
+
+
+def _read_ancestors(entries: Sequence[object], reader: BindingReader, source: str) -> LoadedPolicy:
     if not isinstance(entries, list | tuple) or not entries:
         raise PolicyError("not a policy: it is neither an object nor a list of policies")
     policies: list[LoadedPolicy] = []
@@ -49,7 +67,7 @@ def read_ancestors(entries: Sequence[object], reader: BindingReader, source: str
 
                 denying.append(DenyPolicy.from_dict(policy))
             else:
-                policies.append(read_one(policy, reader, f"{source}{resource} "))
+                policies.append(read_document(policy, reader, f"{source}{resource} "))
         except PolicyError as error:
             raise PolicyError(f"{resource}: {error}") from error
     if not policies:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from doorward.policy.index import PolicyIndex
 from doorward.policy.loaded import LoadedPolicy
 from doorward.policy.remarks import log_remarks
 
-__all__ = ["plain_copy", "read_bindings", "read_document", "read_one"]
+__all__ = ["plain_copy", "read_bindings", "read_document"]
 
 _VERSIONS: Final = (0, 1, 3)  # https://cloud.google.com/iam/docs/reference/rest/v1/Policy
 _MEMBERS: Final = frozenset({"bindings", "etag", "version", "auditConfigs", "kind", "resourceId"})
@@ -69,36 +68,7 @@ def read_bindings(
     return LoadedPolicy(index, document, reader.permission, reader.groups, reader.tags, remarks)
 
 
-def read_document(
-    document: Mapping[str, object] | Sequence[object], settings: PolicySettings, source: str = ""
-) -> LoadedPolicy:
-    """Read a policy document, or the list of them that a service inherits.
-
-    Args:
-        document: One policy object (https://cloud.google.com/iam/docs/reference/rest/v1/Policy), or what
-            ``gcloud projects get-ancestors-iam-policy`` prints; it is copied.
-        settings: See `PolicySettings`.
-        source: What explanations write before the position of a binding.
-
-    Returns:
-        The policy.
-
-    Raises:
-        PolicyError: If it is not a policy, or holds a binding that is not understood.
-    """
-    reader = BindingReader(settings)
-    if isinstance(document, Mapping):
-        loaded = read_one(document, reader, source)
-    else:
-        from doorward.policy.ancestors import read_ancestors  # noqa: PLC0415 - most policies are one document
-
-        loaded = read_ancestors(document, reader, source)
-    remarks = reader.remarks.sentences(loaded.index, roles=reader.count)
-    log_remarks(remarks, source)
-    return replace(loaded, remarks=(*loaded.remarks, *remarks))
-
-
-def read_one(document: Mapping[str, object], reader: BindingReader, source: str) -> LoadedPolicy:
+def read_document(document: Mapping[str, object], reader: BindingReader, source: str) -> LoadedPolicy:
     """Read one policy document.
 
     Args:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from doorward.errors import PolicyError
 from doorward.issuers.issuer import Issuer
-from doorward.policy import documents
+from doorward.policy.ancestors import read_policy
 from doorward.policy.bindings import Binding, PolicySettings
 from doorward.policy.decision import Decision
+from doorward.policy.documents import plain_copy, read_bindings
 from doorward.policy.evaluation import Evaluation, decide
 from doorward.policy.files import read_file, read_json
 from doorward.policy.loaded import LoadedPolicy, disabled_policy, join_policies, users_of, with_denials
@@ -54,7 +55,7 @@ class InvokerPolicy:
         Raises:
             PolicyError: If a binding whose role holds the permission is not understood.
         """
-        self._take(documents.read_bindings(bindings, settings))
+        self._take(read_bindings(bindings, settings))
 
     def _take(self, policy: LoadedPolicy) -> None:
         self._loaded = policy
@@ -187,7 +188,7 @@ class InvokerPolicy:
         """
         try:
             source = f"{os.path.basename(path)} "  # noqa: PTH119 - of any path
-            return cls._of(documents.read_document(read_file(path), settings, source))
+            return cls._of(read_policy(read_file(path), settings, source))
         except PolicyError as error:
             raise PolicyError(f"{os.fspath(path)}: {error}") from error
 
@@ -203,7 +204,7 @@ class InvokerPolicy:
         Raises:
             PolicyError: If the text is not such a policy, or holds a binding that is not understood.
         """
-        return cls._of(documents.read_document(read_json(text), settings))
+        return cls._of(read_policy(read_json(text), settings))
 
     @classmethod
     def from_yaml(cls, text: str | bytes, **settings: Unpack[PolicySettings]) -> InvokerPolicy:
@@ -216,7 +217,7 @@ class InvokerPolicy:
         Raises:
             PolicyError: If the text is not such a policy, or holds a binding that is not understood.
         """
-        return cls._of(documents.read_document(read_yaml(text), settings))
+        return cls._of(read_policy(read_yaml(text), settings))
 
     @classmethod
     def from_dict(
@@ -231,7 +232,7 @@ class InvokerPolicy:
         Raises:
             PolicyError: If it is not such a policy, or holds a binding that is not understood.
         """
-        return cls._of(documents.read_document(document, settings))
+        return cls._of(read_policy(document, settings))
 
     @classmethod
     def join(cls, *policies: InvokerPolicy) -> InvokerPolicy:
@@ -309,7 +310,7 @@ class InvokerPolicy:
             A copy of the document that it was read from, with everything in it: etag, version, audit
             configuration.
         """
-        return {name: documents.plain_copy(value) for name, value in self._loaded.document.items()}
+        return {name: plain_copy(value) for name, value in self._loaded.document.items()}
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """Write the policy back as JSON, its members sorted as gcloud prints them.

@@ -177,8 +177,8 @@ class _Document:
             tag = self._loader.resolve(self._yaml.ScalarNode, event.value, event.implicit)
         return _Value(_scalar(tag, event.value), 0, 1)
 
-    def _named(self, anchor: str) -> _Value:
-        found = self._anchors.get(anchor)
+    def _named(self, anchor: str | None) -> _Value:
+        found = None if anchor is None else self._anchors.get(anchor)
         if found is None:
             raise _refused(f"the alias {shown(anchor)} names nothing that comes before it")
         self._add_to_count(found.size)
