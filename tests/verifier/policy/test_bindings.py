@@ -83,6 +83,33 @@ def test_a_condition_of_a_custom_role_matters_where_that_role_grants(conditions:
     assert not InvokerPolicy.from_dict(conditional, custom_roles={CUSTOM: []}).decide(principal()).granted
 
 
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"group": {}}, "'group' is no setting of a policy: they are permission, custom_roles, groups"),
+        ({"Strict": True}, "'Strict' is no setting"),
+        ({"strict": "no"}, "strict must be True or False, not 'no'"),
+        ({"strict": None}, "strict must be True or False, not None"),
+        ({"custom_roles": [CUSTOM]}, "custom_roles must be a mapping, not list"),
+        ({"unique_ids": "1"}, "unique_ids must be a mapping, not str"),
+        ({"project_numbers": 1}, "project_numbers must be a mapping, not int"),
+        ({"resource_tags": ["123/env"]}, "resource_tags must be a mapping, not list"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused(settings: Any, why: str) -> None:
+    for make in (InvokerPolicy, InvokerPolicy.from_members):
+        with pytest.raises(PolicyError, match=why):
+            make([], **settings)
+    with pytest.raises(PolicyError, match=why):
+        InvokerPolicy.from_json("{}", **settings)
+
+
+def test_a_setting_that_is_none_is_as_if_it_were_not_there() -> None:
+    nones: Any = dict.fromkeys(["custom_roles", "groups", "unique_ids", "project_numbers", "resource_tags"])
+
+    assert InvokerPolicy.from_members([MEMBER], **nones).decide(principal()).granted
+
+
 # Conditions.
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple, TypedDict
 
 from doorward.errors import PolicyError
-from doorward.policy.clipped import clip, first_shown
+from doorward.policy.clipped import clip, first_shown, shown
 from doorward.policy.decision import BindingCondition
 from doorward.policy.groups import Groups, Resolver, resolver
 from doorward.policy.identities import KnownAccounts
@@ -70,6 +70,10 @@ class PolicySettings(TypedDict, total=False):
     strict: bool
 
 
+_SETTINGS: Final = tuple(PolicySettings.__annotations__)
+_MAPPINGS: Final = frozenset({"custom_roles", "unique_ids", "project_numbers", "resource_tags"})
+
+
 class BindingReader:
     """Reads bindings under given settings.
 
@@ -91,6 +95,7 @@ class BindingReader:
         Raises:
             PolicyError: If one of them is not usable.
         """
+        _check_settings(settings)
         self.permission: Final[str] = check_permission(settings.get("permission", INVOKE))
         self.groups: Final[Resolver] = resolver(settings.get("groups"))
         self.known: Final[KnownAccounts] = KnownAccounts(
@@ -195,6 +200,18 @@ class BindingReader:
             self.remarks.unreadable_condition(binding, str(error))
             return UnreadableCondition(expression, title, str(error))
         return compiled
+
+
+def _check_settings(settings: PolicySettings) -> None:
+    if unknown := settings.keys() - _SETTINGS:
+        raise PolicyError(
+            f"{first_shown(unknown)} is no setting of a policy: they are {', '.join(_SETTINGS)}"
+        )
+    for name, value in settings.items():
+        if name in _MAPPINGS and value is not None and not isinstance(value, Mapping):
+            raise PolicyError(f"{name} must be a mapping, not {type(value).__name__}")
+    if not isinstance(settings.get("strict", False), bool):
+        raise PolicyError(f"strict must be True or False, not {shown(settings.get('strict'))}")
 
 
 def _condition_texts(condition: object) -> tuple[str, str]:

@@ -170,9 +170,9 @@ class CloudIdentityGroups:
         try:
             answer, reason = self._request(*key), ""
         except (FetchError, StrictJSONError, ConfigurationError, KeysUnavailableError) as error:
-            reason = f"{key[0]} could not be looked up: {error}"
+            reason = f"{clip(key[0])} could not be looked up: {error}"
         except Exception as error:  # noqa: BLE001 - access_token may raise anything, and repeat a secret in it
-            reason = f"{key[0]} could not be looked up: {type(error).__name__}"
+            reason = f"{clip(key[0])} could not be looked up: {type(error).__name__}"
         finally:
             self._record(key, answer, reason)
 

@@ -56,8 +56,6 @@ class ResourceTags:
         """
         if tags is None:
             return None
-        if not isinstance(tags, Mapping):
-            raise PolicyError(f"resource_tags must be a mapping, not {type(tags).__name__}")
         by_name, by_id = {}, {}
         for key, value in tags.items():
             texts = isinstance(key, str) and isinstance(value, str)
