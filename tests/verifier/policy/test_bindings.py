@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from doorward import PlainRequest, PolicyError
+from doorward.policy import remarks
 from doorward.policy.decision import Decision
 from doorward.policy.iam import InvokerPolicy
 from doorward.tokens.principal import ANONYMOUS
@@ -307,6 +308,15 @@ def test_a_misspelt_role_warns_that_it_grants_nothing(
     assert not policy.decide(principal()).granted
     with pytest.raises(PolicyError, match="did you mean"):
         InvokerPolicy.from_dict(document(binding(role, MEMBER)), strict=True)
+
+
+def test_so_many_roles_are_compared_with_those_that_may_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+    monkeypatch.setattr(remarks, "intended_role", lambda role, _: compared.append(role))
+    once = [binding(f"roles/x{number}", MEMBER) for number in range(1_500)]
+    InvokerPolicy.from_dict(document(*once, *once))
+
+    assert [f"roles/x{number}" for number in range(1_000)] == compared
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ _log: Final = logging.getLogger("doorward.policy")
 _MOST: Final = 100
 """The most names that one remark lists."""
 
+_MOST_COMPARED: Final = 1_000
+
 
 class Remarks:
     """Collects what a policy holds that grants nothing; in strict mode, refuses it.
@@ -35,6 +37,7 @@ class Remarks:
         self.strict: Final[bool] = strict
         self._permission = permission
         # Dictionaries keep the order of the policy, and each name once.
+        self._seen: set[str] = set()
         self._undescribed: dict[str, None] = {}
         self._misspelt: dict[str, str] = {}
         self._conditions: dict[str, None] = {}
@@ -49,7 +52,12 @@ class Remarks:
         Raises:
             PolicyError: In strict mode, if its permissions are not known, or if another role may be meant.
         """
-        if (meant := intended_role(role, self._permission)) is not None:
+        if role in self._seen:
+            return
+        self._seen.add(role)
+        # To compare names is the most work that a binding may cause: no real policy has so many roles.
+        meant = intended_role(role, self._permission) if len(self._seen) <= _MOST_COMPARED else None
+        if meant is not None:
             if self.strict:
                 raise PolicyError(f"{shown(role)} does not hold {self._permission}: did you mean {meant!r}?")
             self._misspelt[role] = meant
