@@ -21,6 +21,7 @@ from doorward.errors import ConfigurationError, FetchError, KeysUnavailableError
 from doorward.keys.fetch import Fetch, HttpxFetch
 from doorward.keys.flight import Flight
 from doorward.keys.http.urls import check_key_url
+from doorward.policy.clipped import clip
 from doorward.policy.groups import Unresolved
 from doorward.strictjson import StrictJSONError, read_object
 from doorward.tokens.principal import Principal
@@ -145,7 +146,7 @@ class CloudIdentityGroups:
                 return entry.answer
             flight = self._start(key, now)
             if flight is not None:
-                return Unresolved(f"whether {address} is in {group} is being looked up", flight)
+                return Unresolved(f"whether {clip(address)} is in {clip(group)} is being looked up", flight)
             under_way = next(iter(self._flights.values()), None)
         return Unresolved("no look-up of group members can start now", under_way)
 
@@ -169,9 +170,9 @@ class CloudIdentityGroups:
         try:
             answer, reason = self._request(*key), ""
         except (FetchError, StrictJSONError, ConfigurationError, KeysUnavailableError) as error:
-            reason = f"{key[0]} could not be looked up: {error}"
+            reason = f"{clip(key[0])} could not be looked up: {error}"
         except Exception as error:  # noqa: BLE001 - access_token may raise anything, and repeat a secret in it
-            reason = f"{key[0]} could not be looked up: {type(error).__name__}"
+            reason = f"{clip(key[0])} could not be looked up: {type(error).__name__}"
         finally:
             self._record(key, answer, reason)
 
