@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import quote
 
 from doorward import Admission, ConfigurationError, Door, Refusal
@@ -13,12 +13,16 @@ from doorward_integrations.admission import ADMISSION, DOOR, principal_of
 from doorward_integrations.refusal import body_of
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
 
 __all__ = ["AsgiRequest", "InvokerMiddleware", "decide", "principal_of"]
 
 _DENIAL: Final = "websocket.http.response"
 _POLICY_VIOLATION: Final = 1008  # RFC 6455, section 7.4.1; a server that has not accepted answers 403 instead
+
+
+ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+"""An application. Each framework has types of its own for the same scope, so that no one of them fits all."""
 
 
 class InvokerMiddleware:

@@ -35,6 +35,7 @@ PLACES = [
     for server in SERVERS
     for adapter in ADAPTERS
     if server.interface == adapter.interface
+    if not adapter.servers or server.name in adapter.servers
 ]
 
 in_every_place = pytest.mark.parametrize("place", PLACES, ids=str)
@@ -62,14 +63,15 @@ class Service:
     def differences(self, client: Client, rows: Iterable[Row]) -> dict[str, tuple[Outcome, Outcome]]:
         """Send rows, and return what the table says and what came, where they are not the same."""
         gives = {**self.adapter.gives, **self.server.gives}
-        left_out = set(self.adapter.loses) if self.server.decodes else set()
+        decodes = self.server.decodes or self.adapter.decodes
+        left_out = set(self.adapter.loses) if decodes else set()
         if client.__name__ == self.server.sends_on:
             left_out.add("HEAD, good")
         found = {}
         for row in rows:
             here = dataclasses.replace(row, **gives.get(row.name, {}))
             got = outcome(here, self.send(client, here))
-            said = expected(here, self.tokens, decoded=self.server.decodes)
+            said = expected(here, self.tokens, decoded=decodes)
             if got != said and row.name not in left_out:
                 found[row.name] = (said, got)
         return found
@@ -117,7 +119,8 @@ def test_the_body_of_a_refused_request_is_not_taken_for_the_next_one(service: Se
 
     statuses = [got.status for got in clients.http1_on_one_connection(service.port, first, last)]
 
-    assert statuses in ([403], [403, 404])  # a server may close the connection after the first
+    # A server may close the connection after the first, and asgiref's bridge may fail on what is sent at once.
+    assert statuses in ([403], [403, 404], [403, 500])
 
 
 @in_every_place

@@ -56,6 +56,22 @@ def call(port: int, token: str | None) -> Answer:
             return codes[answered.code()], answered.details()
 
 
+def call_tool(port: int, token: str | None) -> Answer:
+    headers = {"accept": "application/json, text/event-stream"}
+    headers |= {"authorization": f"Bearer {token}"} if token else {}
+    message = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "greet", "arguments": {}},
+    }
+    url = f"http://127.0.0.1:{port}/mcp"
+    answer = httpx.post(url, headers=headers, json=message, trust_env=False, timeout=20)
+    if answer.status_code != 200:
+        return answer.status_code, answer.text
+    return 200, answer.json()["result"]["content"][0]["text"]
+
+
 UVICORN = "uvicorn --port {port} --log-level warning"
 GUNICORN = "gunicorn --bind 127.0.0.1:{port} --no-control-socket --log-level warning"
 FUNCTION = f"functions_framework --host 127.0.0.1 --port {{port}} --source {EXAMPLES}"
@@ -64,8 +80,12 @@ RUNS = [
     ("asgi_app", "asgi", f"{UVICORN} asgi_app:app", get),
     ("starlette_app", "starlette", f"{UVICORN} starlette_app:app", get),
     ("fastapi_app", "fastapi", f"{UVICORN} fastapi_app:app", get),
+    ("quart_app", "asgi", "hypercorn --bind 127.0.0.1:{port} --log-level warning quart_app:app", get),
+    ("litestar_app", "asgi", f"{UVICORN} litestar_app:app", get),
+    ("mcp_server", "asgi", f"{UVICORN} mcp_server:app", call_tool),
     ("wsgi_app", "wsgi", f"{GUNICORN} wsgi_app:app", get),
     ("flask_app", "flask", f"{GUNICORN} flask_app:app", get),
+    ("flask_asgi_app", "flask", f"{UVICORN} flask_asgi_app:asgi_app", get),
     ("django_app", "django", f"{GUNICORN} django_app:application", get),
     ("aiohttp_app", "aiohttp", "aiohttp_app", get),
     ("grpc_server", "grpc", "grpc_server", call),

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.conformance.table import LIMITED_SEEN, SERVERLESS_SEEN, Gives
+from support.conformance.table import FOLDED_NAMES, LIMITED_SEEN, Gives
 
 __all__ = ["SERVERS", "Fleet", "Server", "running"]
 
@@ -71,11 +73,6 @@ _STANDARD_METHODS: Gives = {"method of no standard": {"status": 400, "seen": Non
 # gunicorn takes the script name from a header of a client that it trusts, which on loopback is every client:
 # the path behind it is then another one than the condition names.
 _SCRIPT_NAME: Gives = {"limited caller, script name": {"status": 403}}
-_TWIN: Gives = {
-    # granian's WSGI gives names with '_' and with '-' as one and the same.
-    "underscore twin": {"status": 200, "seen": SERVERLESS_SEEN},
-    "underscore twin beside a good one": {"status": 401},
-}
 _BUFFERED: Gives = {
     # waitress merges the slashes that a path begins with, before an application sees it.
     "limited caller, empty segment": {"status": 200, "seen": LIMITED_SEEN},
@@ -114,7 +111,15 @@ SERVERS = (
     Server("gunicorn-sync", "wsgi", f"{_GUNICORN} {_WSGI}", gives=_SCRIPT_NAME),
     Server("gunicorn-gthread", "wsgi", f"{_GUNICORN} --threads 4 {_WSGI}", gives=_SCRIPT_NAME),
     Server("gunicorn-preload", "wsgi", f"{_GUNICORN} --preload --workers 2 {_WSGI}", gives=_SCRIPT_NAME),
-    Server("granian-wsgi", "wsgi", f"{_GRANIAN} wsgi {_WSGI}", decodes=True, gives=_TWIN),
+    Server(
+        "granian-wsgi",
+        "wsgi",
+        f"{_GRANIAN} wsgi {_WSGI}",
+        http2=True,
+        decodes=True,
+        gives=FOLDED_NAMES,
+        sends_on="http2",
+    ),
     Server("waitress", "wsgi", _WAITRESS, gives=_BUFFERED, sends_on="http1"),
     Server(
         "aiohttp",
@@ -133,10 +138,22 @@ SERVERS = (
 )
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+class _Ports:
+    """Gives each port once, from below those that the system gives to whatever asks for any."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._candidates = random.sample(range(20_000, 30_000), 1_000)
+
+    def take(self) -> int:
+        with self._lock:
+            while True:
+                port = self._candidates.pop()
+                with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+                    return port
+
+
+_ports = _Ports()
 
 
 def _answers(port: int) -> bool:
@@ -152,7 +169,7 @@ class _Process:
 
     def __init__(self, server: Server, environ: Mapping[str, str], folder: Path, cwd: Path) -> None:
         self.server = server
-        self.port = _free_port()
+        self.port = _ports.take()
         self._log = folder / f"{server.name}.log"
         path = os.pathsep.join([str(_TESTS), str(_EXAMPLES), *filter(None, sys.path)])
         with self._log.open("wb") as log:

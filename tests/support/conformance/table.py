@@ -5,14 +5,23 @@ In headers and answers ``{good}`` and the like stand for the tokens of `support.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from support.conformance.doors import LIMITED as LIMITED_CALLER
 from support.tokens import MEMBER
 
-__all__ = ["LIMITED_SEEN", "SEEN", "SERVERLESS_SEEN", "SOCKETS", "TABLE", "Gives", "Row"]
+__all__ = [
+    "FOLDED_NAMES",
+    "LIMITED_SEEN",
+    "NO_CHUNKS",
+    "SEEN",
+    "SERVERLESS_SEEN",
+    "SOCKETS",
+    "TABLE",
+    "Gives",
+    "Row",
+]
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Row:
     seen: dict[str, str] | None = field(default_factory=dict)
 
 
-Gives: TypeAlias = Mapping[str, Mapping[str, Any]]
+Gives: TypeAlias = dict[str, dict[str, Any]]
 """What is otherwise than the table says, by the names of its rows: other values of their attributes."""
 
 BEARER = "authorization: Bearer {good}"
@@ -158,6 +167,15 @@ TABLE = (
     _good("chunked body", method="POST", body=("one ", "order")),
 )
 """The requests, in the order in which they are sent: a token is new, and then in the token cache."""
+
+FOLDED_NAMES: Gives = {
+    "underscore twin": {"status": 200, "seen": SERVERLESS_SEEN},
+    "underscore twin beside a good one": {"status": 401},
+}
+"""Of what gives names with '_' and with '-' as one and the same."""
+
+NO_CHUNKS: Gives = {"chunked body": {"seen": SEEN | {"body": ""}}}
+"""Of what reads no more of a body than Content-Length says."""
 
 SOCKETS = (
     Row("none", 403, target="/live"),
