@@ -134,11 +134,10 @@ def _read(request: Any, public_prefix: str) -> tuple[RawHeaders, RequestFacts]: 
 
 def _hand_over(request: Any, before: RawHeaders, admission: Admission, door: Door) -> None:  # noqa: ANN401
     """Give a request the headers and the caller of its admission, wherever a view could look."""
-    # Names with '_' are not in META under ASGI, and there are none under WSGI.
-    changed = {name for name, _ in set(before) ^ set(admission.headers) if b"_" not in name}
-    for name in changed:
-        key = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
-        values = [value for other, value in admission.headers if other == name]
+    for key in {_key(name) for name, _ in set(before) ^ set(admission.headers)}:
+        # Names with '_' are not in META under ASGI, except in a Django that lacks a security release; under
+        # WSGI there are none.
+        values = [value for name, value in admission.headers if _key(name) == key and b"_" not in name]
         if values:
             request.META[key] = b",".join(values).decode("latin-1")
         else:
@@ -150,6 +149,10 @@ def _hand_over(request: Any, before: RawHeaders, admission: Admission, door: Doo
     else:
         request.environ.update(admitted)
     request.principal = admission.principal
+
+
+def _key(name: bytes) -> str:
+    return "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
 
 
 def _response_to(refusal: Refusal, method: str) -> HttpResponse:

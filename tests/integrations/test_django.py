@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Any
 
 import django
 import pytest
 from django.conf import settings
 from django.core.checks.registry import registry
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 from django.test.utils import override_settings
@@ -145,6 +147,25 @@ class TestAdmitted:
             request.headers["X-Shop"],
         )
         assert "HTTP_X_GOOG_AUTHENTICATED_USER_EMAIL" not in request.META
+
+    @pytest.mark.parametrize("credential", [True, False], ids=["a twin of the credential", "a claim"])
+    def test_a_name_with_underscores_leaves_nothing_in_an_older_django(
+        self, world: World, *, credential: bool
+    ) -> None:
+        """Before a security release, its ASGI handler read such a name as the one with hyphens."""
+        name = b"x-serverless-authorization" if credential else b"x-goog-authenticated-user-email"
+        good = (b"x-serverless-authorization", b"Bearer " + world.token().encode())
+        spoofed = (name.replace(b"-", b"_"), b"spoofed")
+        scope = {"type": "http", "method": "GET", "path": "/orders", "headers": [good, spoofed]}
+        request: Any = ASGIRequest(scope, BytesIO())
+        key = "HTTP_" + name.decode().upper().replace("-", "_")
+        request.META[key] = f"{request.META.get(key)},spoofed"
+
+        response: Any = InvokerMiddleware(lambda _: HttpResponse())(request)
+
+        assert 200 == response.status_code
+        assert "spoofed" not in str(request.META)
+        assert credential == (key in request.META)
 
     def test_the_request_carries_the_admission(self, ask: Ask, bearer: dict[str, str]) -> None:
         ask("/orders", bearer)
