@@ -63,8 +63,8 @@ def read_bindings(
     document = {"bindings": written, "version": 3 if conditional else 1}
     index = PolicyIndex(permission_bindings, (), reader.known)
     # A policy of no bindings is written on purpose.
-    remarks = reader.remarks.sentences(index, roles=reader.count) if written else ()
-    log_remarks(remarks, "")
+    remarks = reader.remarks.sentences(index, roles=reader.count, source="") if written else ()
+    log_remarks(remarks)
     return LoadedPolicy(index, document, reader.permission, reader.groups, reader.tags, remarks)
 
 

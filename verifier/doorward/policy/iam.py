@@ -11,6 +11,7 @@ from doorward.errors import PolicyError
 from doorward.issuers.issuer import Issuer
 from doorward.policy.ancestors import read_policy
 from doorward.policy.bindings import Binding, PolicySettings
+from doorward.policy.clipped import clip
 from doorward.policy.decision import Decision
 from doorward.policy.documents import plain_copy, read_bindings
 from doorward.policy.evaluation import Evaluation, decide
@@ -187,7 +188,7 @@ class InvokerPolicy:
             ConfigurationError: If it cannot be read.
         """
         try:
-            source = f"{os.path.basename(path)} "  # noqa: PTH119 - of any path
+            source = f"{clip(os.path.basename(os.fspath(path)))} "  # noqa: PTH119 - of any path
             return cls._of(read_policy(read_file(path), settings, source))
         except PolicyError as error:
             raise PolicyError(f"{os.fspath(path)}: {error}") from error
