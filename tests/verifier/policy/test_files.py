@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -172,6 +173,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.json", tmp_path):
         with pytest.raises(ConfigurationError, match=path.name):
             InvokerPolicy.from_file(path)
+
+
+@pytest.mark.parametrize("text", [7, None, ["{}"], memoryview(b"{}")], ids=repr)
+def test_what_is_no_text_is_refused(text: Any) -> None:
+    for read in (InvokerPolicy.from_json, InvokerPolicy.from_yaml):
+        with pytest.raises(PolicyError, match="not the text of a policy"):
+            read(text)
 
 
 # YAML.
