@@ -14,12 +14,15 @@ from typing import Final, Protocol, runtime_checkable
 from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import fold, is_service_account
 from doorward.keys.flight import Flight
+from doorward.loglimit import LogLimit
 from doorward.policy.members import read_member
 from doorward.tokens.principal import Principal
 
 __all__ = ["GroupDirectory", "Groups", "Resolver", "Unresolved", "resolver"]
 
 _log: Final = logging.getLogger("doorward.policy")
+# A caller can have the groups looked up with each request, and so a failure logged.
+_failures: Final = LogLimit(_log, logging.ERROR, "look-ups of group members that failed", lines=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +234,12 @@ def _resolve(group: str, look_up: Callable[[], bool | Unresolved]) -> bool | Unr
     try:
         answer = look_up()
     except Exception as error:  # noqa: BLE001 - see above
-        _log.exception("resolving the members of the group %s failed", group)
+        if _failures.allows(type(error).__name__):
+            _log.exception("resolving the members of the group %s failed", group)
         return Unresolved(f"resolving the members of {group} failed: {type(error).__name__}")
     if isinstance(answer, bool | Unresolved):
         return answer
-    _log.error("the answer for the group %s must be bool or Unresolved, not %s", group, type(answer).__name__)
+    kind = type(answer).__name__
+    if _failures.allows(kind):
+        _log.error("the answer for the group %s must be bool or Unresolved, not %s", group, kind)
     return Unresolved(f"the answer for the group {group} is neither bool nor Unresolved")
