@@ -80,6 +80,11 @@ class Resolver(Protocol):
         """
         ...
 
+    @property
+    def directory(self) -> object:
+        """What is asked, for a readiness probe; None if nothing is."""
+        ...
+
     def check(self, group: str) -> None:
         """Check, when a policy is read, that a group can be resolved.
 
@@ -121,6 +126,10 @@ def resolver(groups: Groups | None) -> Resolver:
 class _NoGroups:
     """Resolves no group: a policy that names one does not load."""
 
+    @property
+    def directory(self) -> None:
+        return None
+
     def __call__(self, group: str, principal: Principal, address: str | None) -> None:
         raise NotImplementedError
 
@@ -134,6 +143,10 @@ class _NoGroups:
 
 class _ListedGroups:
     """Groups whose members are listed; a group may be a member of another one."""
+
+    @property
+    def directory(self) -> None:
+        return None
 
     def __init__(self, groups: Mapping[str, Collection[str]]) -> None:
         listed = {
@@ -203,13 +216,13 @@ class _DirectoryGroups:
     """Groups that a directory looks up by address."""
 
     def __init__(self, directory: GroupDirectory) -> None:
-        self._directory = directory
+        self.directory: Final = directory
 
     def __call__(self, group: str, principal: Principal, address: str | None) -> bool | Unresolved | None:
         del principal
         if address is None:
             return None
-        return _resolve(group, lambda: self._directory.look_up(group, address))
+        return _resolve(group, lambda: self.directory.look_up(group, address))
 
     def check(self, group: str) -> None:
         """Accept any group: only a look-up shows whether it exists."""
@@ -219,11 +232,11 @@ class _FunctionGroups:
     """Groups that a function of the user resolves."""
 
     def __init__(self, function: Callable[[str, Principal], bool | Unresolved]) -> None:
-        self._function = function
+        self.directory: Final = function
 
     def __call__(self, group: str, principal: Principal, address: str | None) -> bool | Unresolved:
         del address
-        return _resolve(group, lambda: self._function(group, principal))
+        return _resolve(group, lambda: self.directory(group, principal))
 
     def check(self, group: str) -> None:
         """Accept any group: only a call shows whether the function knows it."""
