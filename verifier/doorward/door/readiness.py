@@ -10,7 +10,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict, cast
 
 from doorward.door.door import Door
 from doorward.errors import KeysUnavailableError
@@ -99,8 +99,9 @@ def _policy(door: Door) -> Iterator[PartReadiness]:
 def _part(part: Part, name: str, source: object, *, usable: bool = True) -> PartReadiness:
     """Describe a part by what it has: ``health()``, or ``ready``; else it is taken as given."""
     health = getattr(source, "health", None)
-    known: Mapping[str, Any] = health() if callable(health) else {"ready": getattr(source, "ready", usable)}
-    is_ready, state, error = bool(known.get("ready", usable)), known.get("state"), known.get("last_error")
+    known = cast("Mapping[str, Any]", health()) if callable(health) else {}
+    is_ready = bool(known.get("ready", getattr(source, "ready", usable)))
+    state, error = known.get("state"), known.get("last_error")
     why = None
     if not is_ready or error is not None:
         why = f"the {part} cannot decide now" if not is_ready else f"the {part} can decide"
