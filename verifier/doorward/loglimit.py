@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
-import os
 import threading
 import time
 import weakref
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypedDict
 
 from doorward.errors import ConfigurationError
+from doorward.forks import renew_in_children
 
 __all__ = ["SUMMARY", "Later", "LogLimit", "LogSummary", "in_a_thread", "shown"]
 
@@ -135,11 +135,11 @@ class LogLimit:
         self._seconds: Final = seconds
         self._monotonic: Final = monotonic
         self._later: Final[Later] = in_a_thread if later is None else later
-        self.after_fork()
+        self._begin()
+        renew_in_children(self, LogLimit._begin)
         _limits.add(self)
 
-    def after_fork(self) -> None:
-        """Begin again in a forked process, where a thread of the parent may have held the lock."""
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._window: _Window | None = None
 
@@ -218,11 +218,6 @@ class LogLimit:
 _limits: Final[weakref.WeakSet[LogLimit]] = weakref.WeakSet()
 
 
-def _after_fork() -> None:
-    for limit in list(_limits):
-        limit.after_fork()
-
-
 def _at_exit() -> None:
     for limit in list(_limits):
         limit.flush()
@@ -230,5 +225,3 @@ def _at_exit() -> None:
 
 # Registered after that of `logging`, which is imported above, and so called before it closes the handlers.
 atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
