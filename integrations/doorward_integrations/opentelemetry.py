@@ -1,6 +1,8 @@
-"""Metrics of OpenTelemetry about what a key cache does.
+"""Metrics of OpenTelemetry about what a door decides, and what its key caches do.
 
 ::
+
+    door = Door(verifier, policy, listener=DoorMetrics())
 
     metrics = KeyMetrics()
     cache = KeyCache(GOOGLE.key_url, listener=metrics)
@@ -24,6 +26,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from doorward import ConfigurationError, KeyCache
+from doorward.door.events import Decided, DoorListener
 from doorward.forks import renew_in_children
 from doorward.keys.events import (
     FetchFinished,
@@ -44,7 +47,7 @@ except ModuleNotFoundError as _missing:
         raise
     raise ConfigurationError("metrics need opentelemetry-api: pip install 'doorward[otel]'") from None
 
-__all__ = ["KeyMetrics"]
+__all__ = ["DoorMetrics", "KeyMetrics"]
 
 Attributes = Mapping[str, str | int]
 
@@ -65,6 +68,41 @@ def _endpoint(url: str) -> Attributes:
             "url.path": parts.path,
         }
     )
+
+
+class DoorMetrics:
+    """A listener of doors that counts their decisions; it counts also what the log only sums up.
+
+    Counter: ``doorward.door.decisions`` by ``doorward.outcome`` (``admitted``, ``anonymous``, ``exempt`` or
+    ``refused``) and, of a refusal, ``doorward.reason`` and ``http.response.status_code``.
+    """
+
+    def __init__(self, meter: Meter | None = None, *, then: DoorListener | None = None) -> None:
+        """Make the instrument.
+
+        Args:
+            meter: Creates the instrument; by default the meter ``doorward`` of the global provider, which may
+                be set later.
+            then: Receives every decision afterwards.
+        """
+        meter = meter if meter is not None else get_meter("doorward")
+        self._then: Final = then
+        self._decisions: Final = meter.create_counter(
+            "doorward.door.decisions", "{request}", "Requests that a door has decided on."
+        )
+
+    def __call__(self, event: Decided) -> None:
+        """Count a decision, and pass it on.
+
+        Args:
+            event: The decision.
+        """
+        about: dict[str, str | int] = {"doorward.outcome": event.outcome}
+        if event.reason is not None and event.status is not None:
+            about |= {"doorward.reason": str(event.reason), "http.response.status_code": event.status}
+        self._decisions.add(1, about)
+        if self._then is not None:
+            self._then(event)
 
 
 class KeyMetrics:

@@ -208,7 +208,11 @@ class LoopbackServer:
             target=self._run, args=(server, listener), name=f"doorward-server-{self.port}", daemon=True
         )
         self._thread.start()
-        in_time = self._ready.wait(_START_SECONDS)
+        try:
+            in_time = self._ready.wait(_START_SECONDS)
+        except BaseException:  # a signal ends the process while it waits: no `with` has begun that would stop
+            self.stop()
+            raise
         if not server.started:
             self.stop()
             reason = "its lifespan failed" if in_time else f"it took more than {_START_SECONDS:.0f} s"
