@@ -18,13 +18,23 @@ from support.policies import principal
 from support.simulator import PATIENCE, join_fetches, join_follow_ups
 from support.tokens import MEMBER
 
-__all__ = ["WatchedFile", "write_policy"]
+__all__ = ["WatchedFile", "absent", "broken", "write_policy"]
 
 E = TypeVar("E", bound=PolicyEvent)
 
 
 def write_policy(path: Path, *members: str) -> None:
     path.write_text(json.dumps({"bindings": [{"role": "roles/run.invoker", "members": [*members]}]}))
+
+
+def absent(path: Path) -> None:
+    """Leave no file in its place."""
+    del path
+
+
+def broken(path: Path) -> None:
+    """Leave a file that is no policy."""
+    path.write_text('{"bindings": 7}')
 
 
 class WatchedFile:
