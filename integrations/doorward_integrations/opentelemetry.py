@@ -56,7 +56,6 @@ except ModuleNotFoundError as _missing:
 __all__ = ["DoorMetrics", "KeyMetrics", "PolicyMetrics"]
 
 Attributes = Mapping[str, str | int]
-Gauge = Callable[[CallbackOptions], Iterable[Observation]]
 S = TypeVar("S", KeyCache, WatchedPolicy)
 
 # The buckets that the conventions advise for ``http.client.request.duration``. Those of the SDK are for
@@ -81,11 +80,15 @@ def _endpoint(url: str) -> Attributes:
 class _Observed(Generic[S]):
     """What gauges report on. An instrument lives as long as its provider, and must not keep it alive."""
 
-    def __init__(self, describe: Callable[[S], Attributes]) -> None:
+    def __init__(self, meter: Meter, prefix: str, describe: Callable[[S], Attributes], age: str) -> None:
         self._describe: Final[Callable[[S], Attributes]] = describe
         self._sources: Final[weakref.WeakSet[S]] = weakref.WeakSet()
         self._renew_lock()
         renew_in_children(self, _Observed._renew_lock)
+        meter.create_observable_gauge(f"{prefix}.age", [self._ages], "s", age)
+        meter.create_observable_gauge(
+            f"{prefix}.state", [self._states], "1", "1 for the current state, 0 for the others."
+        )
 
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()
@@ -98,12 +101,12 @@ class _Observed(Generic[S]):
         with self._lock:
             return iter(list(self._sources))
 
-    def ages(self, _: CallbackOptions) -> Iterable[Observation]:
+    def _ages(self, _: CallbackOptions) -> Iterable[Observation]:
         for source in self:
             if (age := source.age) is not None:
                 yield Observation(age, self._describe(source))
 
-    def states(self, _: CallbackOptions) -> Iterable[Observation]:
+    def _states(self, _: CallbackOptions) -> Iterable[Observation]:
         for source in self:
             now = source.state
             for state in KeyState:
@@ -194,13 +197,12 @@ class KeyMetrics:
         self._refused_sets: Final = meter.create_counter(
             "doorward.keys.refused_sets", "{key_set}", "Key sets that were refused as a whole."
         )
-        self._caches: Final[_Observed[KeyCache]] = _Observed(lambda cache: _endpoint(cache.url))
-        gauges: tuple[tuple[str, Gauge, str, str], ...] = (
-            ("doorward.keys.age", self._caches.ages, "s", "Time since the endpoint last confirmed the keys."),
-            ("doorward.keys.state", self._caches.states, "1", "1 for the current state of a cache, else 0."),
+        self._caches: Final[_Observed[KeyCache]] = _Observed(
+            meter,
+            "doorward.keys",
+            lambda cache: _endpoint(cache.url),
+            "Time since the endpoint last confirmed the keys.",
         )
-        for name, callback, unit, description in gauges:
-            meter.create_observable_gauge(name, [callback], unit, description)
 
     def observe(self, cache: KeyCache) -> None:
         """Report the age and the state of a cache each time that metrics are collected.
@@ -265,14 +267,11 @@ class PolicyMetrics:
             "doorward.policy.state_changes", "{change}", "Changes of the observed state of a policy."
         )
         self._policies: Final[_Observed[WatchedPolicy]] = _Observed(
-            lambda policy: {"file.path": str(policy.path)}
+            meter,
+            "doorward.policy",
+            lambda policy: {"file.path": str(policy.path)},
+            "Time since the file was last seen to hold the policy.",
         )
-        gauges: tuple[tuple[str, Gauge, str, str], ...] = (
-            ("doorward.policy.age", self._policies.ages, "s", "Time since the file last held the policy."),
-            ("doorward.policy.state", self._policies.states, "1", "1 for the current state, else 0."),
-        )
-        for name, callback, unit, description in gauges:
-            meter.create_observable_gauge(name, [callback], unit, description)
 
     def observe(self, policy: WatchedPolicy) -> None:
         """Report the age and the state of a policy each time that metrics are collected.
