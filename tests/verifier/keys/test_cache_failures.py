@@ -410,7 +410,7 @@ def test_a_fetch_may_raise_anything(api: Api, caplog: pytest.LogCaptureFixture, 
 def test_a_fetch_may_answer_anything(api: Api, answer: Any) -> None:
     cache = without_network()[0]
     cache.warm()
-    cache._updater._client._fetch = lambda _url, _headers: answer  # type: ignore[misc]  # it is final to all but a test
+    cache._client._fetch = lambda _url, _headers: answer  # type: ignore[misc]  # it is final to all but a test
     with pytest.raises(KeysUnavailableError):
         api.refresh(cache)
     assert "key-1" == api.get(cache, "key-1").kid

@@ -273,7 +273,7 @@ def test_forked_workers_do_not_pause_in_step_when_the_endpoint_fails() -> None:
 def fork_workers_of_a_warm_cache() -> None:
     local = Local(KEY)
     local.cache.warm()
-    report(refresh_after=[forked(lambda: local.cache._updater.held.refresh_after) for _ in range(4)])
+    report(refresh_after=[forked(lambda: local.cache._holding.held.refresh_after) for _ in range(4)])
 
 
 @forking

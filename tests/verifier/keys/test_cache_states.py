@@ -328,7 +328,7 @@ def test_a_reader_that_was_overtaken_on_its_way_to_the_lock_begins_no_second_fet
     with monkeypatch.context() as patch:
         patch.setattr(cache._updater, "lock", _Overtaken(cache))
         assert "key-1" == cache.get("key-1").kid
-    assert 2 == cache._updater.started
+    assert 2 == cache._updater.flights.started
 
 
 def test_the_refresh_ahead_asks_whether_anything_changed(endpoint: SimulatedEndpoint) -> None:

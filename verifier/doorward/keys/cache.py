@@ -192,7 +192,7 @@ class KeyCache(HeldKeysReader):
         return prepared and await waits.flight(flight, self._patience)
 
     async def _await_new_key(self, kid: str, flight: Flight, began: float, waits: Waits) -> None:
-        """Wait for an unknown key id, no longer than that is worth a thread; raises as `_await_first_keys`."""
+        """Wait for an unknown key id, no longer than that is worth; raises as `_await_first_keys`."""
         seats, now = self._miss_seats[waits.thread], self._monotonic()
         if not seats.take():
             raise self._refused("no_seat", kid)

@@ -92,7 +92,7 @@ class Backoff:
         """
         self._shortest: Final = shortest
         self._longest: Final = longest
-        self._longest_without_keys: Final = longest if longest_without_keys is None else longest_without_keys
+        self._longest_without_keys: Final = longest_without_keys
         self._random: Final = rng
         self.failures: int = 0
         self._until = self._until_without_keys = float("-inf")
@@ -109,16 +109,17 @@ class Backoff:
         ceiling = min(self._longest, self._shortest * 2.0 ** min(self.failures, 32))
         wanted = self._random.uniform(0.0, ceiling) if retry_after is None else retry_after
         delay = min(max(wanted, self._shortest), self._longest)
-        without_keys = self._longest_without_keys * self._random.uniform(0.5, 1.0)
-        self._until = now + delay
-        self._until_without_keys = now + min(delay, max(without_keys, self._shortest))
+        self._until = self._until_without_keys = now + delay
+        if self._longest_without_keys is not None:
+            longest = self._longest_without_keys * self._random.uniform(0.5, 1.0)
+            self._until_without_keys = now + min(delay, longest)
 
     def succeeded(self) -> None:
         """End the delay, and count failures from 0 again."""
         self.failures = 0
         self._until = self._until_without_keys = float("-inf")
 
-    def left(self, now: float, *, usable: bool) -> float:
+    def left(self, now: float, *, usable: bool = True) -> float:
         """Return the seconds still to wait, 0.0 if none.
 
         Args:

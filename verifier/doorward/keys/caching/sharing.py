@@ -169,7 +169,7 @@ class Sharing:
         Returns:
             None while it is the turn of another process.
         """
-        if fcntl is None or self.hangs:
+        if fcntl is None or self.hangs or self._held:  # held by an earlier fetch, whose answer is being stored
             return Turn()
         path = f"{self._file.path}.lock"
         descriptor = None
