@@ -67,16 +67,22 @@ class Holding:
         """Whether the keys may be used now."""
         return self.held.state(self._monotonic(), self._clock()).usable
 
-    def answered(self, answer: PublishedKeys, asked_at_wall: float) -> None:
+    def answered(self, answer: PublishedKeys, asked_at_wall: float) -> str:
         """Hold what the endpoint has answered just now.
 
         Args:
             answer: What it publishes.
             asked_at_wall: When it was asked, in seconds since the epoch.
+
+        Returns:
+            The outcome, as in `FetchFinished`.
         """
-        now, wall = self._monotonic(), self._clock()
+        now, wall, before = self._monotonic(), self._clock(), self.held.generation
         self._published_at_wall = wall
         self._replace(answer, now, wall, asked_at_wall)
+        if self.held.generation != before:
+            return "changed"
+        return "not_modified" if answer.body is None else "unchanged"
 
     def seed(self, answer: PublishedKeys) -> None:
         """Hold what was shipped with the application, unless something is held.

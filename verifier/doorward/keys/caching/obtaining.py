@@ -131,8 +131,8 @@ class Obtainer:
         """Wait for the turn of this process, or until another one has brought what is needed."""
         until = time.monotonic() + _LONGEST_WAIT
         while (turn := sharing.try_turn()) is None:
-            if time.monotonic() >= until:
-                return Turn()  # its holder hangs, or is stopped
+            if time.monotonic() >= until or search.flight.trigger == "asked":
+                return Turn()  # its holder hangs, or is stopped; and `KeyCache.refresh` asks now
             time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - spreads the looks; no secret
             if (found := self._look(sharing, search)) is not None:
                 return found
@@ -152,7 +152,7 @@ class Obtainer:
             "snapshot": state.usable,
             "refresh": state is KeyState.FRESH,
             "unknown_kid": conclusive or (state.usable and held.generation != search.generation),
-            "asked": conclusive,
+            "asked": False,
         }[search.flight.trigger]
         return Obtained(taken=search.taken, conclusive=conclusive) if enough else None
 

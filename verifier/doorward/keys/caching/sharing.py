@@ -8,6 +8,7 @@ cannot be had every process asks for itself.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import stat
@@ -34,6 +35,7 @@ _FLAGS: Final = (
     | os.O_CREAT
     | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC"))
 )
+_UNWRITABLE: Final = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EROFS)
 _LONGEST_PAUSE: Final = 300.0  # seconds; what says more was not written by a process with a right clock
 
 
@@ -169,7 +171,9 @@ class Sharing:
         Returns:
             None while it is the turn of another process.
         """
-        if fcntl is None or self.hangs or self._held:  # held by an earlier fetch, whose answer is being stored
+        if (
+            fcntl is None or self.hangs or self._held
+        ):  # held by an earlier fetch, whose answer is being stored
             return Turn()
         path = f"{self._file.path}.lock"
         descriptor = None
@@ -183,7 +187,8 @@ class Sharing:
             return None
         except OSError as error:
             self._close(descriptor)
-            self._complain("processes do not share %s, since it cannot be locked: %s", error)
+            if error.errno not in _UNWRITABLE:  # else the writing of the snapshot says so
+                self._complain("processes do not share %s, since it cannot be locked: %s", error)
             return Turn()
         return Turn(descriptor, self)
 

@@ -26,7 +26,6 @@ from doorward.keys.caching.storing import Storing
 from doorward.keys.events import FetchesHang, FetchStarted, SetRefused, SnapshotTaken
 from doorward.keys.flight import Flight
 from doorward.keys.forks import renew_after_fork
-from doorward.keys.state import HeldKeys
 
 __all__ = ["LONG_IDLE_WAIT", "Updater"]
 
@@ -240,68 +239,58 @@ class Updater:
     def _run(self, flight: Flight) -> Callable[[], None]:
         """Obtain keys, and record the outcome; return what is done once the waiters were woken."""
         obtained = self._obtainer.obtain(flight)
-        outcome, noted = self._finish(flight, obtained)
-        held, now, wall = self._holding.held, self._monotonic(), self._clock()
+        with self.lock:
+            self.taken += obtained.taken is not None
+            current = self.flights.end(flight, conclusive=obtained.conclusive)
+            outcome, failure = self._record(obtained) if current else ("given_up", None)
+            # Before the next flight can start, so that events come in the order of what happened.
+            self._queue_events(flight, obtained, outcome)
 
         def follow_up() -> None:
-            if self._storing is not None and outcome in ("changed", "unchanged", "not_modified"):
+            if current and self._storing is not None and isinstance(obtained.answer, PublishedKeys):
                 self._storing.store()
             if obtained.turn is not None:
-                if obtained.asked:
-                    obtained.turn.note(noted)
+                if current and obtained.asked:
+                    obtained.turn.note(failure)
                 obtained.turn.end()
-            self._queue_events(flight, obtained, outcome, held, now)
-            if outcome is not None:
-                self._reporter.queue_state(held.state(now, wall))
             self._reporter.deliver()
 
         return follow_up
 
-    def _queue_events(
-        self, flight: Flight, obtained: Obtained, outcome: str | None, held: HeldKeys, now: float
-    ) -> None:
-        answer = obtained.answer
-        if obtained.taken is not None:
-            age = max(0.0, self._clock() - obtained.taken.confirmed_at_wall)
-            self._reporter.queue(SnapshotTaken(self._url, flight.trigger, age, tuple(sorted(held.keys))))
-        if outcome is None or not obtained.asked:
-            return
-        error = answer if isinstance(answer, FetchError) else None
-        self._reporter.queue(self._reporter.finished_event(flight, outcome, held, now, error))
-        if error is not None and error.stage in ("content", "size"):
-            self._reporter.queue(SetRefused(self._url, error))
-
-    def _finish(self, flight: Flight, obtained: Obtained) -> tuple[str | None, Failure | None]:
-        """Record the outcome of a flight.
+    def _record(self, obtained: Obtained) -> tuple[str, Failure | None]:
+        """Record what a flight has come to.
 
         Returns:
-            The outcome, None for a flight that was given up or left in the parent of this process; and what
-            other processes are to know of a failure.
+            The outcome, as in `FetchFinished`, or ``none`` if the endpoint was not asked; and what other
+            processes are to know of a failure.
         """
         answer = obtained.answer
-        with self.lock:
-            self.taken += obtained.taken is not None
-            if not self.flights.end(flight, conclusive=obtained.conclusive):
-                return None, None
-            if isinstance(answer, FetchError):
-                return "failed", self._count_failure(self._monotonic(), answer, counted=obtained.asked)
-            if answer is None:
-                if obtained.taken is not None:
-                    self._count_success()
-                return "taken", None
+        if isinstance(answer, FetchError):
+            return "failed", self._count_failure(self._monotonic(), answer, counted=obtained.asked)
+        outcome = "none"
+        if answer is not None:
             if self._storing is not None:
                 self._storing.expect()
-            self._count_success()
-            before = self._holding.held.generation
-            self._holding.answered(answer, obtained.asked_at_wall)
-            changed = self._holding.held.generation != before
-            outcome = "changed" if changed else "not_modified" if answer.body is None else "unchanged"
+            outcome = self._holding.answered(answer, obtained.asked_at_wall)
             self.fetches[outcome] += 1
-            return outcome, None
+        if answer is not None or obtained.taken is not None:
+            self.last_error = None
+            self.backoff.succeeded()
+        return outcome, None
 
-    def _count_success(self) -> None:
-        self.last_error = None
-        self.backoff.succeeded()
+    def _queue_events(self, flight: Flight, obtained: Obtained, outcome: str) -> None:
+        held, now, wall = self._holding.held, self._monotonic(), self._clock()
+        if obtained.taken is not None:
+            age = max(0.0, wall - obtained.taken.confirmed_at_wall)
+            self._reporter.queue(SnapshotTaken(self._url, flight.trigger, age, tuple(sorted(held.keys))))
+        if outcome == "given_up":
+            return  # that was reported then
+        if obtained.asked:
+            error = obtained.answer if isinstance(obtained.answer, FetchError) else None
+            self._reporter.queue(self._reporter.finished_event(flight, outcome, held, now, error))
+            if error is not None and error.stage in ("content", "size"):
+                self._reporter.queue(SetRefused(self._url, error))
+        self._reporter.queue_state(held.state(now, wall))
 
     def _count_failure(self, now: float, error: FetchError, *, counted: bool = True) -> Failure:
         """Count a failure, what is held stays as it is; return what other processes are to know of it."""
