@@ -32,7 +32,7 @@ from doorward.keys.waiting import BLOCKING, IN_LOOP, Waits, run_blocking
 
 __all__ = ["KeyCache"]
 
-_PREPARING: Final = 2.0  # times the patience, for what a fetch does before it asks the endpoint
+_PREPARING: Final = 3.0  # times the patience, for what a fetch does before it asks the endpoint
 
 
 class KeyCache(HeldKeysReader):

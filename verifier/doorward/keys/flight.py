@@ -26,11 +26,12 @@ class Flight:
         started_at: When it was made, on the monotonic clock of the cache, in seconds.
         trigger: Why it was started: ``cold``, ``refresh``, ``unknown_kid`` or ``asked``; or ``snapshot``, if
             only the snapshot is looked at.
+        asked_at: When the endpoint was asked, on that clock; None before.
         prepared: Reached once the endpoint is about to be asked, or is not asked: what is needed is imported,
             and no other process is waited for.
     """
 
-    __slots__ = ("_over", "number", "prepared", "started_at", "trigger")
+    __slots__ = ("_over", "asked_at", "number", "prepared", "started_at", "trigger")
 
     def __init__(self, number: int, started_at: float, trigger: str) -> None:
         """Make a flight; `start` starts it.
@@ -43,6 +44,7 @@ class Flight:
         self.number: Final[int] = number
         self.started_at: Final[float] = started_at
         self.trigger: Final[str] = trigger
+        self.asked_at: float | None = None
         self.prepared: Final[Milestone] = Milestone()
         self._over: Final[Milestone] = Milestone()
 
@@ -73,6 +75,15 @@ class Flight:
             self._land()
             return False
         return True
+
+    def asks(self, now: float) -> None:
+        """Take note that the endpoint is asked now.
+
+        Args:
+            now: The time on the monotonic clock of the cache.
+        """
+        self.asked_at = now
+        self.prepared.reach()
 
     def _land(self) -> None:
         self.prepared.reach()

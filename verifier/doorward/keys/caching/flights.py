@@ -10,8 +10,9 @@ from doorward.keys.forks import renew_after_fork
 __all__ = ["GIVE_UP", "MOST_HANGING", "Flights"]
 
 GIVE_UP: Final = 30.0
-"""Seconds after which a flight is given up: well over the deadline of a fetch, which a name look-up that
-hangs does not keep."""
+"""Seconds after it has asked the endpoint after which a flight is given up: well over the deadline of a fetch,
+which a name look-up that hangs does not keep."""
+_PREPARING: Final = 30.0  # more seconds for a flight that has not asked the endpoint yet
 MOST_HANGING: Final = 3
 """How many threads may hang in flights that were given up; then no other flight is started."""
 
@@ -42,8 +43,11 @@ class Flights:
         Args:
             now: The time on the monotonic clock.
         """
-        flight = self._current
-        return flight if flight is not None and now - flight.started_at < GIVE_UP else None
+        if (flight := self._current) is None:
+            return None
+        asked_at = flight.asked_at
+        late_at = flight.started_at + _PREPARING if asked_at is None else asked_at
+        return flight if now - late_at < GIVE_UP else None
 
     @property
     def hanging(self) -> int:

@@ -186,7 +186,7 @@ class Obtainer:
         try:
             self._client.prepare()
             self._announce(flight)
-            flight.prepared.reach()
+            flight.asks(self._monotonic())
             return self._client.ask(self._holding.held, flight.trigger)
         except FetchError as error:
             return error
