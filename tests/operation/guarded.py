@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from doorward import Door, InvokerPolicy, Issuer, KeyCache, Verifier
 from doorward_integrations import asgi, wsgi
-from support.tokens import AUDIENCE, MEMBER, SigningKey, header, claims, signed, token
+from support.tokens import AUDIENCE, MEMBER, SigningKey, claims, header, signed, token
 
 __all__ = ["asgi_app", "invented", "known", "preloaded_wsgi_app", "wsgi_app"]
 

@@ -68,6 +68,20 @@ class TestManyThatStartTogether:
         assert 1 == keys.fetches
 
 
+def all_workers(base: str, count: int, besides: frozenset[int] = frozenset()) -> dict[int, int]:
+    """Ask until that many workers have answered, but for some; give each one's parent."""
+    found: dict[int, int] = {}
+    until = time.monotonic() + PATIENCE
+    while len(found) < count:
+        assert time.monotonic() < until, f"only {found} have answered"
+        reply = exchange(base, known(KEY))
+        assert 200 == reply.status
+        answer = json.loads(reply.body)
+        if answer["pid"] not in besides:
+            found[answer["pid"]] = answer["parent"]
+    return found
+
+
 @posix
 def test_a_worker_whose_fetch_is_killed_leaves_its_turn_to_the_next(keys: Keys, snapshot: str) -> None:
     keys.answering.clear()

@@ -78,7 +78,6 @@ def test_known_tokens_do_not_wait_while_invented_ids_wait_for_an_endpoint_that_h
             caller.result(20)
         keys.answering.set()
     slowest = statistics.quantiles(waits, n=100)[-1]
-    print("P99", slowest, max(waits), len(waits))
     record_property("p99_ms", round(1_000 * slowest, 1))
     assert statuses <= {401, 503}
     assert slowest < BOUND, f"p99 of known tokens: {slowest:.3f} s of {len(waits)}"
