@@ -24,6 +24,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from doorward import ConfigurationError, KeyCache
+from doorward.forks import renew_in_children
 from doorward.keys.events import (
     FetchFinished,
     KeyEvent,
@@ -111,13 +112,17 @@ class KeyMetrics:
         )
         # Weak: an instrument lives as long as its provider, and must not keep a dropped cache alive.
         self._caches: Final[weakref.WeakSet[KeyCache]] = weakref.WeakSet()
-        self._lock: Final = threading.Lock()
+        self._renew_lock()
+        renew_in_children(self, KeyMetrics._renew_lock)
         gauges: tuple[tuple[str, Callable[[CallbackOptions], Iterable[Observation]], str, str], ...] = (
             ("doorward.keys.age", self._ages, "s", "Time since the endpoint last confirmed the keys."),
             ("doorward.keys.state", self._states, "1", "1 for the current state of a cache, else 0."),
         )
         for name, callback, unit, description in gauges:
             meter.create_observable_gauge(name, [callback], unit, description)
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
 
     def observe(self, cache: KeyCache) -> None:
         """Report the age and the state of a cache each time that metrics are collected.

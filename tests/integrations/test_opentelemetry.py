@@ -22,6 +22,7 @@ from doorward.errors import SignatureError
 from doorward.keys.events import FetchStarted, KeyEvent, StaleUsed, StateChanged, UnknownKid
 from doorward.keys.state import KeyState
 from doorward_integrations.opentelemetry import KeyMetrics
+from support.forks import forked, forking, held_elsewhere
 from support.simulator import SimulatedEndpoint, background, join_fetches
 from support.tokens import SigningKey
 
@@ -338,6 +339,20 @@ class TestWithoutTheSdk:
         metrics.observe(cache)
 
         assert KEY.kid == cache.get(KEY.kid).kid
+
+    @forking
+    def test_a_child_observes_while_another_thread_of_its_parent_does(
+        self, endpoint: SimulatedEndpoint
+    ) -> None:
+        metrics = KeyMetrics(NoOpMeter("tests"))
+        metrics.observe(endpoint.cache())
+
+        def child() -> object:
+            metrics.observe(cache := endpoint.cache())
+            return cache in metrics._observed()
+
+        with held_elsewhere(metrics._lock):
+            assert forked(child)
 
     def test_a_missing_package_is_named_with_its_extra(self, tmp_path: Path) -> None:
         last = imported("sys.modules['opentelemetry'] = None", tmp_path)

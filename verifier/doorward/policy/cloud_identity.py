@@ -7,7 +7,6 @@ for Education, Cloud Identity Premium).
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import time
@@ -18,6 +17,7 @@ from typing import Final
 from urllib.parse import quote
 
 from doorward.errors import ConfigurationError, FetchError, KeysUnavailableError
+from doorward.forks import renew_in_children
 from doorward.keys.fetch import Fetch, HttpxFetch
 from doorward.keys.flight import Flight
 from doorward.keys.http.urls import check_key_url
@@ -98,11 +98,11 @@ class CloudIdentityGroups:
         self._monotonic = monotonic
         self._resource_names: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
-        self._begin_process()
+        self._begin()
+        renew_in_children(self, CloudIdentityGroups._begin)
 
-    def _begin_process(self) -> None:
+    def _begin(self) -> None:
         """Begin without look-ups under way: those of a parent process do not finish in its child."""
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._flights: dict[_Key, Flight] = {}
         self._started = 0
@@ -131,8 +131,6 @@ class CloudIdentityGroups:
         Returns:
             The cached answer; `Unresolved` if there is none, with the look-up to wait for.
         """
-        if self._pid != os.getpid():
-            self._begin_process()
         key, now = (group, address), self._monotonic()
         with self._lock:
             entry = self._entries.get(key)
