@@ -30,9 +30,11 @@ from doorward.keys.events import (
     KeyEvent,
     Listener,
     SetRefused,
+    SnapshotTaken,
     StaleUsed,
     StateChanged,
     UnknownKid,
+    WaitRefused,
     log_event,
 )
 from doorward.keys.state import KeyState
@@ -73,9 +75,11 @@ class KeyMetrics:
     Counters: ``doorward.keys.fetches`` by ``doorward.outcome`` and ``doorward.trigger`` (and ``error.type``,
     the stage of the `doorward.FetchError`), ``doorward.keys.stale_uses``, ``doorward.keys.unknown_kids`` by
     ``doorward.outcome``, ``doorward.keys.state_changes`` by ``doorward.before`` and ``doorward.after``, and
-    ``doorward.keys.refused_sets`` by ``error.type``. Histogram: ``doorward.keys.fetch.duration``, in seconds,
-    with the attributes of the fetches. Gauges, for each cache given to `observe`: ``doorward.keys.age``, in
-    seconds, and ``doorward.keys.state``, 1 for the current ``doorward.state`` and 0 for the others.
+    ``doorward.keys.refused_sets`` by ``error.type``, ``doorward.keys.snapshots_taken`` by
+    ``doorward.trigger``, and ``doorward.keys.refused_waits``. Histogram: ``doorward.keys.fetch.duration``, in
+    seconds, with the attributes of the fetches. Gauges, for each cache given to `observe`:
+    ``doorward.keys.age``, in seconds, ``doorward.keys.state``, 1 for the current ``doorward.state`` and 0 for the others, and
+    ``doorward.keys.hanging``, the fetches that were given up and have not ended.
     """
 
     def __init__(self, meter: Meter | None = None, *, then: Listener | None = log_event) -> None:
@@ -110,6 +114,12 @@ class KeyMetrics:
         self._refused_sets: Final = meter.create_counter(
             "doorward.keys.refused_sets", "{key_set}", "Key sets that were refused as a whole."
         )
+        self._snapshots_taken: Final = meter.create_counter(
+            "doorward.keys.snapshots_taken", "{snapshot}", "Key sets taken from another process."
+        )
+        self._refused_waits: Final = meter.create_counter(
+            "doorward.keys.refused_waits", "{request}", "Requests that did not wait for the first keys."
+        )
         # Weak: an instrument lives as long as its provider, and must not keep a dropped cache alive.
         self._caches: Final[weakref.WeakSet[KeyCache]] = weakref.WeakSet()
         self._renew_lock()
@@ -117,6 +127,7 @@ class KeyMetrics:
         gauges: tuple[tuple[str, Callable[[CallbackOptions], Iterable[Observation]], str, str], ...] = (
             ("doorward.keys.age", self._ages, "s", "Time since the endpoint last confirmed the keys."),
             ("doorward.keys.state", self._states, "1", "1 for the current state of a cache, else 0."),
+            ("doorward.keys.hanging", self._hanging, "{fetch}", "Fetches given up that have not ended."),
         )
         for name, callback, unit, description in gauges:
             meter.create_observable_gauge(name, [callback], unit, description)
@@ -156,8 +167,12 @@ class KeyMetrics:
                 self._state_changes.add(1, {**endpoint, **states})
             case SetRefused():
                 self._refused_sets.add(1, {**endpoint, "error.type": event.error.stage})
+            case SnapshotTaken():
+                self._snapshots_taken.add(1, {**endpoint, "doorward.trigger": event.trigger})
+            case WaitRefused():
+                self._refused_waits.add(1, endpoint)
             case _:
-                pass  # a fetch that has started is counted when it has finished
+                pass  # a fetch is counted when it has finished; those that hang are a gauge
         if self._then is not None:
             self._then(event)
 
@@ -175,3 +190,7 @@ class KeyMetrics:
             now = cache.state
             for state in KeyState:
                 yield Observation(int(state is now), {**_endpoint(cache.url), "doorward.state": state.value})
+
+    def _hanging(self, _: CallbackOptions) -> Iterable[Observation]:
+        for cache in self._observed():
+            yield Observation(cache.health()["hanging"], _endpoint(cache.url))

@@ -22,10 +22,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from doorward import KeyCache, KeysUnavailableError, Reason
 from doorward.errors import FetchError, SignatureError
+from doorward.forks import _renew_all
 from doorward.keys.events import FetchStarted, KeyEvent
 from doorward.keys.fetch import FetchResponse
 from doorward.keys.flight import Flight
-from doorward.keys.forks import _after_fork
 from doorward.keys.key import VerificationKey
 from doorward.keys.milestone import Milestone
 from doorward.keys.state import KeyState
@@ -597,7 +597,7 @@ class History(RuleBasedStateMachine):
             self._drop(call)
         self.calls.clear()
         self.current = None
-        _after_fork()
+        _renew_all()
 
     def _calling(self, call: Callable[[], Any]) -> Any:
         """Call into the cache, and take note of what began meanwhile."""

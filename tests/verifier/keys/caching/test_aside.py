@@ -13,7 +13,7 @@ from support.simulator import PATIENCE
 def test_the_result_comes_back_and_work_is_done_again_and_again() -> None:
     aside = Aside()
 
-    assert [0, 1, 2] == [aside.run(lambda one=one: one, PATIENCE) for one in range(3)]
+    assert [0, 1, 2] == [aside.run(iter([one]).__next__, PATIENCE) for one in range(3)]
     assert not aside.hangs
 
 
@@ -38,7 +38,7 @@ def test_work_that_hangs_is_given_up_and_no_other_is_begun_until_it_ends() -> No
     def hang() -> None:
         assert let_go.wait(PATIENCE)
 
-    with pytest.raises(OSError, match="did not end in .* its file system hangs"):
+    with pytest.raises(OSError, match="its file system hangs"):
         aside.run(hang, 0.01)
     assert aside.hangs
     for _ in range(3):

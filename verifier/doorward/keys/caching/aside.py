@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Final, TypeVar
 
-from doorward.keys.forks import renew_after_fork
+from doorward.forks import renew_in_children
 
 __all__ = ["Aside"]
 
@@ -29,7 +29,7 @@ class Aside:
         """Start with nothing to do."""
         self._lock = threading.Lock()
         self._hangs = False
-        renew_after_fork(self)
+        renew_in_children(self, Aside.after_fork)
 
     @property
     def hangs(self) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from doorward.forks import renew_in_children
 from doorward.keys.flight import Flight
-from doorward.keys.forks import renew_after_fork
 
 __all__ = ["GIVE_UP", "MOST_HANGING", "Flights"]
 
 GIVE_UP: Final = 30.0
-"""Seconds after it has asked the endpoint after which a flight is given up: well over the deadline of a fetch,
+"""Seconds for which a flight may ask the endpoint, before it is given up: well over the deadline of a fetch,
 which a name look-up that hangs does not keep."""
 _PREPARING: Final = 30.0  # more seconds for a flight that has not asked the endpoint yet
 MOST_HANGING: Final = 3
@@ -30,7 +30,7 @@ class Flights:
         self._current: Flight | None = None
         self._last_conclusive = 0
         self._hanging: tuple[Flight, ...] = ()
-        renew_after_fork(self)
+        renew_in_children(self, Flights.after_fork)
 
     @property
     def current(self) -> Flight | None:

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from doorward.errors import FetchError
+from doorward.forks import renew_in_children
 from doorward.keys.caching.endpoint_client import EndpointClient, PublishedKeys
 from doorward.keys.caching.snapshot import Snapshot
-from doorward.keys.forks import renew_after_fork
 from doorward.keys.http.freshness import Freshness
 from doorward.keys.state import NOTHING_HELD, HeldKeys, refresh_age
 
@@ -60,7 +60,7 @@ class Holding:
         self._monotonic: Final = monotonic
         self._random: Final = rng
         self._published_at_wall = -math.inf
-        renew_after_fork(self)
+        renew_in_children(self, Holding.after_fork)
 
     @property
     def usable(self) -> bool:

@@ -13,9 +13,9 @@ from collections import deque
 from typing import Final
 
 from doorward.errors import FetchError, clip
+from doorward.forks import renew_in_children
 from doorward.keys.events import FetchFinished, KeyEvent, Listener, StateChanged
 from doorward.keys.flight import FOLLOW_UP_THREAD, Flight
-from doorward.keys.forks import renew_after_fork
 from doorward.keys.state import HeldKeys, KeyState
 
 __all__ = ["Reporter"]
@@ -42,7 +42,7 @@ class Reporter:
         self._dropped = 0
         self._delivering = False
         self._lock = threading.Lock()
-        renew_after_fork(self)
+        renew_in_children(self, Reporter.after_fork)
 
     def report(self, event: KeyEvent) -> None:
         """Hand an event to the listener, and log an exception that it raises.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from doorward.keys.forks import renew_after_fork
+from doorward.forks import renew_in_children
 
 __all__ = ["Seats"]
 
@@ -26,7 +26,7 @@ class Seats:
         self._limit: Final = limit
         self._taken = 0
         self._lock = threading.Lock()
-        renew_after_fork(self)
+        renew_in_children(self, Seats.after_fork)
 
     @property
     def taken(self) -> int:

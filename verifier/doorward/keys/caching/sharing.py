@@ -17,12 +17,13 @@ from typing import Final, NamedTuple
 
 from doorward.keys.caching.aside import Aside
 from doorward.keys.caching.snapshot import Signature, Snapshot, SnapshotFile
-from doorward.keys.forks import renew_after_fork
 
 try:
     import fcntl
 except ImportError:  # not POSIX
     fcntl = None  # type: ignore[assignment]  # looked at before each use
+
+from doorward.forks import renew_in_children
 
 __all__ = ["Failure", "Sharing", "Turn"]
 
@@ -122,7 +123,7 @@ class Sharing:
         self._held: Final[list[int]] = []
         self.noted: bytes = b""
         self._complaint = ""
-        renew_after_fork(self)
+        renew_in_children(self, Sharing.after_fork)
 
     def look(self) -> tuple[Snapshot, Signature] | None:
         """Read the snapshot, if it is another one than was seen last, and may be used.

@@ -12,9 +12,9 @@ import time
 import weakref
 from typing import Final
 
+from doorward.forks import renew_in_children
 from doorward.keys.caching.holding import Holding
 from doorward.keys.caching.sharing import Sharing
-from doorward.keys.forks import renew_after_fork
 
 __all__ = ["Storing"]
 
@@ -36,7 +36,7 @@ class Storing:
         self._writing = threading.Lock()
         self._done = threading.Event()
         self._done.set()
-        renew_after_fork(self)
+        renew_in_children(self, Storing.after_fork)
         _all.add(self)
 
     def expect(self) -> None:

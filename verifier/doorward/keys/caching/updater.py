@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from doorward.errors import FetchError, KeysUnavailableError
+from doorward.forks import renew_in_children
 from doorward.keys.caching.budget import Backoff
 from doorward.keys.caching.endpoint_client import EndpointClient, PublishedKeys
 from doorward.keys.caching.flights import GIVE_UP, MOST_HANGING, Flights
@@ -25,7 +26,6 @@ from doorward.keys.caching.snapshot import Snapshot
 from doorward.keys.caching.storing import Storing
 from doorward.keys.events import FetchesHang, FetchStarted, SetRefused, SnapshotTaken
 from doorward.keys.flight import Flight
-from doorward.keys.forks import renew_after_fork
 
 __all__ = ["LONG_IDLE_WAIT", "Updater"]
 
@@ -98,7 +98,7 @@ class Updater:
             clock=clock,
             monotonic=monotonic,
         )
-        renew_after_fork(self)
+        renew_in_children(self, Updater.after_fork)
         self._obtainer.start()
 
     # Deciding. The caller holds the lock, except for looks at `flight_under_way` that decide nothing.
