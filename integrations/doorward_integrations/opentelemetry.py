@@ -78,8 +78,8 @@ class KeyMetrics:
     ``doorward.keys.refused_sets`` by ``error.type``, ``doorward.keys.snapshots_taken`` by
     ``doorward.trigger``, and ``doorward.keys.refused_waits``. Histogram: ``doorward.keys.fetch.duration``, in
     seconds, with the attributes of the fetches. Gauges, for each cache given to `observe`:
-    ``doorward.keys.age``, in seconds, ``doorward.keys.state``, 1 for the current ``doorward.state`` and 0 for the others, and
-    ``doorward.keys.hanging``, the fetches that were given up and have not ended.
+    ``doorward.keys.age``, in seconds, ``doorward.keys.state``, 1 for the current ``doorward.state`` and 0
+    for the others, and ``doorward.keys.hanging``, the fetches that were given up and have not ended.
     """
 
     def __init__(self, meter: Meter | None = None, *, then: Listener | None = log_event) -> None:
@@ -124,6 +124,9 @@ class KeyMetrics:
         self._caches: Final[weakref.WeakSet[KeyCache]] = weakref.WeakSet()
         self._renew_lock()
         renew_in_children(self, KeyMetrics._renew_lock)
+        self._make_gauges(meter)
+
+    def _make_gauges(self, meter: Meter) -> None:
         gauges: tuple[tuple[str, Callable[[CallbackOptions], Iterable[Observation]], str, str], ...] = (
             ("doorward.keys.age", self._ages, "s", "Time since the endpoint last confirmed the keys."),
             ("doorward.keys.state", self._states, "1", "1 for the current state of a cache, else 0."),

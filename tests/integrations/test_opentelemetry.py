@@ -283,7 +283,7 @@ class TestGauges:
         gate.set()
         join_fetches()
 
-        assert [0, 1, 1] == seen
+        assert [0, 1, 2] == seen
         assert {(): 0} == collector.values("hanging")
 
     def test_a_cache_that_was_not_observed_is_not_reported(

@@ -313,7 +313,9 @@ class TestOneAtATime:
         assert "processes do not share" in caplog.text
         assert not path.with_name("elsewhere").exists()
 
-    @pytest.mark.parametrize("note", [b"rubbish", b"1 2", b"nan nan nan", b"9e99 9e99 9e99", b"\xff" * 200])
+    @pytest.mark.parametrize(
+        "note", [b"rubbish", b"1 2", b"nan nan nan", b"9e99 9e99 9e99", b"1 2 9e99", b"\xff" * 200]
+    )
     def test_what_a_killed_process_has_noted_delays_nothing(
         self, process: Any, path: Path, api: Api, note: bytes
     ) -> None:

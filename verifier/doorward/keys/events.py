@@ -204,7 +204,7 @@ def log_event(event: KeyEvent) -> None:
             for refused in event.refused:
                 _log.warning("a key of %s is not used: %s", event.url, refused)
         case FetchesHang():
-            _log.error("%d fetches from %s hang, and have not ended", event.hanging, event.url)
+            _log.error("fetches from %s that were given up and have not ended: %d", event.url, event.hanging)
         case SnapshotTaken():
             _log.info(
                 "keys of %s were taken from another process: %s", event.url, ", ".join(map(repr, event.kids))

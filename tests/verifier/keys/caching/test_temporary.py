@@ -25,7 +25,8 @@ def left_behind(path: Path, writer: str, age: float = 0.0) -> Path:
     """Make a temporary file as a writer leaves it that was killed so many seconds ago."""
     left = path.with_name(f".{path.name}.{writer}.0a1b2c3d4e5f.tmp")
     left.write_bytes(b"{")
-    os.utime(left, (time.time() - age,) * 2)
+    made_at = time.time() - age
+    os.utime(left, (made_at, made_at))
     return left
 
 

@@ -76,9 +76,11 @@ class Turn:
             failure = Failure(*map(float, note.split()))
         except (OSError, ValueError, TypeError):  # another process was killed while it wrote, or has not
             return None
-        if note == self._sharing.noted or not 0 <= failure.until - failure.failed_at <= _LONGEST_PAUSE:
+        if note == self._sharing.noted:
             return None
-        return failure
+        failed_at, until, until_without_keys = failure
+        plausible = failed_at <= until_without_keys <= until <= failed_at + _LONGEST_PAUSE
+        return failure if plausible else None
 
     def note(self, failure: Failure | None) -> None:
         """Write down for other processes how the fetch went.
@@ -172,9 +174,8 @@ class Sharing:
         Returns:
             None while it is the turn of another process.
         """
-        if (
-            fcntl is None or self.hangs or self._held
-        ):  # held by an earlier fetch, whose answer is being stored
+        # It may be the turn of this process still: an earlier answer is being stored.
+        if fcntl is None or self.hangs or self._held:
             return Turn()
         path = f"{self._file.path}.lock"
         descriptor = None
@@ -203,9 +204,10 @@ class Sharing:
             self._held.remove(descriptor)
         except ValueError:
             return
-        with contextlib.suppress(OSError):
+        if fcntl is not None:
             # Unlocked, not only closed: a child that was just forked has the same lock until it closes it.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
     def _close(self, descriptor: int | None) -> None:

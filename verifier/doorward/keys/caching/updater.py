@@ -75,7 +75,6 @@ class Updater:
         """
         self._url: Final = client.shown_url
         self._holding: Final = holding
-        self._shares: Final = sharing is not None
         self._reporter: Final = reporter
         self._clock: Final = clock
         self._monotonic: Final = monotonic
@@ -161,7 +160,7 @@ class Updater:
             raise self.unavailable(now)
         flight = self.flight_under_way(now)
         if flight is None and patient and self.pause(now):
-            if self._shares and not self._holding.usable:
+            if self._storing is not None and not self._holding.usable:
                 return self.start("snapshot", now)  # another process may have fetched
             raise self.unavailable(now)
         return flight
