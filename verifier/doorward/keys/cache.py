@@ -116,8 +116,7 @@ class KeyCache(HeldKeysReader):
         self._miss_patience: Final = miss_patience
         self._misses: Final = Misses(updater, holding, miss_interval, miss_burst)
         self._cold_seats: Final = Seats(max_waiting_cold)
-        # By whether a thread is held.
-        self._miss_seats: Final = {True: Seats(max_waiting), False: Seats(max_waiting_cold)}
+        self._miss_seats: Final = {True: Seats(max_waiting), False: Seats(max_waiting_cold)}  # by thread
 
     def __repr__(self) -> str:
         """Show the endpoint and the state."""

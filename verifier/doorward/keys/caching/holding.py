@@ -14,7 +14,7 @@ from doorward.forks import renew_in_children
 from doorward.keys.caching.endpoint_client import EndpointClient, PublishedKeys
 from doorward.keys.caching.snapshot import Snapshot
 from doorward.keys.http.freshness import Freshness
-from doorward.keys.state import NOTHING_HELD, HeldKeys, refresh_age
+from doorward.keys.state import NOTHING_HELD, HeldKeys, KeyState, refresh_age
 
 __all__ = ["Holding"]
 
@@ -63,9 +63,9 @@ class Holding:
         renew_in_children(self, Holding.after_fork)
 
     @property
-    def usable(self) -> bool:
-        """Whether the keys may be used now."""
-        return self.held.state(self._monotonic(), self._clock()).usable
+    def state(self) -> KeyState:
+        """What can be done with the keys now."""
+        return self.held.state(self._monotonic(), self._clock())
 
     def answered(self, answer: PublishedKeys, asked_at_wall: float) -> str:
         """Hold what the endpoint has answered just now.

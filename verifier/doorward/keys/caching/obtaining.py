@@ -23,6 +23,7 @@ __all__ = ["Obtained", "Obtainer"]
 
 _log: Final = logging.getLogger("doorward.keys")
 
+_LONGEST_SLEEP: Final = 0.1  # seconds between two looks while another process has its turn
 _LONGEST_WAIT: Final = 12.0  # seconds for the turn of another process: a fetch ends within 10
 
 
@@ -35,7 +36,7 @@ class Obtained(NamedTuple):
         asked_at_wall: When the endpoint was asked, in seconds since the epoch.
         conclusive: Whether what is published since the flight began is known now, or cannot be known.
         asked: Whether this process has asked the endpoint.
-        turn: To be ended once the snapshot is written; None if there was none.
+        turn: To be ended once the snapshot is written.
     """
 
     answer: PublishedKeys | FetchError | None = None
@@ -43,7 +44,7 @@ class Obtained(NamedTuple):
     asked_at_wall: float = 0.0
     conclusive: bool = True
     asked: bool = False
-    turn: Turn | None = None
+    turn: Turn = Turn()
 
 
 class Obtainer:
@@ -58,7 +59,6 @@ class Obtainer:
         take: Callable[[Snapshot, PublishedKeys], bool],
         announce: Callable[[Flight], None],
         clock: Callable[[], float],
-        monotonic: Callable[[], float],
     ) -> None:
         """Take the parts that it works with.
 
@@ -67,9 +67,8 @@ class Obtainer:
             holding: What is held.
             sharing: What the processes of this machine share; None if nothing is.
             take: Holds the keys of a snapshot, if they are newer than what is held.
-            announce: Is called before the endpoint is asked.
+            announce: Is called when the endpoint is asked.
             clock: Wall clock, in seconds since the epoch.
-            monotonic: Monotonic clock, in seconds.
         """
         self._client: Final = client
         self._holding: Final = holding
@@ -77,7 +76,6 @@ class Obtainer:
         self._take: Final = take
         self._announce: Final = announce
         self._clock: Final = clock
-        self._monotonic: Final = monotonic
         self._turns: Final[dict[Flight, Turn]] = {}
 
     def start(self) -> None:
@@ -115,8 +113,11 @@ class Obtainer:
         try:
             obtained = self._look(sharing, search) or self._failure_of_another(flight, turn)
             return (obtained or self._ask(flight))._replace(turn=turn, taken=search.taken)
+        except BaseException:
+            turn.end()
+            raise
         finally:
-            self._turns.pop(flight, None)
+            del self._turns[flight]
 
     def release(self, flight: Flight) -> None:
         """Let other processes have the turn of a flight that is given up.
@@ -129,11 +130,12 @@ class Obtainer:
 
     def _wait_for_turn(self, sharing: Sharing, search: _Search) -> Turn | Obtained:
         """Wait for the turn of this process, or until another one has brought what is needed."""
-        until = time.monotonic() + _LONGEST_WAIT
+        until, pause = time.monotonic() + _LONGEST_WAIT, 0.01
         while (turn := sharing.try_turn()) is None:
             if time.monotonic() >= until or search.flight.trigger == "asked":
                 return Turn()  # its holder hangs, or is stopped; and `KeyCache.refresh` asks now
-            time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - spreads the looks; no secret
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads the looks; no secret
+            pause = min(2 * pause, _LONGEST_SLEEP)
             if (found := self._look(sharing, search)) is not None:
                 return found
         return turn
@@ -143,18 +145,23 @@ class Obtainer:
         search.taken = self._take_newer(sharing) or search.taken
         if search.taken is None and search.flight.trigger != "cold":
             return None
-        held = self._holding.held
-        state = held.state(self._monotonic(), self._clock())
         # Of a snapshot that was asked for before this flight began, a later key may be missing.
         conclusive = search.taken is not None and search.taken.asked_at_wall > search.began
-        enough = {
-            "cold": state.usable,
-            "snapshot": state.usable,
-            "refresh": state is KeyState.FRESH,
-            "unknown_kid": conclusive or (state.usable and held.generation != search.generation),
-            "asked": False,
-        }[search.flight.trigger]
-        return Obtained(taken=search.taken, conclusive=conclusive) if enough else None
+        if not self._is_enough(search, conclusive=conclusive):
+            return None
+        return Obtained(taken=search.taken, conclusive=conclusive)
+
+    def _is_enough(self, search: _Search, *, conclusive: bool) -> bool:
+        state = self._holding.state
+        match search.flight.trigger:
+            case "asked":
+                return False
+            case "refresh":
+                return state is KeyState.FRESH
+            case "unknown_kid":
+                return conclusive or (state.usable and self._holding.held.generation != search.generation)
+            case _:
+                return state.usable
 
     def _take_newer(self, sharing: Sharing) -> Snapshot | None:
         """Hold the keys of the snapshot, if it is newer than what is held; return it then."""
@@ -172,7 +179,7 @@ class Obtainer:
         if failure is None or flight.trigger == "asked":
             return None
         wall = self._clock()
-        until = failure.until if self._holding.usable else failure.until_without_keys
+        until = failure.until if self._holding.state.usable else failure.until_without_keys
         if not failure.failed_at <= wall < until:
             return None
         message = "another process of this machine has failed to fetch a moment ago"
@@ -186,7 +193,6 @@ class Obtainer:
         try:
             self._client.prepare()
             self._announce(flight)
-            flight.asks(self._monotonic())
             return self._client.ask(self._holding.held, flight.trigger)
         except FetchError as error:
             return error

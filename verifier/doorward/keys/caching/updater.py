@@ -29,9 +29,10 @@ from doorward.keys.flight import Flight
 
 __all__ = ["LONG_IDLE_WAIT", "Updater"]
 
-_SHORTEST_BACKOFF: Final = 1.0
-_LONGEST_BACKOFF: Final = 300.0
-_LONGEST_BACKOFF_WITHOUT_KEYS: Final = 5.0
+# Seconds of the pause after a failure.
+_SHORTEST: Final = 1.0
+_LONGEST: Final = 300.0
+_LONGEST_WITHOUT_KEYS: Final = 5.0
 _OUTCOMES: Final = ("changed", "unchanged", "not_modified", "failed")
 
 _LONG_IDLE: Final = 3_600.0  # seconds past their freshness after which keys are not used without a look
@@ -80,9 +81,7 @@ class Updater:
         self._monotonic: Final = monotonic
         self.lock: threading.Lock = threading.Lock()
         self.flights: Final[Flights] = Flights()
-        self.backoff: Final[Backoff] = Backoff(
-            _SHORTEST_BACKOFF, _LONGEST_BACKOFF, rng, longest_without_keys=_LONGEST_BACKOFF_WITHOUT_KEYS
-        )
+        self.backoff: Final = Backoff(_SHORTEST, _LONGEST, rng, longest_without_keys=_LONGEST_WITHOUT_KEYS)
         self.last_error: FetchError | None = None
         self.fetches: Final[dict[str, int]] = dict.fromkeys(_OUTCOMES, 0)
         self.taken: int = 0
@@ -95,7 +94,6 @@ class Updater:
             take=self._take,
             announce=self._announce,
             clock=clock,
-            monotonic=monotonic,
         )
         renew_in_children(self, Updater.after_fork)
         self._obtainer.start()
@@ -116,7 +114,9 @@ class Updater:
         Args:
             now: The time on the monotonic clock.
         """
-        return self.backoff.left(now, usable=True) and self.backoff.left(now, usable=self._holding.usable)
+        return self.backoff.left(now, usable=True) and self.backoff.left(
+            now, usable=self._holding.state.usable
+        )
 
     def long_idle_flight(self, now: float, wall: float) -> Flight | None:
         """Return the flight that a read of a held key should wait for; None if the key is used at once.
@@ -160,7 +160,7 @@ class Updater:
             raise self.unavailable(now)
         flight = self.flight_under_way(now)
         if flight is None and patient and self.pause(now):
-            if self._storing is not None and not self._holding.usable:
+            if self._storing is not None and not self._holding.state.usable:
                 return self.start("snapshot", now)  # another process may have fetched
             raise self.unavailable(now)
         return flight
@@ -173,7 +173,7 @@ class Updater:
         """
         cause = f": {self.last_error}" if self.last_error else ""
         message = f"the keys of {self._url} cannot be fetched now{cause}"
-        return KeysUnavailableError(message, self.pause(now) or _SHORTEST_BACKOFF)
+        return KeysUnavailableError(message, self.pause(now) or _SHORTEST)
 
     def start(self, trigger: str, now: float) -> Flight:
         """Start a flight.
@@ -230,6 +230,7 @@ class Updater:
     def _announce(self, flight: Flight) -> None:
         self._reporter.queue(FetchStarted(self._url, flight.trigger))
         self._reporter.deliver_aside()
+        flight.asks(self._monotonic())
 
     def _take(self, kept: Snapshot, answer: PublishedKeys) -> bool:
         with self.lock:
@@ -246,11 +247,12 @@ class Updater:
             self._queue_events(flight, obtained, outcome)
 
         def follow_up() -> None:
-            if current and self._storing is not None and isinstance(obtained.answer, PublishedKeys):
-                self._storing.store()
-            if obtained.turn is not None:
+            try:
+                if current and self._storing is not None and isinstance(obtained.answer, PublishedKeys):
+                    self._storing.store()
                 if current and obtained.asked:
                     obtained.turn.note(failure)
+            finally:
                 obtained.turn.end()
             self._reporter.deliver()
 
