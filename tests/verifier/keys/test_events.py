@@ -205,6 +205,7 @@ class TestFetches:
         self, endpoint: SimulatedEndpoint, warm: KeyCache
     ) -> None:
         """So that every start has an end, and a count of the ends is that of `KeyCache.health`."""
+        endpoint.await_fetch()
         gate = endpoint.hang()
         first = background(warm.refresh)
         endpoint.await_fetch()
