@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,8 +20,8 @@ from support.tokens import SigningKey, jwks
 KEY = SigningKey("known-key")
 RATE = 20  # invented ids in a second
 SECONDS = 5.0  # a little over the time for which one request waits for an unknown key id, and a pause
-SEATS = 4
-BOUND = 1.0  # seconds; without a bound on those that wait, 4.9 s were measured, and with it, under 50 ms
+PATIENCE = 20.0
+BOUND = 1.5  # seconds; with no bound on those that wait it is over 2 s, with it usually under 0.1 s
 
 
 @contextlib.contextmanager
@@ -47,19 +46,15 @@ def warm(base: str, processes: int) -> None:
         seen.add(json.loads(reply.body)["pid"])
 
 
-@pytest.mark.parametrize(
-    ("serve", "processes"), [(threaded, 2), (in_loop, 1)], ids=["gunicorn 2 x 8", "uvicorn"]
-)
-def test_known_tokens_do_not_wait_while_invented_ids_wait_for_an_endpoint_that_hangs(
-    serve: Callable[[Keys], AbstractContextManager[str]],
-    processes: int,
-    record_property: Callable[[str, object], None],
-) -> None:
+def waits_of_known_tokens(
+    serve: Callable[[Keys], AbstractContextManager[str]], processes: int
+) -> list[float]:
+    """Send invented ids while the endpoint hangs; give the seconds that each request with a known key took."""
+    waits: list[float] = []
     with key_server(jwks(KEY)) as keys, serve(keys) as base:
         warm(base, processes)
         keys.answering.clear()
         stop = threading.Event()
-        waits: list[float] = []
 
         def call() -> None:
             while not stop.is_set():
@@ -72,12 +67,20 @@ def test_known_tokens_do_not_wait_while_invented_ids_wait_for_an_endpoint_that_h
         for index in range(int(RATE * SECONDS)):
             refused.append(background(exchange, base, invented(KEY, f"invented-{index}")))
             time.sleep(1 / RATE)
-        statuses = {reply.result(20).status for reply in refused}
+        assert {reply.result(PATIENCE).status for reply in refused} <= {401, 503}
         stop.set()
         for caller in callers:
-            caller.result(20)
+            caller.result(PATIENCE)
         keys.answering.set()
-    slowest = statistics.quantiles(waits, n=100)[-1]
-    record_property("p99_ms", round(1_000 * slowest, 1))
-    assert statuses <= {401, 503}
-    assert slowest < BOUND, f"p99 of known tokens: {slowest:.3f} s of {len(waits)}"
+    return waits
+
+
+@pytest.mark.parametrize(
+    ("serve", "processes"), [(threaded, 2), (in_loop, 1)], ids=["gunicorn 2 x 8", "uvicorn"]
+)
+def test_known_tokens_do_not_wait_while_invented_ids_wait_for_an_endpoint_that_hangs(
+    serve: Callable[[Keys], AbstractContextManager[str]], processes: int
+) -> None:
+    waits = waits_of_known_tokens(serve, processes)
+    slowest = max(waits)
+    assert slowest < BOUND, f"one of {len(waits)} requests took {slowest:.3f} s"

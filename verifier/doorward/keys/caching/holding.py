@@ -122,7 +122,7 @@ class Holding:
         wall = self._clock()
         if kept.confirmed_at_wall <= self._published_at_wall:
             return False
-        self._published_at_wall = kept.confirmed_at_wall
+        self._published_at_wall = min(kept.confirmed_at_wall, wall)  # the clock of its process may be ahead
         confirmed_at = self._monotonic() - max(0.0, wall - kept.confirmed_at_wall)
         self._replace(answer, confirmed_at, min(kept.confirmed_at_wall, wall), kept.asked_at_wall)
         self._stored = self._answer.held
