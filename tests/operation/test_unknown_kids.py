@@ -49,7 +49,7 @@ def warm(base: str, processes: int) -> None:
 def waits_of_known_tokens(
     serve: Callable[[Keys], AbstractContextManager[str]], processes: int
 ) -> list[float]:
-    """Send invented ids while the endpoint hangs; give the seconds that each request with a known key took."""
+    """Send invented ids while the endpoint hangs; give the seconds that each known token took."""
     waits: list[float] = []
     with key_server(jwks(KEY)) as keys, serve(keys) as base:
         warm(base, processes)
