@@ -605,3 +605,11 @@ def test_the_query_of_a_key_url_that_is_refused_is_not_shown(url: str) -> None:
     with pytest.raises(ConfigurationError) as refusal:
         KeyCache(url)
     assert "AIza" not in str(refusal.value)
+
+
+def test_a_flood_of_unknown_key_ids_is_logged_in_part(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "doorward")
+    for _ in range(500):
+        log_event(UnknownKid("https://keys.example/certs", "no_budget"))
+
+    assert 21 == len(caplog.records)

@@ -13,6 +13,7 @@ from typing import Final
 
 from doorward.errors import FetchError
 from doorward.keys.state import KeyState
+from doorward.loglimit import LogLimit
 
 __all__ = [
     "FetchFinished",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 _log: Final = logging.getLogger("doorward.keys")
+_frequent: Final = LogLimit(_log, logging.DEBUG, "events of a key cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ def log_event(event: KeyEvent) -> None:
     """Log what an operator wants to read, to the logger ``doorward.keys``; the default listener.
 
     Events that come once for each request (stale uses, unknown key ids, refused waits) are logged at level
-    DEBUG.
+    DEBUG, and under a flood in part, since callers can cause them (`doorward.loglimit`).
 
     Args:
         event: What happened.
@@ -215,5 +217,7 @@ def log_event(event: KeyEvent) -> None:
             _log.warning("the keys of %s are %s", event.url, event.after)
         case StateChanged():
             _log.info("the keys of %s are %s", event.url, event.after)
-        case _:
+        case _ if _frequent.allows(type(event).__name__):
             _log.debug("%s", event)
+        case _:
+            pass
