@@ -463,7 +463,10 @@ def test_a_listener_may_look_at_the_cache_that_calls_it(endpoint: SimulatedEndpo
 
     cache: KeyCache = endpoint.cache(listener=listener)
     api.get(cache, "key-1")
-    assert ["empty", "fresh", "fresh"] == seen
+    join_fetches()
+    assert 3 == len(seen)
+    assert {"empty", "fresh"} >= set(seen)
+    assert "fresh" == seen[-1]
 
 
 # Fetches that do not end.
@@ -521,4 +524,7 @@ def test_what_a_fetch_that_was_given_up_brings_in_the_end_is_ignored(
     gate.set()
     join_fetches()
     assert (2, ["key-2"], False) == (cache.generation, cache.health()["kids"], cache.cooling_down)
-    assert ["changed", "failed", "changed"] == [event.outcome for event in endpoint.events_of(FetchFinished)]
+    # The one that was given up is reported by the reader who found it, the others by their own threads.
+    assert ["changed", "changed", "failed"] == sorted(
+        event.outcome for event in endpoint.events_of(FetchFinished)
+    )
