@@ -21,6 +21,7 @@ from multidict import CIMultiDict
 from doorward import Admission, ConfigurationError, Door, Principal, Refusal
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
+from doorward_integrations.readiness import check_door
 from doorward_integrations.refusal import body_of
 
 __all__ = ["ADMISSION", "AiohttpRequest", "Invoker", "invoker_middleware", "principal_of"]
@@ -76,8 +77,7 @@ class Invoker:
             ConfigurationError: If the door is not a `doorward.Door`, the prefix is not a path, or the
                 application is not a `web.Application`, has started, or has a door already.
         """
-        if not isinstance(door, Door):
-            raise ConfigurationError(f"Invoker(app, door) needs a Door, not {type(door).__name__}")
+        check_door(door, "Invoker(app, door)")
         if not isinstance(app, web.Application):
             raise ConfigurationError(
                 f"Invoker(app, door) needs the application itself, not {type(app).__name__}"
@@ -118,8 +118,7 @@ def invoker_middleware(door: Door, *, public_prefix: str = "") -> Middleware:
     Raises:
         ConfigurationError: If the door is not a `doorward.Door`, or the prefix is not a path.
     """
-    if not isinstance(door, Door):
-        raise ConfigurationError(f"invoker_middleware(door) needs a Door, not {type(door).__name__}")
+    check_door(door, "invoker_middleware(door)")
     check_public_prefix(public_prefix)
 
     @web.middleware

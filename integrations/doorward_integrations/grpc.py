@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import grpc
 
-from doorward import Admission, ConfigurationError, Door, PlainRequest, Principal, Refusal
+from doorward import Admission, Door, PlainRequest, Principal, Refusal
 from doorward_integrations import admission as shared
 from doorward_integrations.admission import ADMISSION, CURRENT, current_principal
+from doorward_integrations.readiness import check_door
 from doorward_integrations.refusal import headers_beside_content
 
 __all__ = [
@@ -96,8 +97,7 @@ class _Interceptor:
         Raises:
             ConfigurationError: If it is not a `doorward.Door`.
         """
-        if not isinstance(door, Door):
-            raise ConfigurationError(f"{type(self).__name__}(door) needs a Door, not {type(door).__name__}")
+        check_door(door, f"{type(self).__name__}(door)")
         self.door = door
 
 

@@ -1,15 +1,22 @@
-"""Metrics of OpenTelemetry about what a key cache does.
+"""Metrics of OpenTelemetry about what a door decides, and what its key caches and watched policies do.
 
 ::
+
+    door = Door(verifier, policy, listener=DoorMetrics())
 
     metrics = KeyMetrics()
     cache = KeyCache(GOOGLE.key_url, listener=metrics)
     metrics.observe(cache)
     verifier = Verifier(audience, key_cache=lambda issuer: cache)
 
+    metrics = PolicyMetrics()
+    policy = WatchedPolicy("policy.json", listener=metrics)
+    metrics.observe(policy)
+
 Only the API of OpenTelemetry is needed, which the extra ``doorward[otel]`` installs. The application installs
 the SDK; without one nothing is recorded. Attributes name the endpoint as the semantic conventions do
-(``server.address``, ``server.port``, ``url.path``, ``error.type``); doorward's own begin with ``doorward.``.
+(``server.address``, ``server.port``, ``url.path``, ``error.type``), and a policy by its ``file.path``;
+doorward's own begin with ``doorward.``.
 No attribute holds what a caller has sent, so that no caller can create time series.
 """
 
@@ -18,23 +25,28 @@ from __future__ import annotations
 import functools
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from doorward import ConfigurationError, KeyCache
+from doorward import ConfigurationError, KeyCache, WatchedPolicy
+from doorward.door.events import Decided, DoorListener
+from doorward.forks import renew_in_children
 from doorward.keys.events import (
     FetchFinished,
     KeyEvent,
     Listener,
     SetRefused,
+    SnapshotTaken,
     StaleUsed,
     StateChanged,
     UnknownKid,
+    WaitRefused,
     log_event,
 )
 from doorward.keys.state import KeyState
+from doorward.policy.watching.events import LookFinished, PolicyEvent, PolicyListener, log_policy_event
 
 try:
     from opentelemetry.metrics import CallbackOptions, Meter, Observation, get_meter
@@ -43,9 +55,10 @@ except ModuleNotFoundError as _missing:
         raise
     raise ConfigurationError("metrics need opentelemetry-api: pip install 'doorward[otel]'") from None
 
-__all__ = ["KeyMetrics"]
+__all__ = ["DoorMetrics", "KeyMetrics", "PolicyMetrics"]
 
 Attributes = Mapping[str, str | int]
+S = TypeVar("S", KeyCache, WatchedPolicy)
 
 # The buckets that the conventions advise for ``http.client.request.duration``. Those of the SDK are for
 # milliseconds.
@@ -66,15 +79,94 @@ def _endpoint(url: str) -> Attributes:
     )
 
 
+class _Observed(Generic[S]):
+    """What gauges report on. An instrument lives as long as its provider, and must not keep it alive."""
+
+    def __init__(self, meter: Meter, prefix: str, describe: Callable[[S], Attributes], age: str) -> None:
+        self._describe: Final[Callable[[S], Attributes]] = describe
+        self._sources: Final[weakref.WeakSet[S]] = weakref.WeakSet()
+        self._renew_lock()
+        renew_in_children(self, _Observed._renew_lock)
+        meter.create_observable_gauge(f"{prefix}.age", [self._ages], "s", age)
+        meter.create_observable_gauge(
+            f"{prefix}.state", [self._states], "1", "1 for the current state, 0 for the others."
+        )
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
+
+    def add(self, source: S) -> None:
+        with self._lock:
+            self._sources.add(source)
+
+    def __iter__(self) -> Iterator[S]:
+        with self._lock:
+            return iter(list(self._sources))
+
+    def _ages(self, _: CallbackOptions) -> Iterable[Observation]:
+        for source in self:
+            if (age := source.age) is not None:
+                yield Observation(age, self._describe(source))
+
+    def _states(self, _: CallbackOptions) -> Iterable[Observation]:
+        for source in self:
+            now = source.state
+            for state in KeyState:
+                yield Observation(
+                    int(state is now), {**self._describe(source), "doorward.state": state.value}
+                )
+
+
+def _state_change(before: KeyState, after: KeyState) -> Attributes:
+    return {"doorward.before": before.value, "doorward.after": after.value}
+
+
+class DoorMetrics:
+    """A listener of doors that counts their decisions; it counts also what the log only sums up.
+
+    Counter: ``doorward.door.decisions`` by ``doorward.outcome`` (``admitted``, ``anonymous``, ``exempt`` or
+    ``refused``) and, of a refusal, ``doorward.reason`` and ``http.response.status_code``.
+    """
+
+    def __init__(self, meter: Meter | None = None, *, then: DoorListener | None = None) -> None:
+        """Make the instrument.
+
+        Args:
+            meter: Creates the instrument; by default the meter ``doorward`` of the global provider, which may
+                be set later.
+            then: Receives every decision afterwards.
+        """
+        meter = meter if meter is not None else get_meter("doorward")
+        self._then: Final = then
+        self._decisions: Final = meter.create_counter(
+            "doorward.door.decisions", "{request}", "Requests that a door has decided on."
+        )
+
+    def __call__(self, event: Decided) -> None:
+        """Count a decision, and pass it on.
+
+        Args:
+            event: The decision.
+        """
+        about: dict[str, str | int] = {"doorward.outcome": event.outcome}
+        if event.reason is not None and event.status is not None:
+            about |= {"doorward.reason": str(event.reason), "http.response.status_code": event.status}
+        self._decisions.add(1, about)
+        if self._then is not None:
+            self._then(event)
+
+
 class KeyMetrics:
     """A listener of key caches that counts their events.
 
     Counters: ``doorward.keys.fetches`` by ``doorward.outcome`` and ``doorward.trigger`` (and ``error.type``,
     the stage of the `doorward.FetchError`), ``doorward.keys.stale_uses``, ``doorward.keys.unknown_kids`` by
     ``doorward.outcome``, ``doorward.keys.state_changes`` by ``doorward.before`` and ``doorward.after``, and
-    ``doorward.keys.refused_sets`` by ``error.type``. Histogram: ``doorward.keys.fetch.duration``, in seconds,
-    with the attributes of the fetches. Gauges, for each cache given to `observe`: ``doorward.keys.age``, in
-    seconds, and ``doorward.keys.state``, 1 for the current ``doorward.state`` and 0 for the others.
+    ``doorward.keys.refused_sets`` by ``error.type``, ``doorward.keys.snapshots_taken`` by
+    ``doorward.trigger``, and ``doorward.keys.refused_waits``. Histogram: ``doorward.keys.fetch.duration``, in
+    seconds, with the attributes of the fetches. Gauges, for each cache given to `observe`:
+    ``doorward.keys.age``, in seconds, ``doorward.keys.state``, 1 for the current ``doorward.state`` and 0
+    for the others, and ``doorward.keys.hanging``, the fetches that were given up and have not ended.
     """
 
     def __init__(self, meter: Meter | None = None, *, then: Listener | None = log_event) -> None:
@@ -109,15 +201,28 @@ class KeyMetrics:
         self._refused_sets: Final = meter.create_counter(
             "doorward.keys.refused_sets", "{key_set}", "Key sets that were refused as a whole."
         )
-        # Weak: an instrument lives as long as its provider, and must not keep a dropped cache alive.
-        self._caches: Final[weakref.WeakSet[KeyCache]] = weakref.WeakSet()
-        self._lock: Final = threading.Lock()
-        gauges: tuple[tuple[str, Callable[[CallbackOptions], Iterable[Observation]], str, str], ...] = (
-            ("doorward.keys.age", self._ages, "s", "Time since the endpoint last confirmed the keys."),
-            ("doorward.keys.state", self._states, "1", "1 for the current state of a cache, else 0."),
+        self._caches: Final[_Observed[KeyCache]] = _Observed(
+            meter,
+            "doorward.keys",
+            lambda cache: _endpoint(cache.url),
+            "Time since the endpoint last confirmed the keys.",
         )
-        for name, callback, unit, description in gauges:
-            meter.create_observable_gauge(name, [callback], unit, description)
+        self._count_processes(meter)
+
+    def _count_processes(self, meter: Meter) -> None:
+        self._snapshots_taken = meter.create_counter(
+            "doorward.keys.snapshots_taken", "{snapshot}", "Key sets taken from another process."
+        )
+        self._refused_waits = meter.create_counter(
+            "doorward.keys.refused_waits", "{request}", "Requests that did not wait for the first keys."
+        )
+        meter.create_observable_gauge(
+            "doorward.keys.hanging", [self._hanging], "{fetch}", "Fetches given up that have not ended."
+        )
+
+    def _hanging(self, _: CallbackOptions) -> Iterable[Observation]:
+        for cache in self._caches:
+            yield Observation(cache.health()["hanging"], _endpoint(cache.url))
 
     def observe(self, cache: KeyCache) -> None:
         """Report the age and the state of a cache each time that metrics are collected.
@@ -125,8 +230,7 @@ class KeyMetrics:
         Args:
             cache: A cache. Observe one cache per endpoint, since two of them would share their time series.
         """
-        with self._lock:
-            self._caches.add(cache)
+        self._caches.add(cache)
 
     def __call__(self, event: KeyEvent) -> None:
         """Count an event, and pass it on.
@@ -147,26 +251,73 @@ class KeyMetrics:
             case UnknownKid():
                 self._unknown_kids.add(1, {**endpoint, "doorward.outcome": event.outcome})
             case StateChanged():
-                states = {"doorward.before": event.before.value, "doorward.after": event.after.value}
-                self._state_changes.add(1, {**endpoint, **states})
+                self._state_changes.add(1, {**endpoint, **_state_change(event.before, event.after)})
             case SetRefused():
                 self._refused_sets.add(1, {**endpoint, "error.type": event.error.stage})
+            case SnapshotTaken():
+                self._snapshots_taken.add(1, {**endpoint, "doorward.trigger": event.trigger})
+            case WaitRefused():
+                self._refused_waits.add(1, endpoint)
             case _:
-                pass  # a fetch that has started is counted when it has finished
+                pass  # a fetch is counted when it has finished; those that hang are a gauge
         if self._then is not None:
             self._then(event)
 
-    def _observed(self) -> list[KeyCache]:
-        with self._lock:
-            return list(self._caches)
 
-    def _ages(self, _: CallbackOptions) -> Iterable[Observation]:
-        for cache in self._observed():
-            if (age := cache.age) is not None:
-                yield Observation(age, _endpoint(cache.url))
+class PolicyMetrics:
+    """A listener of watched policies that counts their events.
 
-    def _states(self, _: CallbackOptions) -> Iterable[Observation]:
-        for cache in self._observed():
-            now = cache.state
-            for state in KeyState:
-                yield Observation(int(state is now), {**_endpoint(cache.url), "doorward.state": state.value})
+    Counters: ``doorward.policy.looks`` by ``doorward.outcome`` (and ``error.type``, the stage of the failure,
+    see `doorward.policy.watching.events.LookFinished`), and ``doorward.policy.state_changes`` by
+    ``doorward.before`` and ``doorward.after``. Gauges, for each policy given to `observe`:
+    ``doorward.policy.age``, in seconds, and ``doorward.policy.state``, 1 for the current ``doorward.state``
+    and 0 for the others.
+    """
+
+    def __init__(self, meter: Meter | None = None, *, then: PolicyListener | None = log_policy_event) -> None:
+        """Make the instruments.
+
+        Args:
+            meter: As for `KeyMetrics`.
+            then: Receives every event afterwards; by default it is logged, as by a policy without a listener
+                of its own. None if an event is only counted.
+        """
+        meter = meter if meter is not None else get_meter("doorward")
+        self._then: Final = then
+        self._looks: Final = meter.create_counter(
+            "doorward.policy.looks", "{look}", "Looks at a policy file that have finished."
+        )
+        self._state_changes: Final = meter.create_counter(
+            "doorward.policy.state_changes", "{change}", "Changes of the observed state of a policy."
+        )
+        self._policies: Final[_Observed[WatchedPolicy]] = _Observed(
+            meter,
+            "doorward.policy",
+            lambda policy: {"file.path": str(policy.path)},
+            "Time since the file was last seen to hold the policy.",
+        )
+
+    def observe(self, policy: WatchedPolicy) -> None:
+        """Report the age and the state of a policy each time that metrics are collected.
+
+        Args:
+            policy: A policy. Observe one for each file, since two of them would share their time series.
+        """
+        self._policies.add(policy)
+
+    def __call__(self, event: PolicyEvent) -> None:
+        """Count an event, and pass it on.
+
+        Args:
+            event: What happened.
+        """
+        about = {"file.path": event.path}
+        if isinstance(event, LookFinished):
+            about["doorward.outcome"] = event.outcome
+            if event.stage is not None:
+                about["error.type"] = event.stage
+            self._looks.add(1, about)
+        else:
+            self._state_changes.add(1, {**about, **_state_change(event.before, event.after)})
+        if self._then is not None:
+            self._then(event)

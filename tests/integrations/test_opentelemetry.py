@@ -1,4 +1,4 @@
-"""The metrics of key caches, as the SDK of OpenTelemetry collects them."""
+"""The metrics of doors and key caches, as the SDK of OpenTelemetry collects them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,24 @@ from opentelemetry.metrics import NoOpMeter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
 
-from doorward import KeyCache, KeysUnavailableError
+from doorward import Door, InvokerPolicy, KeyCache, KeysUnavailableError, PlainRequest
+from doorward.door.events import Decided
 from doorward.errors import SignatureError
-from doorward.keys.events import FetchStarted, KeyEvent, StaleUsed, StateChanged, UnknownKid
+from doorward.keys.events import FetchStarted, KeyEvent, StaleUsed, StateChanged, UnknownKid, WaitRefused
 from doorward.keys.state import KeyState
-from doorward_integrations.opentelemetry import KeyMetrics
+from doorward.policy.watching.events import LookFinished, PolicyEvent
+from doorward_integrations.opentelemetry import DoorMetrics, KeyMetrics, PolicyMetrics
+from support.forks import forked, forking, held_elsewhere
 from support.simulator import SimulatedEndpoint, background, join_fetches
-from support.tokens import SigningKey
+from support.tokens import MEMBER, SigningKey
+from support.watching import WatchedFile
+from support.world import World
 
 KEY = SigningKey("key-1")
 SOFT = 3_600.0
 PREFIX = "doorward.keys."
+DECISIONS = "doorward.door.decisions"
+OTHERS = (DECISIONS, "doorward.policy.")
 
 
 class Collector:
@@ -43,7 +50,7 @@ class Collector:
         data = self.reader.get_metrics_data()
         found = data.resource_metrics if data is not None else []
         metrics = [metric for one in found for scope in one.scope_metrics for metric in scope.metrics]
-        assert all(metric.name.startswith(PREFIX) for metric in metrics)
+        assert all(metric.name.startswith((PREFIX, *OTHERS)) for metric in metrics)
         return {metric.name.removeprefix(PREFIX): metric for metric in metrics}
 
     def points(self, name: str) -> list[Any]:
@@ -86,6 +93,55 @@ def cache(endpoint: SimulatedEndpoint, metrics: KeyMetrics) -> KeyCache:
 def miss(cache: KeyCache, kid: str) -> None:
     with pytest.raises(SignatureError):
         cache.get(kid)
+
+
+class TestPolicies:
+    def test_looks_are_counted_by_outcome_and_by_where_they_failed(
+        self, collector: Collector, tmp_path: Path
+    ) -> None:
+        watched = WatchedFile(tmp_path / "policy.json", listener=PolicyMetrics(collector.meter, then=None))
+        for members in (["allUsers"], []):
+            watched.write(*members)
+            watched.pass_time(5.0)
+            watched.look()
+        watched.pass_time(5.0)
+        watched.look()
+        watched.path.unlink()
+        watched.pass_time(5.0)
+        watched.look()
+
+        path = str(watched.path)
+        assert {
+            (path, "changed", None): 2,
+            (path, "unchanged", None): 1,
+            (path, "failed", "read"): 1,
+        } == collector.values("doorward.policy.looks", "file.path", "doorward.outcome", "error.type")
+        assert {(path, "fresh", "stale"): 1} == collector.values(
+            "doorward.policy.state_changes", "file.path", "doorward.before", "doorward.after"
+        )
+
+    def test_the_age_and_the_state_of_an_observed_policy_are_reported(
+        self, collector: Collector, tmp_path: Path
+    ) -> None:
+        metrics = PolicyMetrics(collector.meter)
+        watched = WatchedFile(tmp_path / "policy.json", listener=metrics)
+        metrics.observe(watched.policy)
+        watched.path.unlink()
+        watched.pass_time(3_600.0)
+        assert not watched.decide().granted
+
+        assert {(str(watched.path),): 3_600.0} == collector.values("doorward.policy.age", "file.path")
+        states = collector.values("doorward.policy.state", "doorward.state")
+        assert {("empty",): 0, ("fresh",): 0, ("ageing",): 0, ("stale",): 0, ("dead",): 1} == states
+
+    def test_an_event_is_passed_on(self, collector: Collector, tmp_path: Path) -> None:
+        events: list[PolicyEvent] = []
+        metrics = PolicyMetrics(collector.meter, then=events.append)
+        watched = WatchedFile(tmp_path / "policy.json", listener=metrics)
+        watched.pass_time(5.0)
+        watched.look()
+
+        assert [LookFinished] == [type(event) for event in events]
 
 
 class TestCounters:
@@ -157,6 +213,23 @@ class TestCounters:
         assert {("empty", "fresh"): 1, ("fresh", "stale"): 2, ("stale", "fresh"): 2} == collector.values(
             "state_changes", "doorward.before", "doorward.after"
         )
+
+    def test_keys_of_another_process_are_counted_by_why_they_were_needed(
+        self, endpoint: SimulatedEndpoint, collector: Collector, metrics: KeyMetrics, tmp_path: Path
+    ) -> None:
+        caches = [endpoint.cache(listener=metrics, snapshot=tmp_path / "keys.json") for _ in range(2)]
+        for cache in caches:
+            cache.get(KEY.kid)
+            join_fetches()
+
+        assert {("cold",): 1} == collector.values("snapshots_taken", "doorward.trigger")
+        assert {("changed",): 1} == collector.values("fetches", "doorward.outcome")
+
+    def test_requests_that_did_not_wait_are_counted(self, collector: Collector, metrics: KeyMetrics) -> None:
+        for _ in range(3):
+            metrics(WaitRefused("https://keys.example/certs"))
+
+        assert {(): 3} == collector.values("refused_waits")
 
     def test_a_fetch_that_has_only_started_is_not_counted(
         self, collector: Collector, metrics: KeyMetrics
@@ -254,6 +327,23 @@ class TestGauges:
 
         assert ["empty", "fresh", "ageing", "stale", "dead"] == seen
 
+    def test_fetches_that_hang_can_be_seen(
+        self, endpoint: SimulatedEndpoint, collector: Collector, metrics: KeyMetrics, cache: KeyCache
+    ) -> None:
+        metrics.observe(cache)
+        cache.warm()
+        gate = endpoint.hang()
+        seen = []
+        for _ in range(3):
+            endpoint.pass_time(3_600.0)
+            cache.get(KEY.kid)
+            seen.append(collector.values("hanging")[()])
+        gate.set()
+        join_fetches()
+
+        assert [0, 1, 2] == seen
+        assert {(): 0} == collector.values("hanging")
+
     def test_a_cache_that_was_not_observed_is_not_reported(
         self, collector: Collector, cache: KeyCache
     ) -> None:
@@ -342,6 +432,20 @@ class TestWithoutTheSdk:
 
         assert KEY.kid == cache.get(KEY.kid).kid
 
+    @forking
+    def test_a_child_observes_while_another_thread_of_its_parent_does(
+        self, endpoint: SimulatedEndpoint
+    ) -> None:
+        metrics = KeyMetrics(NoOpMeter("tests"))
+        metrics.observe(endpoint.cache())
+
+        def child() -> object:
+            metrics.observe(cache := endpoint.cache())
+            return cache in set(metrics._caches)
+
+        with held_elsewhere(metrics._caches._lock):
+            assert forked(child)
+
     def test_a_missing_package_is_named_with_its_extra(self, tmp_path: Path) -> None:
         last = imported("sys.modules['opentelemetry'] = None", tmp_path)
 
@@ -373,3 +477,33 @@ def imported(before: str, path: Path, after: str = "") -> str:
         check=False,
     )
     return (done.stdout + done.stderr).splitlines()[-1]
+
+
+# The door.
+
+
+def test_the_decisions_of_a_door_are_counted_by_outcome_and_reason(
+    collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    world, seen = World(), list[Decided]()
+    metrics = DoorMetrics(collector.meter, then=seen.append)
+    policy = InvokerPolicy.from_members([MEMBER])
+    door = Door(world.verifier(), policy, exempt=[("GET", "/healthz")], listener=metrics)
+    good = [(b"authorization", b"Bearer " + world.token().encode())]
+
+    for _ in range(3):
+        door.admit(good, PlainRequest("/"))
+    door.admit([], PlainRequest("/healthz"))
+    for _ in range(500):
+        door.admit([], PlainRequest("/"))
+    Door(world.verifier(), InvokerPolicy.all_users(), listener=metrics).admit([], PlainRequest("/"))
+
+    attributes = ("doorward.outcome", "doorward.reason", "http.response.status_code")
+    assert {
+        ("admitted", None, None): 3,
+        ("exempt", None, None): 1,
+        ("refused", "no_credential", 403): 500,
+        ("anonymous", None, None): 1,
+    } == collector.values(DECISIONS, *attributes)
+    assert 505 == len(seen)
+    assert 500 > len(caplog.messages)

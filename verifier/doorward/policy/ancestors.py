@@ -49,8 +49,8 @@ def read_policy(
         loaded = read_document(parsed, reader, source)
     else:
         loaded = _read_ancestors(parsed, reader, source)
-    remarks = reader.remarks.sentences(loaded.index, roles=reader.count)
-    log_remarks(remarks, source)
+    remarks = reader.remarks.sentences(loaded.index, roles=reader.count, source=source)
+    log_remarks(remarks)
     return replace(loaded, remarks=(*loaded.remarks, *remarks))
 
 

@@ -19,12 +19,16 @@ __all__ = ["plain_copy", "read_bindings", "read_document"]
 _VERSIONS: Final = (0, 1, 3)  # https://cloud.google.com/iam/docs/reference/rest/v1/Policy
 _MEMBERS: Final = frozenset({"bindings", "etag", "version", "auditConfigs", "kind", "resourceId"})
 _MAX_DEPTH: Final = 64
+_OF_SERVICE: Final = (
+    "it describes a service: pass it to InvokerPolicy.from_service, and read what "
+    "'gcloud run services get-iam-policy' prints"
+)
 # What is saved in place of a policy, by a member that only this has, and what to do.
 _OTHERWISE: Final = {
     "rules": "it is a deny policy: read it with DenyPolicy, and pass it to InvokerPolicy.with_deny",
     "policy": "the policy is the value of its member 'policy'",
-    "metadata": "it describes a service: pass it to InvokerPolicy.from_service, and read what "
-    "'gcloud run services get-iam-policy' prints",
+    "metadata": _OF_SERVICE,
+    "uri": _OF_SERVICE,
     "error": "it is an answer that reports an error",
     "binding": "Terraform writes 'binding' for what IAM calls 'bindings'",
     "role": "it is one binding: put it into the list 'bindings'",
@@ -63,8 +67,8 @@ def read_bindings(
     document = {"bindings": written, "version": 3 if conditional else 1}
     index = PolicyIndex(permission_bindings, (), reader.known)
     # A policy of no bindings is written on purpose.
-    remarks = reader.remarks.sentences(index, roles=reader.count) if written else ()
-    log_remarks(remarks, "")
+    remarks = reader.remarks.sentences(index, roles=reader.count, source="") if written else ()
+    log_remarks(remarks)
     return LoadedPolicy(index, document, reader.permission, reader.groups, reader.tags, remarks)
 
 

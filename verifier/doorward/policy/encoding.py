@@ -37,6 +37,8 @@ def decode_text(text: str | bytes) -> str:
     Raises:
         PolicyError: If it is in another encoding, or larger than 1 MiB.
     """
+    if not isinstance(text, str | bytes | bytearray):
+        raise PolicyError(f"not the text of a policy, but a value of type {type(text).__name__}")
     if len(text) > LARGEST:
         raise PolicyError(f"not a policy: it is larger than {LARGEST} bytes")
     plain = _check_characters(text) if isinstance(text, str) else _decode(text)

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from doorward.errors import ConfigurationError, PolicyError
-from doorward.policy.encoding import decode_text
+from doorward.policy.encoding import LARGEST, decode_text
 from doorward.policy.yaml_reader import read_yaml
+from doorward.regular_file import read_regular_file
 from doorward.strictjson import StrictJSONError, read_object
 
 __all__ = ["Parsed", "read_file", "read_json"]
@@ -38,16 +39,15 @@ def read_file(path: str | os.PathLike[str]) -> Parsed:
 
     Raises:
         PolicyError: If the file holds anything else.
-        ConfigurationError: If it cannot be read.
+        ConfigurationError: If it cannot be read, is not a regular file, or is larger than 1 MiB.
     """
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is slow to import, for these two calls
-            text = file.read()
+        text = read_regular_file(path, LARGEST)
     except OSError as error:
         raise ConfigurationError(
             f"the policy file {os.fspath(path)!r} cannot be read: {error.strerror}"
         ) from error
-    suffix = os.path.splitext(os.fspath(path))[1].lower()  # noqa: PTH122 - as above
+    suffix = os.path.splitext(os.fspath(path))[1].lower()  # noqa: PTH122 - pathlib is slow to import
     plain = decode_text(text)
     if suffix in (".yaml", ".yml") or (suffix != ".json" and not _looks_like_json(plain)):
         return read_yaml(plain)

@@ -11,6 +11,7 @@ from doorward.errors import PolicyError
 from doorward.issuers.issuer import Issuer
 from doorward.policy.ancestors import read_policy
 from doorward.policy.bindings import Binding, PolicySettings
+from doorward.policy.clipped import clip
 from doorward.policy.decision import Decision
 from doorward.policy.documents import plain_copy, read_bindings
 from doorward.policy.evaluation import Evaluation, decide
@@ -79,6 +80,13 @@ class InvokerPolicy:
     def public(self) -> bool:
         """Whether the policy admits a request without a credential, even if only under conditions."""
         return self._public
+
+    @property
+    def group_directories(self) -> tuple[object, ...]:
+        """What is asked for the members of the groups that it names: a directory or a function, each once."""
+        resolvers = (binding.groups for _, binding, _ in self._index.groups)
+        asked = {id(one.directory): one.directory for one in resolvers if one.directory is not None}
+        return tuple(asked.values())
 
     @classmethod
     def from_members(
@@ -187,7 +195,7 @@ class InvokerPolicy:
             ConfigurationError: If it cannot be read.
         """
         try:
-            source = f"{os.path.basename(path)} "  # noqa: PTH119 - of any path
+            source = f"{clip(os.path.basename(os.fspath(path)))} "  # noqa: PTH119 - of any path
             return cls._of(read_policy(read_file(path), settings, source))
         except PolicyError as error:
             raise PolicyError(f"{os.fspath(path)}: {error}") from error

@@ -155,7 +155,7 @@ def with_denials(loaded: LoadedPolicy, policies: Iterable[DenyPolicy]) -> Loaded
     remarks = tuple(
         f"{denial.rule.name}: {denial.assumption}" for denial in denials if denial.assumption is not None
     )
-    log_remarks(remarks, "")
+    log_remarks(remarks)
     return replace(
         loaded,
         index=PolicyIndex(index.bindings, (*index.denials, *denials), index.known),

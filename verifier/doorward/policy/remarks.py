@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from doorward.errors import PolicyError
-from doorward.policy.clipped import clip, shown
+from doorward.policy.clipped import shown
 from doorward.policy.index import PolicyIndex
 from doorward.policy.roles import intended_role
 
@@ -36,11 +36,11 @@ class Remarks:
         """
         self.strict: Final[bool] = strict
         self._permission = permission
-        # Dictionaries keep the order of the policy, and each name once.
         self._seen: set[str] = set()
+        # Dictionaries keep the order of the policy, and each name once.
         self._undescribed: dict[str, None] = {}
         self._misspelt: dict[str, str] = {}
-        self._conditions: dict[str, None] = {}
+        self._conditions: list[str] = []
 
     def role_without_permission(self, role: str, *, described: bool) -> None:
         """Take down a role that does not hold the permission, if that may be a mistake.
@@ -77,22 +77,25 @@ class Remarks:
             binding: The position and the role of its binding.
             why: What is not understood.
         """
-        self._conditions[f"{binding}: the condition is not understood, so that it grants nothing: {why}"] = (
-            None
+        self._conditions.append(
+            f"{binding}: the condition is not understood, so that it grants nothing: {why}"
         )
 
-    def sentences(self, index: PolicyIndex, *, roles: int) -> tuple[str, ...]:
+    def sentences(self, index: PolicyIndex, *, roles: int, source: str) -> tuple[str, ...]:
         """Return what to say of the policy.
 
         Args:
             index: The policy, read.
             roles: The number of its bindings, whatever their roles.
+            source: The name of the file, with a blank behind it; empty if there is none. The name of a
+                binding begins with it already.
 
         Returns:
             One sentence for all roles whose permissions are not known, one for each other remark, and one if
             the policy grants the permission to no principal at all.
         """
-        return tuple(self._sentences(index, roles))
+        begin = f"{source.strip()}: " if source else ""
+        return (*(begin + sentence for sentence in self._sentences(index, roles)), *self._conditions[:_MOST])
 
     def _sentences(self, index: PolicyIndex, roles: int) -> Iterator[str]:
         if self._undescribed:
@@ -106,7 +109,6 @@ class Remarks:
                 f"{shown(role)} does not hold {self._permission}, so that it grants nothing: did you mean "
                 f"{meant!r}?"
             )
-        yield from list(self._conditions)[:_MOST]
         if not index.size:
             if not roles:
                 why = "it has no bindings"
@@ -123,13 +125,11 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(every[:_MOST]) + rest
 
 
-def log_remarks(sentences: Iterable[str], source: str) -> None:
+def log_remarks(sentences: Iterable[str]) -> None:
     """Log remarks, each as a warning.
 
     Args:
         sentences: What to say.
-        source: The name of the file, with a blank behind it; empty if there is none.
     """
-    where = f"policy {clip(source.strip())}" if source else "policy"
     for sentence in sentences:
-        _log.warning("%s: %s", where, sentence)
+        _log.warning("policy: %s", sentence)
