@@ -32,10 +32,11 @@ from doorward.policy.request import RequestFacts
 from doorward_integrations import admission as shared
 from doorward_integrations.admission import ADMISSION, DOOR
 from doorward_integrations.asgi import AsgiRequest
+from doorward_integrations.readiness import readiness_answer
 from doorward_integrations.refusal import body_of
 from doorward_integrations.wsgi import WsgiRequest, headers_of
 
-__all__ = ["DoorwardConfig", "InvokerMiddleware", "check_settings", "principal_of"]
+__all__ = ["DoorwardConfig", "InvokerMiddleware", "check_settings", "principal_of", "readiness"]
 
 _NAME: Final = "doorward_integrations.django.InvokerMiddleware"
 _MAY_STAND_BEFORE: Final = frozenset({"corsheaders.middleware.CorsMiddleware"})
@@ -120,6 +121,22 @@ class InvokerMiddleware:
         _hand_over(request, headers, outcome, self.door)
         response: HttpResponseBase = await self._get_response(request)
         return response
+
+
+def readiness(request: HttpRequest) -> HttpResponse:
+    """Answer a readiness probe: 200 if the door can decide now, else 503, with what is not ready as JSON.
+
+    It is a view, ``path("readyz", readiness)``, and the door must exempt its path:
+    ``exempt=[("GET", "/readyz")]``.
+
+    Args:
+        request: The request.
+
+    Returns:
+        The response.
+    """
+    status, headers, body = readiness_answer(_door(), request.method or "GET")
+    return HttpResponse(body, status=status, headers=dict(headers))
 
 
 def _read(request: Any, public_prefix: str) -> tuple[RawHeaders, RequestFacts]:  # noqa: ANN401 - of two classes

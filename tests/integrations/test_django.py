@@ -20,7 +20,13 @@ from django.urls import path
 from doorward import Admission, ConfigurationError, Door, InvokerPolicy, PlainRequest, Refusal
 from doorward.door.refusal import RefusalStyle
 from doorward_integrations.admission import ADMISSION
-from doorward_integrations.django import DoorwardConfig, InvokerMiddleware, check_settings, principal_of
+from doorward_integrations.django import (
+    DoorwardConfig,
+    InvokerMiddleware,
+    check_settings,
+    principal_of,
+    readiness,
+)
 from support.conditions import Conditions
 from support.tokens import MEMBER
 from support.world import World
@@ -61,6 +67,7 @@ urlpatterns = [
     path("orders/<path:rest>", view),
     path("async/orders", async_view),
     path("broken", broken),
+    path("readyz", readiness),
 ]
 
 
@@ -261,6 +268,23 @@ def conditional(world: World, monkeypatch: pytest.MonkeyPatch, allowed: str) -> 
 
 
 named_door: Any = None
+
+
+class TestReadiness:
+    @pytest.mark.parametrize(("warm", "exempt", "status"), [(True, 1, 200), (False, 1, 503), (True, 0, 403)])
+    def test_a_probe_is_answered_where_the_door_exempts_it(
+        self, world: World, *, warm: bool, exempt: int, status: int
+    ) -> None:
+        probes = [("GET", "/readyz")][:exempt]
+        door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), exempt=probes)
+        if warm:
+            door.verifier.warm()
+        else:
+            world.endpoint.down()
+        with override_settings(DOORWARD_DOOR=door):
+            response = blocking("GET", "/readyz", {})
+        kind = "application/json" if exempt else "text/html; charset=UTF-8"
+        assert (status, kind) == (response.status_code, response["content-type"])
 
 
 class TestSettings:
