@@ -204,6 +204,7 @@ class TestCounters:
         self, endpoint: SimulatedEndpoint, collector: Collector, cache: KeyCache
     ) -> None:
         cache.warm()
+        join_fetches()
         for _ in range(2):
             endpoint.pass_time(SOFT)
             cache.get(KEY.kid)
@@ -248,6 +249,7 @@ class TestDuration:
         endpoint.pass_time(2.0)
         gate.set()
         asking.result(10)
+        join_fetches()
         (point,) = collector.points("fetch.duration")
 
         assert isinstance(point, HistogramDataPoint)
@@ -258,6 +260,7 @@ class TestDuration:
         self, endpoint: SimulatedEndpoint, collector: Collector, cache: KeyCache
     ) -> None:
         cache.warm()
+        join_fetches()
         (point,) = collector.points("fetch.duration")
 
         assert (0.005, 0.01) == tuple(point.explicit_bounds[:2])

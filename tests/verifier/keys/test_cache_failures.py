@@ -525,4 +525,7 @@ def test_what_a_fetch_that_was_given_up_brings_in_the_end_is_ignored(
     gate.set()
     join_fetches()
     assert (2, ["key-2"], False) == (cache.generation, cache.health()["kids"], cache.cooling_down)
-    assert ["changed", "failed", "changed"] == [event.outcome for event in endpoint.events_of(FetchFinished)]
+    # The one that was given up is reported by the reader who found it, the others by their own threads.
+    assert ["changed", "changed", "failed"] == sorted(
+        event.outcome for event in endpoint.events_of(FetchFinished)
+    )

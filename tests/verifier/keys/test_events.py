@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -64,6 +65,11 @@ def good(
     return FetchFinished(url, trigger, outcome, seconds, kids, refused, None)
 
 
+def in_any_order(*events: KeyEvent) -> Counter[KeyEvent]:
+    """Compare what a reader reports and what the thread of a fetch reports: neither waits for the other."""
+    return Counter(events)
+
+
 def miss(cache: KeyCache, kid: str = "unknown") -> None:
     with pytest.raises(SignatureError):
         cache.get(kid)
@@ -82,11 +88,11 @@ class TestFetches:
         cache.get(KEY.kid)
         join_fetches()
 
-        assert [
+        assert in_any_order(
             FetchStarted(cache.url, "cold"),
             good(cache.url, "cold", "changed", "key-1"),
             StateChanged(cache.url, EMPTY, FRESH),
-        ] == endpoint.events
+        ) == in_any_order(*endpoint.events)
 
     def test_a_fetch_is_reported_with_the_time_it_took(
         self, endpoint: SimulatedEndpoint, cache: KeyCache
@@ -337,11 +343,11 @@ class TestUnknownKids:
         miss(warm)
         join_fetches()
 
-        assert [
+        assert in_any_order(
             FetchStarted(warm.url, "unknown_kid"),
             good(warm.url, "unknown_kid", "not_modified", "key-1"),
             UnknownKid(warm.url, "absent"),
-        ] == endpoint.events
+        ) == in_any_order(*endpoint.events)
 
     def test_a_key_id_that_was_asked_for_a_moment_ago_is_reported_as_remembered(
         self, endpoint: SimulatedEndpoint, warm: KeyCache
@@ -446,7 +452,9 @@ class TestListeners:
         miss(caches[0])
         join_fetches()
 
-        assert [EMPTY, FRESH, FRESH, FRESH, FRESH, FRESH] == seen
+        assert 6 == len(seen)
+        assert {EMPTY, FRESH} >= set(seen)
+        assert FRESH is seen[-1]
 
     def test_an_event_cannot_be_changed(self) -> None:
         event = UnknownKid(URL, "absent")
