@@ -6,10 +6,10 @@ from typing import Final
 
 from doorward.policy.clipped import clip
 from doorward.policy.decision import Decision
-from doorward.policy.groups import Unresolved
-from doorward.policy.identities import identities
 from doorward.policy.index import PermissionBinding, PolicyIndex
-from doorward.policy.matching import PrincipalMatcher
+from doorward.policy.membership.groups import Unresolved
+from doorward.policy.membership.identities import identities
+from doorward.policy.membership.matching import PrincipalMatcher
 from doorward.policy.request import RequestFacts
 from doorward.tokens.principal import Principal
 

@@ -13,8 +13,8 @@ from doorward.policy.explanation import (
     MemberExplanation,
     PolicyExplanation,
 )
-from doorward.policy.groups import Unresolved
 from doorward.policy.index import PermissionBinding
+from doorward.policy.membership.groups import Unresolved
 from doorward.tokens.principal import Principal
 
 __all__ = ["explain", "explain_disabled"]

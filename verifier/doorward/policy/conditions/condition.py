@@ -26,9 +26,9 @@ from doorward.errors import PolicyError
 from doorward.policy.clipped import clip
 from doorward.policy.conditions.functions import missing_reason
 from doorward.policy.conditions.library import HOST, PATH, PRESENCE, TIME, extract_variable, parse, program
+from doorward.policy.conditions.resource_tags import ResourceTags
 from doorward.policy.conditions.rewrite import RewrittenCondition, rewrite
 from doorward.policy.request import RequestFacts
-from doorward.policy.resource_tags import ResourceTags
 
 __all__ = ["LONGEST", "Condition", "compile_condition"]
 

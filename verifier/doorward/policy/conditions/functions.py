@@ -15,8 +15,8 @@ from __future__ import annotations
 from typing import Final
 
 from doorward.policy.clipped import clip
+from doorward.policy.conditions.resource_tags import TAG_FUNCTIONS, ResourceTags
 from doorward.policy.conditions.syntax import Call, Items, Literal, Name, Node
-from doorward.policy.resource_tags import TAG_FUNCTIONS, ResourceTags
 
 __all__ = ["constant_call", "missing_reason"]
 

@@ -40,8 +40,8 @@ from doorward.policy.conditions.literals import (
     is_valid,
     literal,
 )
+from doorward.policy.conditions.resource_tags import ResourceTags
 from doorward.policy.conditions.syntax import HAS, Call, Field, Items, Literal, Node, dotted_name
-from doorward.policy.resource_tags import ResourceTags
 
 __all__ = ["RewrittenCondition", "rewrite"]
 

@@ -9,13 +9,13 @@ from typing import Final
 from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import fold, is_service_account, is_service_agent
 from doorward.policy.clipped import clip, shown
+from doorward.policy.conditions.resource_tags import ResourceTags
 from doorward.policy.deny.policy import DenyPolicy, DenyRule
 from doorward.policy.deny.principals import DenyPrincipal
-from doorward.policy.groups import Resolver, Unresolved
-from doorward.policy.identities import KnownAccounts, agent_resource, project_number, unique_id
-from doorward.policy.matching import Match, PrincipalMatcher
+from doorward.policy.membership.groups import Resolver, Unresolved
+from doorward.policy.membership.identities import KnownAccounts, agent_resource, project_number, unique_id
+from doorward.policy.membership.matching import Match, PrincipalMatcher
 from doorward.policy.request import ANYWHERE
-from doorward.policy.resource_tags import ResourceTags
 
 __all__ = ["Denial", "denials_of"]
 

@@ -17,7 +17,7 @@ from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import fold
 from doorward.policy.clipped import clip, first_shown, shown
 from doorward.policy.deny.principals import DenyPrincipal
-from doorward.policy.files import read_file
+from doorward.policy.files.file import read_file
 
 __all__ = ["DenyPolicy", "DenyRule", "denied_name"]
 

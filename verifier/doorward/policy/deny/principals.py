@@ -13,7 +13,7 @@ from typing import Any, Final
 from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import fold
 from doorward.policy.clipped import shown
-from doorward.policy.members import federated_reason, read_resource_set
+from doorward.policy.membership.members import federated_reason, read_resource_set
 
 __all__ = ["DenyPrincipal"]
 

@@ -22,7 +22,7 @@ from doorward.keys.fetch import Fetch, HttpxFetch
 from doorward.keys.flight import Flight
 from doorward.keys.http.urls import check_key_url
 from doorward.policy.clipped import clip
-from doorward.policy.groups import Unresolved
+from doorward.policy.membership.groups import Unresolved
 from doorward.strictjson import StrictJSONError, read_object
 from doorward.tokens.principal import Principal
 

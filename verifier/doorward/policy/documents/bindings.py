@@ -7,13 +7,13 @@ from typing import Final, NamedTuple, TypedDict
 
 from doorward.errors import PolicyError
 from doorward.policy.clipped import clip, first_shown, shown
+from doorward.policy.conditions.resource_tags import ResourceTags
 from doorward.policy.decision import BindingCondition
-from doorward.policy.groups import Groups, Resolver, resolver
-from doorward.policy.identities import KnownAccounts
+from doorward.policy.documents.remarks import Remarks
 from doorward.policy.index import PermissionBinding
-from doorward.policy.members import Member, read_member
-from doorward.policy.remarks import Remarks
-from doorward.policy.resource_tags import ResourceTags
+from doorward.policy.membership.groups import Groups, Resolver, resolver
+from doorward.policy.membership.identities import KnownAccounts
+from doorward.policy.membership.members import Member, read_member
 from doorward.policy.roles import INVOKE, check_permission, is_described, role_holds
 
 __all__ = ["Binding", "BindingReader", "PolicySettings"]

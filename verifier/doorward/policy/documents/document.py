@@ -7,12 +7,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from doorward.errors import PolicyError
-from doorward.policy.bindings import Binding, BindingReader, PolicySettings
 from doorward.policy.clipped import first_shown, shown
 from doorward.policy.decision import BindingCondition
+from doorward.policy.documents.bindings import Binding, BindingReader, PolicySettings
+from doorward.policy.documents.loaded import LoadedPolicy
+from doorward.policy.documents.remarks import log_remarks
 from doorward.policy.index import PolicyIndex
-from doorward.policy.loaded import LoadedPolicy
-from doorward.policy.remarks import log_remarks
 
 __all__ = ["plain_copy", "read_bindings", "read_document"]
 

@@ -11,7 +11,7 @@ from typing import Final
 from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import fold
 from doorward.policy.clipped import shown
-from doorward.policy.members import ALL_AUTHENTICATED_USERS, ALL_USERS, member_key
+from doorward.policy.membership.members import ALL_AUTHENTICATED_USERS, ALL_USERS, member_key
 from doorward.tokens.principal import Principal
 
 __all__ = [
@@ -190,7 +190,7 @@ def identities(principal: Principal, known: KnownAccounts = NO_KNOWN_ACCOUNTS) -
         known: What the user of the policy knows of accounts.
 
     Returns:
-        Keys of members, as `doorward.policy.members.Member.key`; ``allUsers`` is always the last.
+        Keys of members, as `doorward.policy.membership.members.Member.key`; ``allUsers`` is always the last.
     """
     found: list[str] = []
     # An address or a domain means something to IAM only where Google vouches for it.

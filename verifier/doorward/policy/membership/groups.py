@@ -1,7 +1,7 @@
 """The members of groups. No ID token names them, so the user of a policy says how to resolve them.
 
 Three ways: a mapping that lists the members of each group, a function, or a directory such as
-`doorward.policy.cloud_identity.CloudIdentityGroups`, which asks Google.
+`doorward.policy.membership.cloud_identity.CloudIdentityGroups`, which asks Google.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from doorward.issuers.service_accounts import fold, is_service_account
 from doorward.keys.flight import Flight
 from doorward.loglimit import LogLimit
 from doorward.policy.clipped import clip, shown
-from doorward.policy.members import read_member
+from doorward.policy.membership.members import read_member
 from doorward.tokens.principal import Principal
 
 __all__ = ["GroupDirectory", "Groups", "Resolver", "Unresolved", "resolver"]

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from doorward.errors import PolicyError
 from doorward.issuers.issuer import Issuer
 from doorward.policy.clipped import clip, shown
-from doorward.policy.groups import Resolver, resolver
-from doorward.policy.identities import NO_KNOWN_ACCOUNTS
+from doorward.policy.conditions.resource_tags import ResourceTags
+from doorward.policy.documents.remarks import log_remarks
 from doorward.policy.index import PermissionBinding, PolicyIndex
-from doorward.policy.members import Member
-from doorward.policy.remarks import log_remarks
-from doorward.policy.resource_tags import ResourceTags
+from doorward.policy.membership.groups import Resolver, resolver
+from doorward.policy.membership.identities import NO_KNOWN_ACCOUNTS
+from doorward.policy.membership.members import Member
 from doorward.policy.roles import check_permission, narrowest_role
 
 if TYPE_CHECKING:  # a caller that passes a deny policy has loaded it

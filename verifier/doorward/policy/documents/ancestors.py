@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from doorward.errors import PolicyError
-from doorward.policy.bindings import BindingReader, PolicySettings
 from doorward.policy.clipped import clip, first_shown
-from doorward.policy.documents import read_document
-from doorward.policy.loaded import LoadedPolicy, join_policies, with_denials
-from doorward.policy.remarks import log_remarks
+from doorward.policy.documents.bindings import BindingReader, PolicySettings
+from doorward.policy.documents.document import read_document
+from doorward.policy.documents.loaded import LoadedPolicy, join_policies, with_denials
+from doorward.policy.documents.remarks import log_remarks
 
 if TYPE_CHECKING:  # most lists have no deny policies
     from doorward.policy.deny.policy import DenyPolicy

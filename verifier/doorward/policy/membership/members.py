@@ -54,8 +54,8 @@ class Member:
 
     Attributes:
         text: The member, as the policy has it.
-        key: The form in which `doorward.policy.identities.identities` returns it for a principal that is this
-            member.
+        key: The form in which `doorward.policy.membership.identities.identities` returns it for a principal
+            that is this member.
         group: The address of the group that it names, in lower case.
         issuer: The issuer whose every user is this member, as `Principal.issuer`; IAM has no such member, so
             that no text is read as one.

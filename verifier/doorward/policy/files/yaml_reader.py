@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from doorward.errors import PolicyError
 from doorward.policy.clipped import clip, shown
-from doorward.policy.encoding import decode_text
+from doorward.policy.files.encoding import decode_text
 
 if TYPE_CHECKING:
     import yaml
