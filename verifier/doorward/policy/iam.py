@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from doorward.errors import PolicyError
 from doorward.issuers.issuer import Issuer
-from doorward.policy.clipped import clip
 from doorward.policy.decision import Decision
 from doorward.policy.documents.ancestors import read_policy
 from doorward.policy.documents.bindings import Binding, PolicySettings
@@ -28,6 +27,7 @@ from doorward.policy.files.yaml_reader import read_yaml
 from doorward.policy.membership.members import ALL_AUTHENTICATED_USERS, ALL_USERS
 from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.policy.roles import INVOKE, check_permission, role_to_grant
+from doorward.shown import shortened
 from doorward.tokens.principal import Principal
 
 if TYPE_CHECKING:  # a caller that passes a deny policy has loaded it; explanations are made lazily
@@ -201,7 +201,7 @@ class InvokerPolicy:
             ConfigurationError: If it cannot be read.
         """
         try:
-            source = f"{clip(os.path.basename(os.fspath(path)))} "  # noqa: PTH119 - of any path
+            source = f"{shortened(os.path.basename(os.fspath(path)))} "  # noqa: PTH119 - of any path
             return cls._of(read_policy(read_file(path), settings, source))
         except PolicyError as error:
             raise PolicyError(f"{os.fspath(path)}: {error}") from error
