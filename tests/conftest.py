@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
 
+from doorward import loglimit
 from support.world import World
+
+ELSEWHERE = (
+    "DOORWARD_EMULATOR_HOST",
+    "K_SERVICE",
+    "CLOUD_RUN_JOB",
+    "CLOUD_RUN_WORKER_POOL",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -24,8 +33,16 @@ def pytest_runtest_makereport() -> Generator[None, Any, Any]:
 @pytest.fixture(autouse=True)
 def _no_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what the developer's shell says of an emulator, or of Cloud Run, out of the tests."""
-    for variable in ("DOORWARD_EMULATOR_HOST", "K_SERVICE", "GOOGLE_APPLICATION_CREDENTIALS"):
+    for variable in ELSEWHERE:
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_late_summaries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep the log of a test out of the next one: no thread sums up later what was not written."""
+    monkeypatch.setattr(loglimit, "in_a_thread", lambda _seconds, _work: None)
+    yield
+    loglimit._limits.clear()
 
 
 @pytest.fixture

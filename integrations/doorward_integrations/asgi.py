@@ -10,12 +10,13 @@ from doorward import Admission, ConfigurationError, Door, Refusal
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
 from doorward_integrations.admission import ADMISSION, DOOR, principal_of
+from doorward_integrations.readiness import check_door, readiness_answer
 from doorward_integrations.refusal import body_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["AsgiRequest", "InvokerMiddleware", "decide", "principal_of"]
+__all__ = ["AsgiRequest", "InvokerMiddleware", "ReadinessApp", "decide", "principal_of"]
 
 _DENIAL: Final = "websocket.http.response"
 _POLICY_VIOLATION: Final = 1008  # RFC 6455, section 7.4.1; a server that has not accepted answers 403 instead
@@ -168,6 +169,44 @@ class AsgiRequest:
     def host(self) -> str:
         """The host that the Host header names."""
         return host_name(next((value for name, value in self._scope["headers"] if name == b"host"), b""))
+
+
+class ReadinessApp:
+    """An ASGI application that answers a readiness probe: 200 if the door can decide now, else 503.
+
+    The answer is JSON and says which part is not ready and why (`doorward_integrations.readiness`).
+    """
+
+    def __init__(self, door: Door) -> None:
+        """Answer for a door.
+
+        Args:
+            door: The door.
+
+        Raises:
+            ConfigurationError: If it is not a `doorward.Door`.
+        """
+        check_door(door, "ReadinessApp(door)")
+        self._door: Final = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one http request.
+
+        Args:
+            scope: The scope of the request.
+            receive: Not used: a body is not read.
+            send: Sends the answer.
+
+        Raises:
+            RuntimeError: If the scope is not of type http.
+        """
+        if scope["type"] != "http":
+            raise RuntimeError(f"a readiness probe is an http request, not ASGI scope type {scope['type']!r}")
+        del receive
+        status, headers, body = readiness_answer(self._door, scope["method"])
+        raw = [(name.encode(), value.encode()) for name, value in headers]
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+        await send({"type": "http.response.body", "body": body})
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:

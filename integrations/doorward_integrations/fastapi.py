@@ -39,8 +39,17 @@ from doorward_integrations import starlette
 from doorward_integrations.admission import ADMISSION, DOOR, principal_of
 from doorward_integrations.asgi import InvokerMiddleware, decide
 from doorward_integrations.refusal import body_of
+from doorward_integrations.starlette import add_readiness
 
-__all__ = ["Invoker", "InvokerDependency", "InvokerMiddleware", "RefusedRequest", "caller", "principal_of"]
+__all__ = [
+    "Invoker",
+    "InvokerDependency",
+    "InvokerMiddleware",
+    "RefusedRequest",
+    "add_readiness",
+    "caller",
+    "principal_of",
+]
 
 _log = logging.getLogger("doorward.fastapi")
 

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from flask import Flask, g, request
+from flask import Flask, Response, g, request
 from werkzeug.local import LocalProxy
 
 from doorward import ConfigurationError, Door, Principal
 from doorward.policy.paths import check_public_prefix
 from doorward_integrations.admission import principal_of
+from doorward_integrations.readiness import READINESS_PATH, check_door, readiness_answer
 from doorward_integrations.wsgi import InvokerMiddleware
 
-__all__ = ["Invoker", "InvokerMiddleware", "current_principal", "principal_of"]
+__all__ = ["Invoker", "InvokerMiddleware", "add_readiness", "current_principal", "principal_of"]
 
 _EXTENSION: Final = "doorward"
 
@@ -75,6 +76,27 @@ class Invoker:
         guarded = InvokerMiddleware(app.wsgi_app, self.door, public_prefix=self._public_prefix)
         app.wsgi_app = guarded  # type: ignore[method-assign]  # as Flask documents it
         app.before_request_funcs.setdefault(None, []).insert(0, _set_principal)
+
+
+def add_readiness(app: Flask, door: Door, path: str = READINESS_PATH) -> None:
+    """Answer readiness probes: 200 if the door can decide now, else 503, with what is not ready as JSON.
+
+    Args:
+        app: The application.
+        door: The door. If it stands in front of the application, it must exempt the path:
+            ``exempt=[("GET", "/readyz")]``.
+        path: The path of the probe.
+
+    Raises:
+        ConfigurationError: If the door is not a `doorward.Door`.
+    """
+    check_door(door, "add_readiness(app, door)")
+
+    def answer() -> Response:
+        status, headers, body = readiness_answer(door)  # Flask leaves the body out of the answer to a HEAD
+        return Response(body, status, headers)
+
+    app.add_url_rule(path, "doorward_readiness", answer, methods=["GET"])
 
 
 def _set_principal() -> None:

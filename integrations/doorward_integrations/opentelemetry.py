@@ -1,6 +1,8 @@
-"""Metrics of OpenTelemetry about what a key cache does.
+"""Metrics of OpenTelemetry about what a door decides, and what its key caches do.
 
 ::
+
+    door = Door(verifier, policy, listener=DoorMetrics())
 
     metrics = KeyMetrics()
     cache = KeyCache(GOOGLE.key_url, listener=metrics)
@@ -24,6 +26,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from doorward import ConfigurationError, KeyCache
+from doorward.door.events import Decided, DoorListener
+from doorward.forks import renew_in_children
 from doorward.keys.events import (
     FetchFinished,
     KeyEvent,
@@ -43,7 +47,7 @@ except ModuleNotFoundError as _missing:
         raise
     raise ConfigurationError("metrics need opentelemetry-api: pip install 'doorward[otel]'") from None
 
-__all__ = ["KeyMetrics"]
+__all__ = ["DoorMetrics", "KeyMetrics"]
 
 Attributes = Mapping[str, str | int]
 
@@ -64,6 +68,41 @@ def _endpoint(url: str) -> Attributes:
             "url.path": parts.path,
         }
     )
+
+
+class DoorMetrics:
+    """A listener of doors that counts their decisions; it counts also what the log only sums up.
+
+    Counter: ``doorward.door.decisions`` by ``doorward.outcome`` (``admitted``, ``anonymous``, ``exempt`` or
+    ``refused``) and, of a refusal, ``doorward.reason`` and ``http.response.status_code``.
+    """
+
+    def __init__(self, meter: Meter | None = None, *, then: DoorListener | None = None) -> None:
+        """Make the instrument.
+
+        Args:
+            meter: Creates the instrument; by default the meter ``doorward`` of the global provider, which may
+                be set later.
+            then: Receives every decision afterwards.
+        """
+        meter = meter if meter is not None else get_meter("doorward")
+        self._then: Final = then
+        self._decisions: Final = meter.create_counter(
+            "doorward.door.decisions", "{request}", "Requests that a door has decided on."
+        )
+
+    def __call__(self, event: Decided) -> None:
+        """Count a decision, and pass it on.
+
+        Args:
+            event: The decision.
+        """
+        about: dict[str, str | int] = {"doorward.outcome": event.outcome}
+        if event.reason is not None and event.status is not None:
+            about |= {"doorward.reason": str(event.reason), "http.response.status_code": event.status}
+        self._decisions.add(1, about)
+        if self._then is not None:
+            self._then(event)
 
 
 class KeyMetrics:
@@ -111,13 +150,17 @@ class KeyMetrics:
         )
         # Weak: an instrument lives as long as its provider, and must not keep a dropped cache alive.
         self._caches: Final[weakref.WeakSet[KeyCache]] = weakref.WeakSet()
-        self._lock: Final = threading.Lock()
+        self._renew_lock()
+        renew_in_children(self, KeyMetrics._renew_lock)
         gauges: tuple[tuple[str, Callable[[CallbackOptions], Iterable[Observation]], str, str], ...] = (
             ("doorward.keys.age", self._ages, "s", "Time since the endpoint last confirmed the keys."),
             ("doorward.keys.state", self._states, "1", "1 for the current state of a cache, else 0."),
         )
         for name, callback, unit, description in gauges:
             meter.create_observable_gauge(name, [callback], unit, description)
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
 
     def observe(self, cache: KeyCache) -> None:
         """Report the age and the state of a cache each time that metrics are collected.

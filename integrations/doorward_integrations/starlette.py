@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Final
 from doorward import ConfigurationError, Door
 from doorward.policy.paths import check_public_prefix
 from doorward_integrations.admission import principal_of
-from doorward_integrations.asgi import InvokerMiddleware
+from doorward_integrations.asgi import InvokerMiddleware, ReadinessApp
+from doorward_integrations.readiness import READINESS_PATH
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import ASGIApp
 
-__all__ = ["Invoker", "InvokerMiddleware", "principal_of"]
+__all__ = ["Invoker", "InvokerMiddleware", "add_readiness", "principal_of"]
 
 
 class Invoker:
@@ -85,3 +86,20 @@ def _put_first(app: Starlette, door: Door, public_prefix: str) -> None:
         return build()
 
     app.build_middleware_stack = build_with_door_first  # type: ignore[method-assign]
+
+
+def add_readiness(app: Starlette, door: Door, path: str = READINESS_PATH) -> None:
+    """Answer readiness probes: 200 if the door can decide now, else 503, with what is not ready as JSON.
+
+    Args:
+        app: The application; of its routes this one is the first, so that no other takes the path.
+        door: The door. If it stands in front of the application, it must exempt the path:
+            ``exempt=[("GET", "/readyz")]``.
+        path: The path of the probe.
+
+    Raises:
+        ConfigurationError: If the door is not a `doorward.Door`.
+    """
+    from starlette.routing import Route  # noqa: PLC0415 - slow to import, and few need it
+
+    app.router.routes.insert(0, Route(path, ReadinessApp(door), include_in_schema=False))

@@ -10,13 +10,14 @@ from doorward import ConfigurationError, Door, Refusal
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
 from doorward_integrations.admission import ADMISSION, principal_of
+from doorward_integrations.readiness import check_door, readiness_answer
 from doorward_integrations.refusal import body_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["InvokerMiddleware", "principal_of"]
+__all__ = ["InvokerMiddleware", "ReadinessApp", "principal_of"]
 
 _HEADER: Final = "HTTP_"
 
@@ -75,6 +76,39 @@ class InvokerMiddleware:
         admitted |= {_key(name): value.decode("latin-1") for name, value in outcome.headers}
         admitted[ADMISSION] = outcome
         return self.app(admitted, start_response)
+
+
+class ReadinessApp:
+    """A WSGI application that answers a readiness probe: 200 if the door can decide now, else 503.
+
+    The answer is JSON and says which part is not ready and why (`doorward_integrations.readiness`).
+    """
+
+    def __init__(self, door: Door) -> None:
+        """Answer for a door.
+
+        Args:
+            door: The door.
+
+        Raises:
+            ConfigurationError: If it is not a `doorward.Door`.
+        """
+        check_door(door, "ReadinessApp(door)")
+        self._door: Final = door
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (PEP 3333).
+
+        Args:
+            environ: The environ of the request.
+            start_response: Starts the response.
+
+        Returns:
+            The body of the response.
+        """
+        status, headers, body = readiness_answer(self._door, environ["REQUEST_METHOD"])
+        start_response(f"{status} {responses[status]}", headers)
+        return [body] if body else []
 
 
 def _headers(environ: WSGIEnvironment) -> list[tuple[bytes, bytes]]:

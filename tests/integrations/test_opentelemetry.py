@@ -1,4 +1,4 @@
-"""The metrics of key caches, as the SDK of OpenTelemetry collects them."""
+"""The metrics of doors and key caches, as the SDK of OpenTelemetry collects them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,21 @@ from opentelemetry.metrics import NoOpMeter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
 
-from doorward import KeyCache, KeysUnavailableError
+from doorward import Door, InvokerPolicy, KeyCache, KeysUnavailableError, PlainRequest
+from doorward.door.events import Decided
 from doorward.errors import SignatureError
 from doorward.keys.events import FetchStarted, KeyEvent, StaleUsed, StateChanged, UnknownKid
 from doorward.keys.state import KeyState
-from doorward_integrations.opentelemetry import KeyMetrics
+from doorward_integrations.opentelemetry import DoorMetrics, KeyMetrics
+from support.forks import forked, forking, held_elsewhere
 from support.simulator import SimulatedEndpoint, background, join_fetches
-from support.tokens import SigningKey
+from support.tokens import MEMBER, SigningKey
+from support.world import World
 
 KEY = SigningKey("key-1")
 SOFT = 3_600.0
 PREFIX = "doorward.keys."
+DECISIONS = "doorward.door.decisions"
 
 
 class Collector:
@@ -43,7 +47,7 @@ class Collector:
         data = self.reader.get_metrics_data()
         found = data.resource_metrics if data is not None else []
         metrics = [metric for one in found for scope in one.scope_metrics for metric in scope.metrics]
-        assert all(metric.name.startswith(PREFIX) for metric in metrics)
+        assert all(metric.name.startswith(PREFIX) or metric.name == DECISIONS for metric in metrics)
         return {metric.name.removeprefix(PREFIX): metric for metric in metrics}
 
     def points(self, name: str) -> list[Any]:
@@ -342,6 +346,20 @@ class TestWithoutTheSdk:
 
         assert KEY.kid == cache.get(KEY.kid).kid
 
+    @forking
+    def test_a_child_observes_while_another_thread_of_its_parent_does(
+        self, endpoint: SimulatedEndpoint
+    ) -> None:
+        metrics = KeyMetrics(NoOpMeter("tests"))
+        metrics.observe(endpoint.cache())
+
+        def child() -> object:
+            metrics.observe(cache := endpoint.cache())
+            return cache in metrics._observed()
+
+        with held_elsewhere(metrics._lock):
+            assert forked(child)
+
     def test_a_missing_package_is_named_with_its_extra(self, tmp_path: Path) -> None:
         last = imported("sys.modules['opentelemetry'] = None", tmp_path)
 
@@ -373,3 +391,33 @@ def imported(before: str, path: Path, after: str = "") -> str:
         check=False,
     )
     return (done.stdout + done.stderr).splitlines()[-1]
+
+
+# The door.
+
+
+def test_the_decisions_of_a_door_are_counted_by_outcome_and_reason(
+    collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    world, seen = World(), list[Decided]()
+    metrics = DoorMetrics(collector.meter, then=seen.append)
+    policy = InvokerPolicy.from_members([MEMBER])
+    door = Door(world.verifier(), policy, exempt=[("GET", "/healthz")], listener=metrics)
+    good = [(b"authorization", b"Bearer " + world.token().encode())]
+
+    for _ in range(3):
+        door.admit(good, PlainRequest("/"))
+    door.admit([], PlainRequest("/healthz"))
+    for _ in range(500):
+        door.admit([], PlainRequest("/"))
+    Door(world.verifier(), InvokerPolicy.all_users(), listener=metrics).admit([], PlainRequest("/"))
+
+    attributes = ("doorward.outcome", "doorward.reason", "http.response.status_code")
+    assert {
+        ("admitted", None, None): 3,
+        ("exempt", None, None): 1,
+        ("refused", "no_credential", 403): 500,
+        ("anonymous", None, None): 1,
+    } == collector.values(DECISIONS, *attributes)
+    assert 505 == len(seen)
+    assert 500 > len(caplog.messages)

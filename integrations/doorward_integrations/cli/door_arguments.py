@@ -12,7 +12,6 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, TextIO
 
 from doorward import (
@@ -33,6 +32,7 @@ from doorward import (
 from doorward.door.credentials import AUTHORIZATION, CredentialHeaders
 from doorward.issuers.chat import chat_project_number
 from doorward.issuers.self_signed import service_account_issuer
+from doorward.regular_file import read_regular_file
 
 __all__ = ["add_door_arguments", "door_of", "header_of", "read_token", "request_of"]
 
@@ -50,6 +50,7 @@ _FILES: Final = {
     "project_numbers": "the numbers of projects, by project id",
     "custom_roles": "the permissions of custom roles, by role name",
 }
+_LARGEST_FILE: Final = 16 * 1024 * 1024  # bytes: the members of all groups of a large organisation
 
 
 def add_door_arguments(parser: ArgumentParser) -> None:
@@ -197,9 +198,10 @@ def _issuer(text: str) -> Issuer:
 
 def _read_object(path: str) -> Any:  # noqa: ANN401 - the policy checks it
     try:
-        found = json.loads(Path(path).read_bytes())
+        found = json.loads(read_regular_file(path, _LARGEST_FILE))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{path} is not a readable JSON file: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(f"{path} is not a readable JSON file: {why}") from error
     if not isinstance(found, dict):
         raise ConfigurationError(f"{path} must hold one JSON object")
     return found

@@ -11,6 +11,7 @@ from importlib.metadata import metadata, version
 
 from doorward import ConfigurationError
 from doorward_integrations.cli.command import find_commands
+from doorward_integrations.cli.signals import EndedBySignal, ending_in_order
 
 __all__ = ["main"]
 
@@ -24,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; the process's own by default.
 
     Returns:
-        The exit status: that of the command, or 2 if it was called wrong.
+        The exit status: that of the command, 2 if it was called wrong, or 128 and the number of the signal
+        (130 for SIGINT, 143 for SIGTERM) that ended it, in order, before it had a result.
     """
     parser = argparse.ArgumentParser(
         prog="doorward", description="Cloud Run's invoker check on your machine."
@@ -37,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        return commands[chosen.command].run(chosen, sys.stdout, sys.stdin)
+        with ending_in_order():
+            return commands[chosen.command].run(chosen, sys.stdout, sys.stdin)
     except ConfigurationError as error:
         print(f"doorward {chosen.command}: {error}", file=sys.stderr)
         return _USAGE_ERROR
@@ -48,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         remedy = f"{error.name} is not installed: pip install 'doorward[{chosen.command}]'"
         print(f"doorward {chosen.command}: {remedy}", file=sys.stderr)
         return _USAGE_ERROR
-    except KeyboardInterrupt:
-        return 0
+    except EndedBySignal as ended:
+        return ended.status
     except BrokenPipeError:
         # The reader of the output has closed it: the interpreter must not write the rest as it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

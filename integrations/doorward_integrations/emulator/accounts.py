@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -112,7 +111,6 @@ class Accounts:
         Raises:
             ConfigurationError: If one is not the address of a service account.
         """
-        self._lock = threading.Lock()
         self._accounts: dict[str, Account] = {}
         for email in others:
             self.add(email)
@@ -151,8 +149,7 @@ class Accounts:
                 f"{email!r} is a user's address: the metadata server has tokens for service accounts only, "
                 f"whose addresses end in {SERVICE_ACCOUNT_DOMAIN}. EmulatedIssuer.mint makes a user's token"
             )
-        with self._lock:
-            return self._accounts.setdefault(email.lower(), account)
+        return self._accounts.setdefault(email.lower(), account)  # in one step: this needs no lock
 
     def use(self, email: str) -> Account:
         """Make an account the default from now on, and attach it if it is not attached yet.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from doorward.errors import ConfigurationError
+from doorward.forks import renew_in_children
 from doorward.issuers.google import GOOGLE
 from doorward_integrations.emulator.accounts import DEFAULT_ACCOUNT, Account
 from doorward_integrations.emulator.keys import SigningKey
@@ -75,10 +76,14 @@ class EmulatedIssuer:
         self._iss = iss
         self._clock = clock
         self._make_key = make_key or (lambda: SigningKey(clock=clock))
-        # Reentrant: `keys` reads `current`, which may make the first key, while it holds the lock.
-        self._lock = threading.RLock()
         self._current: SigningKey | None = None
         self._previous: SigningKey | None = None
+        self._renew_lock()
+        renew_in_children(self, EmulatedIssuer._renew_lock)
+
+    def _renew_lock(self) -> None:
+        # Reentrant: `keys` reads `current`, which may make the first key, while it holds the lock.
+        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         """Show the claim ``iss`` and the ids of the keys made so far."""

@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from doorward.errors import ConfigurationError
+from doorward.forks import renew_in_children
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -139,10 +140,15 @@ class LoopbackServer:
         self._log_level = log_level
         self._grace = grace
         self._listening: tuple[str, int] | None = None
+        self._failure: BaseException | None = None
+        self._begin()
+        renew_in_children(self, LoopbackServer._begin)
+
+    def _begin(self) -> None:
+        """Begin without a thread: a server that runs in a parent process is not the child's to stop."""
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
-        self._failure: BaseException | None = None
 
     def __repr__(self) -> str:
         """Show the URL that it serves at, or that it is stopped."""
@@ -202,7 +208,11 @@ class LoopbackServer:
             target=self._run, args=(server, listener), name=f"doorward-server-{self.port}", daemon=True
         )
         self._thread.start()
-        in_time = self._ready.wait(_START_SECONDS)
+        try:
+            in_time = self._ready.wait(_START_SECONDS)
+        except BaseException:  # a signal ends the process while it waits: no `with` has begun that would stop
+            self.stop()
+            raise
         if not server.started:
             self.stop()
             reason = "its lifespan failed" if in_time else f"it took more than {_START_SECONDS:.0f} s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -152,6 +153,20 @@ def test_a_policy_that_cannot_be_read_is_said_in_one_line(capsys: pytest.Capture
 
     assert 2 == status
     assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has no such files")
+@pytest.mark.parametrize("option", ["--policy", "--deny-policy", "--groups", "--unique-ids"])
+def test_a_pipe_in_the_place_of_a_file_is_said_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    (tmp_path / "policy.json").write_text("{}")
+    files = ["--policy", str(tmp_path / "policy.json"), option, str(tmp_path / "pipe")]
+
+    assert 2 == main(["verify", "x", "--audience", AUDIENCE, *files])
+    assert "it is a named pipe, and must be a regular file" in capsys.readouterr().err
 
 
 def test_explain_does_not_blame_the_token_where_its_key_cannot_be_fetched(

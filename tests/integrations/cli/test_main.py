@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -134,19 +133,3 @@ def test_every_command_is_offered_without_any_extra() -> None:
     assert (0, "") == (done.returncode, done.stderr)
     for name in find_commands():
         assert f"\n    {name} " in done.stdout
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_emulator_as_it_should(number: signal.Signals) -> None:
-    code = "import sys; from doorward_integrations.cli.main import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "emulator", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "DOORWARD_EMULATOR_HOST" in line:
-                break
-        process.send_signal(number)
-        _, error = process.communicate(timeout=20)
-
-    assert (0, "") == (process.returncode, error)

@@ -22,6 +22,7 @@ from doorward_integrations.emulator import (
     SigningKey,
 )
 from support.clock import ManualClock
+from support.forks import forked, forking, held_elsewhere
 from support.tokens import AUDIENCE, rsa_key
 from support.world import World
 
@@ -296,3 +297,11 @@ def test_a_long_audience_is_clipped_in_the_log(
 
     (record,) = [record for record in caplog.records if "minted" in record.message]
     assert len(record.message) < 1_000
+
+
+@forking
+def test_a_child_mints_while_another_thread_of_its_parent_makes_a_key(issuer: EmulatedIssuer) -> None:
+    kid = issuer.current.kid
+
+    with held_elsewhere(issuer._lock):
+        assert kid == forked(lambda: issuer.current.kid)

@@ -25,6 +25,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from doorward import ConfigurationError
 from doorward_integrations.emulator import LoopbackServer
+from support.forks import forked, forking
 
 
 async def hello(_: Request) -> Response:
@@ -244,3 +245,28 @@ def test_an_application_that_never_ends_is_left_running_with_a_warning(
     release.set()
     thread.join(30)
     assert not thread.is_alive()
+
+
+@forking
+def test_a_child_can_use_a_server_of_its_parent_and_does_not_stop_it() -> None:
+    with LoopbackServer(APP) as server:
+
+        def child() -> object:
+            server.stop()
+            return [get(server), server.port]
+
+        assert ["Hello", server.port] == forked(child)
+        assert "Hello" == get(server)
+
+
+@forking
+def test_a_child_starts_a_server_of_its_own_on_a_free_port() -> None:
+    with LoopbackServer(APP) as server:
+
+        def child() -> object:
+            with server as own:
+                return [get(own), own.port]
+
+        said, port = forked(child)
+        assert "Hello" == said
+        assert server.port != port

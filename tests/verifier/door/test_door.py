@@ -28,6 +28,7 @@ from doorward.errors import Reason
 from doorward.policy.decision import Decision
 from doorward.policy.request import RequestFacts
 from doorward.tokens.principal import ANONYMOUS
+from support.simulator import join_follow_ups
 from support.tokens import MEMBER, SigningKey, b64, claims, header, signed, token
 from support.world import World
 
@@ -414,6 +415,7 @@ def test_a_refusal_is_logged_with_its_reason_and_an_admission_is_not(
         assert [
             f"refused with 403: permission_denied: serviceAccount:{OTHER} does not hold run.routes.invoke"
         ] == [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        join_follow_ups()
         caplog.clear()
         ask(door, [bearer(world.token())], "/")
         assert [] == caplog.records

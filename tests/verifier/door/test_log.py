@@ -12,8 +12,17 @@ from typing import Any
 
 import pytest
 
-from doorward import Door, InvokerPolicy, PlainRequest, Refusal
-from doorward.door.log import CloudRunFormatter
+from doorward import (
+    ConfigurationError,
+    CredentialError,
+    Door,
+    InvokerPolicy,
+    PlainRequest,
+    Reason,
+    Refusal,
+)
+from doorward.door.log import CloudRunFormatter, DoorLog
+from support.clock import ManualClock
 from support.tokens import MEMBER
 from support.world import World
 
@@ -110,7 +119,7 @@ def test_what_cannot_be_known_is_logged_as_that(world: World, door: Door, lines:
 def test_a_path_cannot_write_a_line_of_the_log(door: Door, lines: Lines) -> None:
     door.admit([], PlainRequest('/\n{"severity":"INFO"}'))
 
-    assert '/\n{"severity":"INFO"}' == entry(lines)["httpRequest"]["requestUrl"]
+    assert '/\\n{"severity":"INFO"}' == entry(lines)["httpRequest"]["requestUrl"]
 
 
 def test_any_other_record_is_one_line_too(lines: Lines) -> None:
@@ -172,6 +181,95 @@ def test_what_a_caller_can_have_written_to_the_log_is_bounded(door: Door, lines:
 
     assert len(lines.lines[0]) < 3_000
     assert "/xxx" in entry(lines)["httpRequest"]["requestUrl"]
+
+
+def test_an_address_of_any_length_is_clipped_wherever_it_is_named(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    email = f"{'a' * 5_000}@example.com"
+    bad = world.token(aud="https://other.example/" + "b" * 5_000, email=email)
+    denying = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]))
+    public = Door(world.verifier(), InvokerPolicy.all_users())
+    groups = Door(
+        world.verifier(),
+        InvokerPolicy.from_members(["group:a@example.com"], groups=lambda *_: 1 / 0),  # type: ignore[arg-type]
+    )
+
+    for door in (denying, public, groups):
+        door.admit(bearer(world.token(email=email)), PATH)
+        door.admit(bearer(bad), PATH)
+        door.admit(bearer(world.token(iss="https://" + "c" * 5_000)), PATH)
+
+    doors = [record for record in caplog.records if record.name == "doorward.door"]
+    assert 8 == len(doors)  # the public door admits the first one as its caller
+    for record in doors:
+        assert 700 > len(record.getMessage())
+        assert "a" * 501 not in str(record.__dict__)
+
+
+def test_a_line_break_in_an_error_writes_no_line(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    def find(_headers: object) -> None:
+        raise CredentialError(Reason.EMPTY_CREDENTIAL, "first\nsecond\u2028third\x1b[31m")
+
+    Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), credential=find).admit([], PATH)
+
+    assert [r"refused with 401: empty_credential: first\nsecond\u2028third\x1b[31m"] == caplog.messages
+
+
+def test_a_flood_is_written_in_part_and_summed_up_by_reason(world: World, lines: Lines) -> None:
+    clock = ManualClock()
+    log = DoorLog(lines=3, monotonic=clock, later=lambda *_: None)
+    door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), log=log)
+    for _ in range(1_000):
+        door.admit([], PATH)
+    for _ in range(500):
+        door.admit(bearer("no token"), PATH)
+    assert 5 == len(lines.lines)
+
+    clock.move(10.0)
+    door.admit([], PATH)
+
+    assert 7 == len(lines.lines)
+    found = json.loads(lines.lines[5])
+    assert "1,495 more refused in 10 s: 996 no_credential, 499 multiple_credentials" == found["message"]
+    assert {
+        "seconds": 10.0,
+        "held_back": {"no_credential": 996, "multiple_credentials": 499},
+    } == found["doorward"]
+    assert ("WARNING", "doorward.door") == (found["severity"], found["logger"])
+
+
+def test_anonymous_callers_of_a_public_service_are_summed_up_too(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock = ManualClock()
+    log = DoorLog(lines=1, monotonic=clock, later=lambda *_: None)
+    door = Door(world.verifier(), InvokerPolicy.all_users(), log=log)
+    for _ in range(10):
+        door.admit([], PATH)
+    clock.move(10.0)
+    door.admit([], PATH)
+
+    assert 4 == len(caplog.messages)
+    assert "8 more admitted as anonymous in 10 s: 8 no_credential" == caplog.messages[2]
+
+
+def test_one_log_may_serve_several_doors(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    log = DoorLog(lines=0)
+    for _ in range(2):
+        Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), log=log).admit([], PATH)
+
+    assert 1 == len(caplog.messages)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"lines": -1}, {"lines": 1.5}, {"lines": True}, {"seconds": 0.0}, {"seconds": float("nan")}]
+)
+def test_a_limit_that_cannot_be_one_is_refused(setting: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="how many log lines"):
+        DoorLog(**setting)
 
 
 def test_the_plain_line_tells_status_and_reason(door: Door, caplog: pytest.LogCaptureFixture) -> None:

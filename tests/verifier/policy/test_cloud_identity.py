@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,8 +13,10 @@ from doorward.policy.groups import Unresolved
 from doorward.policy.iam import InvokerPolicy
 from support.clock import ManualClock
 from support.directory import TEAM, TOKEN, Directory, json_response
+from support.forks import forked, forking, held_elsewhere
 from support.httpendpoint import HttpEndpoint, response
 from support.policies import principal
+from support.simulator import background
 from support.tokens import CALLER, MEMBER
 
 GROUP = f"group:{TEAM}"
@@ -275,22 +276,36 @@ def test_it_can_be_asked_by_itself_too(make: Make) -> None:
     assert False is groups(TEAM, NAMELESS)
 
 
-def test_a_child_process_begins_look_ups_of_its_own(
-    make: Make, directory: Directory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@forking
+def test_a_child_begins_look_ups_of_its_own(make: Make, directory: Directory) -> None:
     directory.hold = threading.Event()
     groups = make()
     parents = groups.look_up(TEAM, CALLER)
-    monkeypatch.setattr(os, "getpid", lambda: -1)
-    childs = groups.look_up(TEAM, CALLER)
-    directory.hold.set()
+
+    def child() -> object:
+        under_way = len(groups._flights)
+        childs = groups.look_up(TEAM, CALLER)
+        assert isinstance(childs, Unresolved)
+        assert isinstance(parents, Unresolved)
+        return [under_way, childs.pending is not parents.pending]
 
     assert isinstance(parents, Unresolved)
-    assert isinstance(childs, Unresolved)
-    assert parents.pending is not childs.pending
-    for one in (parents, childs):
-        assert one.pending is not None
-        assert one.pending.wait(10)
+    assert [0, True] == forked(child)
+    directory.hold.set()
+    assert parents.pending is not None
+    assert parents.pending.wait(10)
+
+
+@forking
+def test_no_thread_of_a_child_waits_for_a_lock_that_its_parent_held(make: Make) -> None:
+    groups = make()
+
+    def child() -> object:
+        look_ups = [background(settled, groups) for _ in range(8)]
+        return [one.result(10) for one in look_ups]
+
+    with held_elsewhere(groups._lock):
+        assert [True] * 8 == forked(child)
 
 
 def test_without_a_thread_for_a_look_up_the_answer_is_unresolved(

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from doorward import ConfigurationError, PolicyError
+from doorward import ConfigurationError, DenyPolicy, PolicyError
 from doorward.policy.decision import Decision
 from doorward.policy.iam import InvokerPolicy
 from doorward.tokens.principal import ANONYMOUS
@@ -98,6 +99,25 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.json", tmp_path):
         with pytest.raises(ConfigurationError, match=path.name):
             InvokerPolicy.from_file(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has no such files")
+def test_a_pipe_and_a_device_in_the_place_of_a_policy_are_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "policy.json")
+
+    for path, kind in ((tmp_path / "policy.json", "a named pipe"), (Path("/dev/zero"), "a device")):
+        for read in (InvokerPolicy.from_file, DenyPolicy.from_file):
+            with pytest.raises(ConfigurationError, match=f"{path.name}.* cannot be read: it is {kind}"):
+                read(path)
+
+
+def test_a_file_that_is_larger_than_a_policy_may_be_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    with path.open("wb") as file:
+        file.truncate(10_000_000_000)
+
+    with pytest.raises(ConfigurationError, match="it has 10,000,000,000 bytes, and may have 1,048,576"):
+        InvokerPolicy.from_file(path)
 
 
 # YAML.

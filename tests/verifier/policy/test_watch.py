@@ -15,6 +15,7 @@ from doorward.door.refusal import Refusal
 from doorward.policy.iam import InvokerPolicy
 from doorward.policy.watch import WatchedPolicy
 from support.clock import ManualClock
+from support.forks import forked, forking, held_elsewhere
 from support.tokens import MEMBER, claims
 from support.world import World
 
@@ -181,17 +182,15 @@ def test_no_caller_waits_for_a_thread_that_reads(path: Path) -> None:
     assert 2 == len(loads)
 
 
-def test_a_child_process_does_not_wait_for_its_parents_threads(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@forking
+def test_a_child_process_does_not_wait_for_its_parents_threads(path: Path) -> None:
     clock = ManualClock()
     watched = WatchedPolicy(path, clock=clock)
-    watched._lock.acquire()
-    monkeypatch.setattr(os, "getpid", lambda: -1)
     write(path)
     clock.move(5.0)
 
-    assert not granted(watched)
+    with held_elsewhere(watched._lock):
+        assert not forked(lambda: granted(watched))
 
 
 def test_looking_is_never_negative(path: Path) -> None:

@@ -11,11 +11,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from doorward.errors import ConfigurationError, FetchError
+from doorward.hostport import is_on_this_machine
 from doorward.keys.http.reader import HttpReader, require_ok
-from doorward.keys.http.urls import is_loopback
 
 __all__ = ["FetchText", "Service", "ask_for_service"]
 
@@ -23,7 +22,9 @@ FetchText = Callable[[str], str]
 """Asks a metadata server at a URL; returns the text of a good answer, or raises `FetchError`."""
 
 _DEFAULT_HOST: Final = "metadata.google.internal"
-_HOSTS_OF_GOOGLE: Final = frozenset({_DEFAULT_HOST, "169.254.169.254"})
+_HOSTS_OF_GOOGLE: Final = frozenset(
+    f"{host}{port}" for host in (_DEFAULT_HOST, "169.254.169.254") for port in ("", ":80")
+)
 _VARIABLES: Final = ("GCE_METADATA_HOST", "GCE_METADATA_ROOT")  # the second is an older name of the first
 _PATH: Final = "/computeMetadata/v1/instance/region"
 _REGION: Final = "projects/([0-9]+)/regions/([a-z0-9-]+)"
@@ -92,14 +93,7 @@ def _metadata_host(environ: Mapping[str, str]) -> str:
         host = environ.get(variable)
         if not host:
             continue
-        try:
-            parts = urlsplit(f"//{host}")
-            plain = parts.netloc == host and parts.username is None and host.isprintable() and " " not in host
-            name, port = parts.hostname or "", parts.port  # raises ValueError if the port is no number
-            accepted = plain and ((name in _HOSTS_OF_GOOGLE and port in (None, 80)) or is_loopback(name))
-        except ValueError:
-            accepted = False
-        if not accepted:
+        if host not in _HOSTS_OF_GOOGLE and not is_on_this_machine(host, without_port=True):
             raise ConfigurationError(
                 f"{variable}={host!r} names a metadata server that is neither Google's nor on this machine: "
                 "it could make the tokens of any service good here. Remove the variable, or name the URL of "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,8 +14,10 @@ from doorward.door.credentials import (
     explain_no_token,
     find_credential,
 )
+from doorward.door.events import Decided, DoorListener, report
+from doorward.door.exemptions import Exemptions, is_exempt, read_exemptions
 from doorward.door.forwarding import Forwarding, without_signature
-from doorward.door.log import log_refusal
+from doorward.door.log import DoorLog
 from doorward.door.refusal import Refusal, RefusalStyle, cloud_run
 from doorward.errors import (
     ConfigurationError,
@@ -36,17 +37,14 @@ from doorward.tokens.principal import ANONYMOUS, NO_ADDRESS, Principal
 from doorward.tokens.token_cache import VerifiedToken
 from doorward.tokens.verifier import Verifier, engine_of
 
-__all__ = ["WEBSOCKET", "Admission", "Door"]
-
-_log = logging.getLogger("doorward.door")
-WEBSOCKET: Final = "WEBSOCKET"
-"""The method of a websocket in exemptions: it is opened by GET, and an exemption for GET does not open it."""
+__all__ = ["Admission", "Door"]
 
 # A token without its signature shows that another check is in front; a path that cannot be read is not
 # decided on.
 _NEVER_ANONYMOUS: Final = frozenset({Reason.SIGNATURE_REMOVED, Reason.UNREADABLE_PATH})
 
 _PATIENCE: Final = 3.0  # seconds that a request waits at most for what its policy must look up
+_EXEMPT: Final = Decision(granted=True)
 
 
 @dataclass(slots=True)  # made for each request: to seal it would take longer than to make it
@@ -88,6 +86,9 @@ class Door:
             and a slash at the end are pairs of their own, and so is a websocket, ``("WEBSOCKET", "/live")``.
             Cloud Run exempts nothing.
         style: How refusals are answered: `cloud_run`, `problem_details`, or one of your own.
+        listener: Receives every decision (`doorward.door.events`), such as a counter of metrics. With one,
+            each decision takes the full way, since the shortest reports nothing.
+        log: Logs refusals, within a limit; one with other settings, or that several doors share.
 
     Raises:
         ConfigurationError: If either is missing or something else, or an exemption is not a pair.
@@ -105,8 +106,8 @@ class Door:
         """
         decided = self._start(headers, request)
         if type(decided) is _Paused:
-            return run_blocking(self._resume(decided, headers, request, BLOCKING))
-        return decided
+            decided = run_blocking(self._resume(decided, headers, request, BLOCKING))
+        return decided if self._listener is None else self._report(decided)
 
     async def aadmit(self, headers: RawHeaders, request: RequestFacts = ANYWHERE) -> Admission | Refusal:
         """Decide on a request, waiting for a fetch without blocking the event loop.
@@ -120,8 +121,8 @@ class Door:
         """
         decided = self._start(headers, request)
         if type(decided) is _Paused:
-            return await self._resume(decided, headers, request, IN_LOOP)
-        return decided
+            decided = await self._resume(decided, headers, request, IN_LOOP)
+        return decided if self._listener is None else self._report(decided)
 
     def admit_cached(self, headers: RawHeaders, method: str, path: str) -> Admission | None:
         """Admit a request at once, if all that decides on it is cached.
@@ -165,6 +166,11 @@ class Door:
         return self._source.current
 
     @property
+    def policy_source(self) -> PolicySource:
+        """Where that policy comes from, such as a watched file."""
+        return self._source
+
+    @property
     def credential(self) -> FindCredential:
         """Finds the credential of a request."""
         return self._credential
@@ -177,6 +183,8 @@ class Door:
         credential: FindCredential = find_credential,
         exempt: Iterable[tuple[str, str]] = (),
         style: RefusalStyle = cloud_run,
+        listener: DoorListener | None = None,
+        log: DoorLog | None = None,
     ) -> None:
         """Put a policy behind a verifier; see the class."""
         if not isinstance(verifier, Verifier):
@@ -201,17 +209,22 @@ class Door:
         )
         self._forwarding: Final = Forwarding(credential)
         self._watched: Final = self._forwarding.watched
+        # The headers that `admit_cached` reads: none where a listener wants to know of each decision.
         self._with_scheme: Final[tuple[bytes, ...]] = (
-            credential.names if isinstance(credential, CredentialHeaders) and credential.scheme else ()
+            credential.names
+            if isinstance(credential, CredentialHeaders) and credential.scheme and listener is None
+            else ()
         )
-        self._exempt: Final = _exemptions(exempt)
+        self._exempt: Final[Exemptions] = read_exemptions(exempt)
         self._style: Final = style
+        self._listener: Final = listener
+        self._log: Final = DoorLog() if log is None else log
 
     def _start(self, headers: RawHeaders, request: RequestFacts) -> Admission | Refusal | _Paused:
         """Decide as far as that goes without waiting."""
-        if self._exempt and self._is_exempt(request):
+        if self._exempt and is_exempt(self._exempt, request):
             # Nothing of an exempt request is parsed, and it has no principal.
-            return Admission(ANONYMOUS, self._forwarding.anonymous(headers), Decision(granted=True))
+            return Admission(ANONYMOUS, self._forwarding.anonymous(headers), _EXEMPT)
         token = b""
         try:
             if not request.path.isascii():
@@ -236,12 +249,6 @@ class Door:
         if decision.pending is not None:
             return _Paused(position, token, found)
         return self._deny(decision, found.principal, request)
-
-    def _is_exempt(self, request: RequestFacts) -> bool:
-        """Return whether an exemption names the request, under every reading of its path."""
-        method = WEBSOCKET if request.websocket else request.method
-        readings = request.readings
-        return bool(readings) and all((method, reading) in self._exempt for reading in readings)
 
     async def _resume(
         self, paused: _Paused, headers: RawHeaders, request: RequestFacts, waits: Waits
@@ -289,7 +296,7 @@ class Door:
         if policy.public and error.reason not in _NEVER_ANONYMOUS:
             decision = decide_every_reading(policy, ANONYMOUS, request, self._engine.clock())
             if decision.granted:
-                _log.info("admitted as anonymous: %s", str(error))
+                self._log.admitted_as_anonymous(error)
                 return Admission(ANONYMOUS, self._forwarding.anonymous(headers), decision)
             error.message += _disagreement(decision)
         return self._refuse(error, request)
@@ -298,8 +305,20 @@ class Door:
         # The frames of an error hold the token: nothing that leaves the door may lead to them.
         error.__traceback__ = error.__cause__ = error.__context__ = None
         refusal = self._style(error, request.sent_path)
-        log_refusal(refusal, request)
+        self._log.refused(refusal, request)
         return refusal
+
+    def _report(self, decided: Admission | Refusal) -> Admission | Refusal:
+        """Report a decision to the listener, and return it."""
+        assert self._listener is not None  # noqa: S101 - the callers have looked
+        if isinstance(decided, Refusal):
+            event = Decided("refused", decided.reason, decided.status)
+        elif decided.decision is _EXEMPT:
+            event = Decided("exempt")
+        else:
+            event = Decided("anonymous" if decided.principal is ANONYMOUS else "admitted")
+        report(self._listener, event)
+        return decided
 
 
 _Kept = tuple[Policy, Decision]
@@ -322,25 +341,3 @@ def _disagreement(decision: Decision) -> str:
 def _check_path(request: RequestFacts) -> None:
     if not request.readings:
         raise CredentialError(Reason.UNREADABLE_PATH, "the path of the request is not Unicode text")
-
-
-def _exemptions(exempt: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
-    # One text is an iterable of texts: it is wrapped, so that it is shown whole.
-    pairs: list[tuple[str, str]] = [] if isinstance(exempt, str) else list(exempt)
-    wrong = (
-        exempt if isinstance(exempt, str) else next((pair for pair in pairs if not _is_exemption(pair)), None)
-    )
-    if wrong is not None or None in pairs:
-        raise ConfigurationError(
-            f"exempt={wrong!r} must be pairs of a method in capitals and a path from its '/' on: "
-            '[("GET", "/healthz")]'
-        )
-    return frozenset(pairs)
-
-
-def _is_exemption(pair: object) -> bool:
-    match pair:
-        case (str(method), str(path)):
-            return isinstance(pair, tuple) and method == method.upper() and path.startswith("/")
-        case _:
-            return False

@@ -4,24 +4,32 @@ A refusal is logged as plain text by default. Give `CloudRunFormatter` to a hand
 of JSON that Cloud Logging reads as a structured entry
 (https://cloud.google.com/logging/docs/structured-logging), with the reason, which Cloud Run's own line leaves
 out.
+
+Who sends bad requests decides neither how long a line is nor how many there are (`doorward.loglimit`).
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import time
+from collections.abc import Callable
 from typing import Any, Final, TypedDict
 
 from doorward.door.refusal import Refusal
-from doorward.errors import Reason
+from doorward.errors import Reason, RefusedError
+from doorward.loglimit import SUMMARY, Later, LogLimit, LogSummary, shown
 from doorward.policy.request import RequestFacts
 
-__all__ = ["CloudRunFormatter", "LoggedRefusal", "log_refusal"]
+__all__ = ["CloudRunFormatter", "DoorLog", "LoggedRefusal"]
 
 _log: Final = logging.getLogger("doorward.door")
 _FIELD: Final = "doorward_refusal"
-_SHOWN: Final = 500
-"""Characters of a value that are logged at most: an error may quote a claim, and a path is the caller's."""
+# Characters of a value that are logged at most: an error may quote a claim or name an address, and the path
+# is the caller's.
+_SENTENCE: Final = 500
+_PATH: Final = 200
+_METHOD: Final = 20
 
 _UNAUTHENTICATED: Final = (
     "The request was not authenticated. Either allow unauthenticated invocations or set the proper "
@@ -52,36 +60,81 @@ class LoggedRefusal(TypedDict):
     path: str
 
 
-def log_refusal(refusal: Refusal, request: RequestFacts) -> None:
-    """Log a refusal at WARNING, the severity that Cloud Run gives it.
+class DoorLog:
+    """Logs what a door decides: each refusal, and who is admitted without being verified.
 
-    Args:
-        refusal: The answer that is given.
-        request: The request.
+    Refusals are logged at WARNING, the severity that Cloud Run gives them. Under a flood the first refusal of
+    each reason and some more are written, and the rest is summed up by reason; see
+    `doorward.loglimit.LogLimit`. A listener of the door still receives every decision.
     """
-    error = refusal.error
-    logged = LoggedRefusal(
-        status=refusal.status,
-        reason=str(error.reason),
-        error=_clip(error.message),
-        claim=error.claim,
-        method=_clip(request.method),
-        path=_clip(request.sent_path),
-    )
-    _log.warning(
-        "refused with %d: %s: %s", logged["status"], logged["reason"], logged["error"], extra={_FIELD: logged}
-    )
 
+    def __init__(
+        self,
+        *,
+        lines: int = 20,
+        seconds: float = 10.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        later: Later | None = None,
+    ) -> None:
+        """Begin with nothing logged.
 
-def _clip(text: str) -> str:
-    """Bound what a caller can have written to the log."""
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        Args:
+            lines: Refusals that are written in each window of time, besides the first one of each reason.
+            seconds: The length of a window.
+            monotonic: A clock that never goes back, in seconds.
+            later: Calls a function at the end of a window; in a thread by default.
+
+        Raises:
+            ConfigurationError: If `lines` is negative or no whole number, or `seconds` is not positive.
+        """
+
+        def limit(level: int, what: str) -> LogLimit:
+            return LogLimit(_log, level, what, lines=lines, seconds=seconds, monotonic=monotonic, later=later)
+
+        self._refusals: Final = limit(logging.WARNING, "refused")
+        self._anonymous: Final = limit(logging.INFO, "admitted as anonymous")
+
+    def refused(self, refusal: Refusal, request: RequestFacts) -> None:
+        """Log a refusal, or count it.
+
+        Args:
+            refusal: The answer that is given.
+            request: The request.
+        """
+        error = refusal.error
+        if not self._refusals.allows(str(error.reason)):
+            return
+        logged = LoggedRefusal(
+            status=refusal.status,
+            reason=str(error.reason),
+            error=shown(error.message, _SENTENCE),
+            claim=None if error.claim is None else shown(error.claim, _METHOD),
+            method=shown(request.method, _METHOD),
+            path=shown(request.sent_path, _PATH),
+        )
+        _log.warning(
+            "refused with %d: %s: %s",
+            logged["status"],
+            logged["reason"],
+            logged["error"],
+            extra={_FIELD: logged},
+        )
+
+    def admitted_as_anonymous(self, error: RefusedError) -> None:
+        """Log, at INFO, that the policy admits everyone, or count it.
+
+        Args:
+            error: Why no caller was verified.
+        """
+        if self._anonymous.allows(str(error.reason)):
+            _log.info("admitted as anonymous: %s: %s", error.reason, shown(error.message, _SENTENCE))
 
 
 class CloudRunFormatter(logging.Formatter):
     """Formats each record as one line of JSON.
 
-    It has ``severity``, ``logger`` and ``message``, and for a refusal ``httpRequest`` and ``doorward``.
+    It has ``severity``, ``logger`` and ``message``, for a refusal ``httpRequest`` and ``doorward``, and for a
+    summary of what was not written, ``doorward``.
     Records of other loggers are formatted too, so that one handler serves a whole process.
     """
 
@@ -108,6 +161,9 @@ class CloudRunFormatter(logging.Formatter):
                 "status": status,
             }
             entry["doorward"] = {"reason": reason, "error": refused["error"], "claim": refused["claim"]}
+        summary: LogSummary | None = getattr(record, SUMMARY, None)
+        if summary is not None:
+            entry["doorward"] = summary
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)

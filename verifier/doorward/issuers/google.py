@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from doorward.errors import ConfigurationError
+from doorward.hostport import is_on_this_machine
 from doorward.issuers.issuer import Issuer
 
 __all__ = ["EMULATOR_VARIABLE", "GCLOUD_CLIENT_ID", "GOOGLE", "in_environment", "is_google"]
@@ -31,12 +31,6 @@ GOOGLE: Final = Issuer(
     google_accounts=True,
 )
 """Google accounts and service accounts: what Cloud Run itself accepts."""
-
-
-_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_PORT: Final = r"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
-# A pattern and no URL parser: what Python's parser takes for a host and a port differs between its versions.
-_LOOPBACK: Final = re.compile(rf"(?:localhost|127(?:\.{_OCTET}){{3}}|\[::1\]):{_PORT}")
 
 _CLOUD_RUN: Final = ("K_SERVICE", "CLOUD_RUN_JOB", "CLOUD_RUN_WORKER_POOL")
 """Variables of which Cloud Run sets one: in services and functions, in jobs, in worker pools
@@ -66,7 +60,7 @@ def in_environment(issuer: Issuer, environ: Mapping[str, str] | None = None) -> 
                 f"{EMULATOR_VARIABLE} is set on Cloud Run ({variable} is set too): with the emulator's keys "
                 "one could call as any account. Remove the variable from the service, job or worker pool"
             )
-    if _LOOPBACK.fullmatch(host) is None:
+    if not is_on_this_machine(host):
         raise ConfigurationError(
             f"{EMULATOR_VARIABLE}={host!r} must be HOST:PORT of this machine, as the emulator prints it, "
             "such as 127.0.0.1:8099"

@@ -7,17 +7,17 @@ for Education, Cloud Identity Premium).
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypedDict
 from urllib.parse import quote
 
 from doorward.errors import ConfigurationError, FetchError, KeysUnavailableError
+from doorward.forks import renew_in_children
 from doorward.keys.fetch import Fetch, HttpxFetch
 from doorward.keys.flight import Flight
 from doorward.keys.http.urls import check_key_url
@@ -25,7 +25,7 @@ from doorward.policy.groups import Unresolved
 from doorward.strictjson import StrictJSONError, read_object
 from doorward.tokens.principal import Principal
 
-__all__ = ["CloudIdentityGroups"]
+__all__ = ["CloudIdentityGroups", "GroupHealth"]
 
 _GROUP_NAME: Final = re.compile(r"groups/[A-Za-z0-9_-]+")
 _TOKEN: Final = re.compile(r"[!-~]+")
@@ -43,6 +43,26 @@ class _Entry:
     reason: str
     refresh_at: float
     expires_at: float
+
+
+class GroupHealth(TypedDict):
+    """What `CloudIdentityGroups.health` returns; it can be written as JSON.
+
+    Attributes:
+        url: The API.
+        ready: Whether the last look-up succeeded; True before the first one.
+        answers: How many answers are cached.
+        looking_up: How many look-ups are under way.
+        failures: How many look-ups have failed in a row.
+        last_error: Why the last look-up failed; None if it did not.
+    """
+
+    url: str
+    ready: bool
+    answers: int
+    looking_up: int
+    failures: int
+    last_error: str | None
 
 
 class CloudIdentityGroups:
@@ -98,11 +118,28 @@ class CloudIdentityGroups:
         self._monotonic = monotonic
         self._resource_names: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
-        self._begin_process()
+        self._failures = 0
+        self._last_error: str | None = None
+        self._begin()
+        renew_in_children(self, CloudIdentityGroups._begin)
 
-    def _begin_process(self) -> None:
+    def health(self) -> GroupHealth:
+        """Return its state as plain data, for a health page. It names no member of a group.
+
+        Returns:
+            The members of `GroupHealth`.
+        """
+        return {
+            "url": self._base,
+            "ready": self._last_error is None,
+            "answers": len(self._entries),
+            "looking_up": len(self._flights),
+            "failures": self._failures,
+            "last_error": self._last_error,
+        }
+
+    def _begin(self) -> None:
         """Begin without look-ups under way: those of a parent process do not finish in its child."""
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._flights: dict[_Key, Flight] = {}
         self._started = 0
@@ -131,8 +168,6 @@ class CloudIdentityGroups:
         Returns:
             The cached answer; `Unresolved` if there is none, with the look-up to wait for.
         """
-        if self._pid != os.getpid():
-            self._begin_process()
         key, now = (group, address), self._monotonic()
         with self._lock:
             entry = self._entries.get(key)
@@ -181,6 +216,8 @@ class CloudIdentityGroups:
         entry = _Entry(answer, reason, now + life * _REFRESH_AFTER, now + life)
         with self._lock:
             self._flights.pop(key, None)
+            self._failures = self._failures + 1 if answer is None else 0
+            self._last_error = reason if answer is None else None
             cached = self._entries.get(key)
             if (
                 answer is None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from doorward.errors import ConfigurationError, PolicyError
+from doorward.regular_file import read_regular_file
 from doorward.strictjson import StrictJSONError, read_object
 
 if TYPE_CHECKING:
@@ -35,16 +36,15 @@ def read_file(path: str | os.PathLike[str]) -> Mapping[str, object]:
 
     Raises:
         PolicyError: If the file holds anything else.
-        ConfigurationError: If it cannot be read.
+        ConfigurationError: If it cannot be read, is not a regular file, or is larger than 1 MiB.
     """
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is slow to import, for these two calls
-            text = file.read()
+        text = read_regular_file(path, _LARGEST)
     except OSError as error:
         raise ConfigurationError(
             f"the policy file {os.fspath(path)!r} cannot be read: {error.strerror}"
         ) from error
-    suffix = os.path.splitext(os.fspath(path))[1].lower()  # noqa: PTH122 - as above
+    suffix = os.path.splitext(os.fspath(path))[1].lower()  # noqa: PTH122 - pathlib is slow to import
     if suffix in (".yaml", ".yml") or (suffix != ".json" and not text.lstrip().startswith(b"{")):
         return read_yaml(text)
     return read_json(text)

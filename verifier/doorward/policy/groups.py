@@ -14,12 +14,15 @@ from typing import Final, Protocol, runtime_checkable
 from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import fold, is_service_account
 from doorward.keys.flight import Flight
+from doorward.loglimit import LogLimit
 from doorward.policy.members import read_member
 from doorward.tokens.principal import Principal
 
 __all__ = ["GroupDirectory", "Groups", "Resolver", "Unresolved", "resolver"]
 
 _log: Final = logging.getLogger("doorward.policy")
+# A caller can have the groups looked up with each request, and so a failure logged.
+_failures: Final = LogLimit(_log, logging.ERROR, "look-ups of group members that failed", lines=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,11 @@ class Resolver(Protocol):
         """
         ...
 
+    @property
+    def directory(self) -> object:
+        """What is asked, for a readiness probe; None if nothing is."""
+        ...
+
     def check(self, group: str) -> None:
         """Check, when a policy is read, that a group can be resolved.
 
@@ -118,6 +126,10 @@ def resolver(groups: Groups | None) -> Resolver:
 class _NoGroups:
     """Resolves no group: a policy that names one does not load."""
 
+    @property
+    def directory(self) -> None:
+        return None
+
     def __call__(self, group: str, principal: Principal, address: str | None) -> None:
         raise NotImplementedError
 
@@ -131,6 +143,10 @@ class _NoGroups:
 
 class _ListedGroups:
     """Groups whose members are listed; a group may be a member of another one."""
+
+    @property
+    def directory(self) -> None:
+        return None
 
     def __init__(self, groups: Mapping[str, Collection[str]]) -> None:
         listed = {
@@ -200,13 +216,13 @@ class _DirectoryGroups:
     """Groups that a directory looks up by address."""
 
     def __init__(self, directory: GroupDirectory) -> None:
-        self._directory = directory
+        self.directory: Final = directory
 
     def __call__(self, group: str, principal: Principal, address: str | None) -> bool | Unresolved | None:
         del principal
         if address is None:
             return None
-        return _resolve(group, lambda: self._directory.look_up(group, address))
+        return _resolve(group, lambda: self.directory.look_up(group, address))
 
     def check(self, group: str) -> None:
         """Accept any group: only a look-up shows whether it exists."""
@@ -216,11 +232,11 @@ class _FunctionGroups:
     """Groups that a function of the user resolves."""
 
     def __init__(self, function: Callable[[str, Principal], bool | Unresolved]) -> None:
-        self._function = function
+        self.directory: Final = function
 
     def __call__(self, group: str, principal: Principal, address: str | None) -> bool | Unresolved:
         del address
-        return _resolve(group, lambda: self._function(group, principal))
+        return _resolve(group, lambda: self.directory(group, principal))
 
     def check(self, group: str) -> None:
         """Accept any group: only a call shows whether the function knows it."""
@@ -231,9 +247,12 @@ def _resolve(group: str, look_up: Callable[[], bool | Unresolved]) -> bool | Unr
     try:
         answer = look_up()
     except Exception as error:  # noqa: BLE001 - see above
-        _log.exception("resolving the members of the group %s failed", group)
+        if _failures.allows(type(error).__name__):
+            _log.exception("resolving the members of the group %s failed", group)
         return Unresolved(f"resolving the members of {group} failed: {type(error).__name__}")
     if isinstance(answer, bool | Unresolved):
         return answer
-    _log.error("the answer for the group %s must be bool or Unresolved, not %s", group, type(answer).__name__)
+    kind = type(answer).__name__
+    if _failures.allows(kind):
+        _log.error("the answer for the group %s must be bool or Unresolved, not %s", group, kind)
     return Unresolved(f"the answer for the group {group} is neither bool nor Unresolved")

@@ -75,6 +75,13 @@ class InvokerPolicy:
         """Whether the policy admits a request without a credential, even if only under conditions."""
         return self._public
 
+    @property
+    def group_directories(self) -> tuple[object, ...]:
+        """What is asked for the members of the groups that it names: a directory or a function, each once."""
+        resolvers = (binding.groups for _, binding, _ in self._index.groups)
+        asked = {id(one.directory): one.directory for one in resolvers if one.directory is not None}
+        return tuple(asked.values())
+
     @classmethod
     def from_members(
         cls, members: Iterable[str], *, role: str | None = None, **settings: Unpack[PolicySettings]

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
+from doorward.loglimit import LogLimit
 from doorward.policy.decision import Decision
 from doorward.policy.request import RequestFacts
 from doorward.tokens.principal import Principal
@@ -13,6 +14,7 @@ from doorward.tokens.principal import Principal
 __all__ = ["FixedPolicy", "Policy", "PolicySource", "decide_every_reading"]
 
 _log: Final = logging.getLogger("doorward.policy")
+_not_reused: Final = LogLimit(_log, logging.WARNING, "decisions that cannot be reused", lines=0)
 
 
 class Policy(Protocol):
@@ -123,10 +125,13 @@ def decide_every_reading(policy: Policy, principal: Principal, request: RequestF
     if not facts.read_request:
         return decision
     if decision.same_for_every_request:
-        _log.warning(
-            "%s read the request and returned a decision with same_for_every_request=True: it is not reused",
-            type(policy).__name__,
-        )
+        kind = type(policy).__name__
+        if _not_reused.allows(kind):
+            _log.warning(
+                "%s read the request and returned a decision with same_for_every_request=True: it is not "
+                "reused",
+                kind,
+            )
         decision = decision._replace(same_for_every_request=False)
     if not facts.read_path or len(readings := request.readings) == 1:
         return decision

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Unpack
 
 from doorward.errors import ConfigurationError
+from doorward.forks import renew_in_children
 from doorward.policy.bindings import PolicySettings
 from doorward.policy.iam import InvokerPolicy
 
@@ -66,8 +67,8 @@ class WatchedPolicy:
         self._load: Final = load or (lambda file: InvokerPolicy.from_file(file, **settings))
         self._check_every = check_every
         self._clock = clock
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
+        self._renew_lock()
+        renew_in_children(self, WatchedPolicy._renew_lock)
         # The signature is read before the file: a change in between is noticed by the next check.
         self._signature = self._read_signature()
         self._policy = self._load(self.path)
@@ -80,9 +81,10 @@ class WatchedPolicy:
             self._check()
         return self._policy
 
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
+
     def _check(self) -> None:
-        if self._pid != os.getpid():  # a thread of the parent process may have held the lock
-            self._pid, self._lock = os.getpid(), threading.Lock()
         if not self._lock.acquire(blocking=False):
             return
         try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import signal
+import contextlib
 import threading
 from argparse import ArgumentParser, Namespace
-from types import FrameType
 from typing import Final, TextIO
+
+from doorward_integrations.cli.signals import EndedBySignal
 
 __all__ = ["HELP", "add_arguments", "run", "serve_emulator"]
 
@@ -28,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(chosen: Namespace, out: TextIO, stdin: TextIO) -> int:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT, SIGTERM or SIGHUP.
 
     Args:
         chosen: The parsed arguments.
@@ -36,31 +37,18 @@ def run(chosen: Namespace, out: TextIO, stdin: TextIO) -> int:
         stdin: Not read.
 
     Returns:
-        The exit status, 0: both signals end it as they should.
+        The exit status, 0: a signal ends it as it should.
 
     Raises:
         ConfigurationError: If the port is taken, or the account is not a service account.
     """
     del stdin
-    stop = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = signal.signal(signal.SIGTERM, end) if _in_main_thread() else None
-    try:
-        return serve_emulator(chosen.port, chosen.account, out, stop)
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+    with contextlib.suppress(EndedBySignal):
+        serve_emulator(chosen.port, chosen.account, out, threading.Event())
+    return 0
 
 
-def _in_main_thread() -> bool:
-    """Return whether this thread may set signal handlers."""
-    return threading.current_thread() is threading.main_thread()
-
-
-def serve_emulator(port: int, account: str | None, out: TextIO, stop: threading.Event) -> int:
+def serve_emulator(port: int, account: str | None, out: TextIO, stop: threading.Event) -> None:
     """Serve the emulator, and print the variables that lead clients and services to it.
 
     Args:
@@ -68,9 +56,6 @@ def serve_emulator(port: int, account: str | None, out: TextIO, stop: threading.
         account: The service account that the metadata server speaks for; None for the emulator's own.
         out: Where to print.
         stop: Ends it when set.
-
-    Returns:
-        The exit status, 0.
 
     Raises:
         ConfigurationError: If the port is taken, or the account is not a service account.
@@ -90,4 +75,3 @@ def serve_emulator(port: int, account: str | None, out: TextIO, stop: threading.
         for name, value in running.environment().items():
             print(f"export {name}={value}", file=out, flush=True)
         stop.wait()
-    return 0
