@@ -1,17 +1,19 @@
 """Where a request carries its admission, and the one getter for its verified caller.
 
 An adapter stores the `doorward.Admission` of a request where its framework keeps what belongs to one request:
-in the ASGI scope, or in the WSGI environ. `principal_of` reads it from there, for every framework.
+in the ASGI scope, or in the WSGI environ. `principal_of` reads it from there, for every framework. Where a
+framework does not hand the request to the code that handles it, `current_principal` returns the caller.
 """
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from doorward import Admission, ConfigurationError, Principal
 
-__all__ = ["ADMISSION", "DOOR", "HasEnviron", "HasScope", "principal_of"]
+__all__ = ["ADMISSION", "CURRENT", "DOOR", "HasEnviron", "HasScope", "current_principal", "principal_of"]
 
 ADMISSION: Final = "doorward.admission"
 """The key of the `doorward.Admission` in the scope or environ of an admitted request. A client cannot set it:
@@ -19,6 +21,10 @@ its headers arrive in the list ``headers`` of a scope, or as ``HTTP_…`` in an 
 
 DOOR: Final = "doorward.door"
 """The key of the `doorward.Door` that admitted the request, in its scope."""
+
+
+CURRENT: Final = contextvars.ContextVar[Principal]("doorward.principal")
+"""The verified caller of what is being handled in this context, set by adapters that give no request."""
 
 
 class HasScope(Protocol):
@@ -66,3 +72,21 @@ def principal_of(request: Mapping[str, Any] | HasScope | HasEnviron) -> Principa
             "InvokerMiddleware(app, door) in front of the application"
         )
     return admission.principal
+
+
+def current_principal() -> Principal:
+    """Return the verified caller of the call or event that is being handled.
+
+    Returns:
+        The principal; the anonymous one where the door admits without a verified caller.
+
+    Raises:
+        ConfigurationError: If no door has decided on a call here.
+    """
+    principal = CURRENT.get(None)
+    if principal is None:
+        raise ConfigurationError(
+            "no door has decided on a call here, so its caller is not verified: put the door in front, and "
+            "ask in the code that handles the call"
+        )
+    return principal

@@ -38,7 +38,7 @@ from doorward.policy.paths import check_public_prefix
 from doorward_integrations import starlette
 from doorward_integrations.admission import ADMISSION, DOOR, principal_of
 from doorward_integrations.asgi import InvokerMiddleware, decide
-from doorward_integrations.refusal import body_of
+from doorward_integrations.refusal import headers_beside_content
 from doorward_integrations.starlette import add_readiness
 
 __all__ = [
@@ -95,12 +95,7 @@ class RefusedRequest(HTTPException):
         Args:
             refusal: The answer of the door.
         """
-        headers = {
-            name.decode(): value.decode()
-            for name, value in refusal.headers
-            if not name.startswith(b"content-")
-        }
-        super().__init__(refusal.status, headers=headers)
+        super().__init__(refusal.status, headers=headers_beside_content(refusal))
         self.refusal = refusal
 
 
@@ -199,9 +194,7 @@ def _install_handler(app: FastAPI) -> None:
 
 async def _answer(connection: HTTPConnection, error: Exception) -> Response | None:
     assert isinstance(error, RefusedRequest)  # noqa: S101 - Starlette calls a handler for its own class only
-    refusal = error.refusal
-    response = Response(body_of(refusal, connection.scope.get("method", "GET")), refusal.status)
-    response.raw_headers = list(refusal.headers)
+    response = starlette.response_to(error.refusal, connection.scope.get("method", "GET"))
     if isinstance(connection, WebSocket):
         if "websocket.http.response" in (connection.scope.get("extensions") or ()):
             return response  # Starlette sends it as the denial

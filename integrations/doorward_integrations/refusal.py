@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from doorward import Refusal
 
-__all__ = ["body_of"]
+__all__ = ["body_of", "headers_beside_content"]
 
 
 def body_of(refusal: Refusal, method: str) -> bytes:
@@ -22,3 +22,19 @@ def body_of(refusal: Refusal, method: str) -> bytes:
         The body; empty for a ``HEAD``.
     """
     return b"" if method == "HEAD" else refusal.body
+
+
+def headers_beside_content(refusal: Refusal) -> dict[str, str]:
+    """Return the headers of a refusal for an adapter whose framework makes the body, or has none.
+
+    Args:
+        refusal: The refusal.
+
+    Returns:
+        Its headers, without those that describe its body.
+    """
+    return {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in refusal.headers
+        if not name.startswith(b"content-")
+    }

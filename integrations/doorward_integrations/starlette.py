@@ -14,17 +14,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from doorward import ConfigurationError, Door
+from doorward import ConfigurationError, Door, Refusal
 from doorward.policy.paths import check_public_prefix
 from doorward_integrations.admission import principal_of
 from doorward_integrations.asgi import InvokerMiddleware, ReadinessApp
 from doorward_integrations.readiness import READINESS_PATH
+from doorward_integrations.refusal import body_of
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+    from starlette.responses import Response
     from starlette.types import ASGIApp
 
-__all__ = ["Invoker", "InvokerMiddleware", "add_readiness", "principal_of"]
+__all__ = ["Invoker", "InvokerMiddleware", "add_readiness", "principal_of", "response_to"]
 
 
 class Invoker:
@@ -103,3 +105,20 @@ def add_readiness(app: Starlette, door: Door, path: str = READINESS_PATH) -> Non
     from starlette.routing import Route  # noqa: PLC0415 - slow to import, and few need it
 
     app.router.routes.insert(0, Route(path, ReadinessApp(door), include_in_schema=False))
+
+
+def response_to(refusal: Refusal, method: str) -> Response:
+    """Return the answer of a door as a response, for code that answers a request itself.
+
+    Args:
+        refusal: The refusal.
+        method: The method of the request.
+
+    Returns:
+        The response, to the byte.
+    """
+    from starlette.responses import Response  # noqa: PLC0415 - the module itself needs no Starlette
+
+    response = Response(body_of(refusal, method), refusal.status)
+    response.raw_headers = list(refusal.headers)
+    return response

@@ -152,21 +152,24 @@ class _Request:
         return path
 
     @property
+    def _target(self) -> str:
+        """The path of the request target, which some servers give besides; empty if it is not known."""
+        raw = self._environ.get("RAW_URI", self._environ.get("REQUEST_URI", ""))
+        return raw.partition("?")[0] if isinstance(raw, str) and raw.startswith("/") else ""
+
+    @property
     def path(self) -> str:
         return _text(self._path)
 
     @property
     def sent_path(self) -> str:
-        return quote(self._path.encode("latin-1", "replace"))
+        return self._target or quote(self._path.encode("latin-1", "replace"))
 
     @property
     def readings(self) -> tuple[str, ...]:
-        # What a server gives besides, such as gunicorn: the request target as sent.
-        raw = self._environ.get("RAW_URI", self._environ.get("REQUEST_URI", ""))
-        sent = raw.partition("?")[0] if isinstance(raw, str) and raw.startswith("/") else ""
         # A client's header may have set the script name: the path counts with it, and without it.
         return readings_of(
-            self.path, sent, (_text(self._environ.get("SCRIPT_NAME", "")),), self._public_prefix
+            self.path, self._target, (_text(self._environ.get("SCRIPT_NAME", "")),), self._public_prefix
         )
 
     @property

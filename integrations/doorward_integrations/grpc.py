@@ -1,0 +1,310 @@
+"""The door in front of a gRPC server, and the verified caller of the current call.
+
+::
+
+    server = grpc.server(ThreadPoolExecutor(), interceptors=[InvokerInterceptor(door)])
+    server = grpc.aio.server(interceptors=[AioInvokerInterceptor(door)])
+
+
+    def GetOrder(self, request, context):
+        return Order(customer=str(current_principal()))  # or principal_of(context)
+
+A policy sees a call as ``POST`` to the path ``/package.Service/Method``, as HTTP/2 carries it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
+
+import grpc
+
+from doorward import Admission, ConfigurationError, Door, PlainRequest, Refusal
+from doorward_integrations.admission import ADMISSION, CURRENT, current_principal, principal_of
+from doorward_integrations.refusal import headers_beside_content
+
+__all__ = [
+    "HEALTH",
+    "REFLECTION",
+    "AioInvokerInterceptor",
+    "InvokerInterceptor",
+    "current_principal",
+    "principal_of",
+]
+
+HEALTH: Final = tuple(("POST", f"/grpc.health.v1.Health/{method}") for method in ("Check", "List", "Watch"))
+"""The calls of the health service, for ``Door(..., exempt=HEALTH)``."""
+
+REFLECTION: Final = tuple(
+    ("POST", f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")
+    for version in ("v1", "v1alpha")
+)
+"""The calls of the reflection service, for ``Door(..., exempt=REFLECTION)``."""
+
+_METHOD: Final = "POST"
+_CODES: Final = {
+    401: (grpc.StatusCode.UNAUTHENTICATED, "the access token could not be verified"),
+    403: (grpc.StatusCode.PERMISSION_DENIED, "the client does not have permission to call this method"),
+    503: (grpc.StatusCode.UNAVAILABLE, "the credential cannot be checked now; please try again later"),
+}
+"""As gRPC clients read these statuses of an HTTP front end, too
+(https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md)."""
+
+_NONE: Final = object()
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_Behavior: TypeAlias = Callable[[Any, Any], Any]
+
+
+class InvokerInterceptor(grpc.ServerInterceptor):
+    """Passes admitted calls on to their handlers, and answers the others itself, on a server with threads.
+
+    It must be the first interceptor. It decides in the thread of the call, before a message is read:
+    interceptors run in the one thread that serves all calls, which must not wait for a key. A refused caller
+    cannot tell a method that is there from one that is not.
+
+    Attributes:
+        door: The door.
+    """
+
+    door: Final[Door]
+
+    def __init__(self, door: Door) -> None:
+        """Make the interceptor.
+
+        Args:
+            door: The door.
+
+        Raises:
+            ConfigurationError: If it is not a `doorward.Door`.
+        """
+        self.door = _checked(door, type(self).__name__)
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], _Handler | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler:
+        """Put the door before the handler of a call.
+
+        Args:
+            continuation: Finds the handler.
+            handler_call_details: Method and metadata of the call.
+
+        Returns:
+            A handler that decides, and then does what the found one does.
+        """
+        handler = continuation(handler_call_details)
+        door, call = self.door, _Call(handler_call_details)
+
+        # Of the four kinds of handlers this one alone is called before a message has come, and it can answer
+        # as each of the others does.
+        def decide_first(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
+            outcome = call.admitted_at_once(door) or door.admit(call.headers, call.facts)
+            if isinstance(outcome, Refusal):
+                code, details, trailing = _status(outcome)
+                context.set_trailing_metadata(trailing)
+                context.abort(code, details)
+            if handler is None:
+                context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+            return _respond(handler, messages, _Context(context, outcome))
+
+        serializer = None if handler is None else handler.response_serializer
+        return grpc.stream_stream_rpc_method_handler(decide_first, None, serializer)
+
+
+class AioInvokerInterceptor(grpc.aio.ServerInterceptor):
+    """As `InvokerInterceptor`, for a server of `grpc.aio`, whose handlers may be of either kind.
+
+    Attributes:
+        door: The door.
+    """
+
+    door: Final[Door]
+
+    def __init__(self, door: Door) -> None:
+        """Make the interceptor.
+
+        Args:
+            door: The door.
+
+        Raises:
+            ConfigurationError: If it is not a `doorward.Door`.
+        """
+        self.door = _checked(door, type(self).__name__)
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[_Request, _Response] | None]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[_Request, _Response] | None:
+        """Decide on a call, in its own task, before a message is read.
+
+        Args:
+            continuation: Finds the handler.
+            handler_call_details: Method and metadata of the call.
+
+        Returns:
+            The handler, or one that refuses; None for a method that is not there.
+        """
+        call = _Call(handler_call_details)
+        outcome = call.admitted_at_once(self.door) or await self.door.aadmit(call.headers, call.facts)
+        if isinstance(outcome, Refusal):
+            return _refusing(outcome)
+        CURRENT.set(outcome.principal)  # for this call alone, whose task it is
+        handler = await continuation(handler_call_details)
+        return None if handler is None else _in_loop(handler, outcome)
+
+
+def _checked(door: Door, name: str) -> Door:
+    if not isinstance(door, Door):
+        raise ConfigurationError(f"{name}(door) needs a Door, not {type(door).__name__}")
+    return door
+
+
+class _Metadatum(NamedTuple):
+    key: str
+    value: str | bytes
+
+
+class _Call:
+    """A call in the form of a door: its metadata are the headers of an HTTP/2 request."""
+
+    __slots__ = ("facts", "headers")
+
+    def __init__(self, details: grpc.HandlerCallDetails) -> None:
+        self.headers: Final = [
+            (key.encode(), value if isinstance(value, bytes) else value.encode())
+            for key, value in details.invocation_metadata or ()
+        ]
+        self.facts: Final = PlainRequest(path=details.method, method=_METHOD)
+
+    def admitted_at_once(self, door: Door) -> Admission | None:
+        return door.admit_cached(self.headers, _METHOD, self.facts.path)
+
+
+class _Context:
+    """Stands for the context of an admitted call, whose metadata it gives without the signature.
+
+    Attributes:
+        scope: Carries the admission, for `principal_of`.
+    """
+
+    def __init__(self, context: Any, admission: Admission) -> None:  # noqa: ANN401 - one of three classes
+        self._context = context
+        self._metadata = tuple(
+            _Metadatum(name.decode(), value if name.endswith(b"-bin") else value.decode())
+            for name, value in admission.headers
+        )
+        self.scope: Mapping[str, Any] = MappingProxyType({ADMISSION: admission})
+
+    def invocation_metadata(self) -> tuple[_Metadatum, ...]:
+        return self._metadata
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the context has
+        return getattr(self._context, name)
+
+    if not TYPE_CHECKING:
+
+        @property
+        def __class__(self) -> type:
+            """The class that it stands for, so that isinstance sees that one."""
+            return type(self._context)
+
+
+def _status(refusal: Refusal) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]:
+    """Return code, details and trailing metadata; a status of an own style is a refusal all the same."""
+    code, details = _CODES.get(refusal.status, _CODES[403])
+    return code, details, tuple(headers_beside_content(refusal).items())
+
+
+def _refusing(refusal: Refusal) -> _Handler:
+    """Return a handler that answers a call of any kind."""
+    status = _status(refusal)
+
+    async def refuse(_messages: object, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        await context.abort(*status)
+
+    behavior: Any = refuse
+    return grpc.stream_stream_rpc_method_handler(behavior)
+
+
+def _kind(handler: _Handler) -> str:
+    requests, responses = handler.request_streaming, handler.response_streaming
+    return f"{'stream' if requests else 'unary'}_{'stream' if responses else 'unary'}"
+
+
+def _respond(handler: _Handler, messages: Iterator[bytes], context: _Context) -> Iterator[Any]:
+    """Do what a handler of any kind does, over messages as they were sent."""
+    requests = _decoded(handler.request_deserializer, messages, context)
+    request: Any = requests if handler.request_streaming else next(requests, _NONE)
+    if request is _NONE:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "the method requires exactly one request message")
+    responses = _in_thread(getattr(handler, _kind(handler)), streaming=handler.response_streaming)(
+        request, context
+    )
+    if handler.response_streaming:
+        yield from responses
+    else:
+        yield responses
+
+
+def _decoded(
+    decode: Callable[[bytes], Any] | None, messages: Iterator[bytes], context: _Context
+) -> Iterator[Any]:
+    for message in messages:
+        request: Any = message
+        if decode is not None:
+            try:
+                request = decode(message)
+            except Exception:  # noqa: BLE001 - as gRPC answers whatever a deserializer raises
+                context.abort(grpc.StatusCode.INTERNAL, "Exception deserializing request!")
+        yield request
+
+
+def _in_thread(behavior: _Behavior, *, streaming: bool) -> _Behavior:
+    """Wrap a function that runs in a thread of a pool: the principal is set in it and nowhere else."""
+
+    def run(request: object, context: _Context) -> object:
+        here = contextvars.copy_context()
+        here.run(CURRENT.set, principal_of(context))
+        found = here.run(behavior, request, context)
+        # The function may be a generator, which goes on only when the next response is asked for.
+        return iter(lambda: here.run(next, found, _NONE), _NONE) if streaming else found
+
+    return run
+
+
+def _in_loop(handler: _Handler, admission: Admission) -> _Handler:
+    """Wrap the handler of an admitted call of `grpc.aio`; each kind of function stays one of its kind."""
+    behavior = getattr(handler, _kind(handler))
+    in_thread = _in_thread(behavior, streaming=handler.response_streaming)
+
+    async def generate(request: object, context: object) -> AsyncIterator[object]:
+        async with aclosing(behavior(request, _Context(context, admission))) as responses:
+            async for response in responses:
+                yield response
+
+    async def respond(request: object, context: object) -> object:
+        response: object = await behavior(request, _Context(context, admission))
+        return response
+
+    def respond_in_thread(request: object, context: object) -> object:
+        response: object = in_thread(request, _Context(context, admission))
+        return response
+
+    wrapped: _Behavior = respond_in_thread
+    if inspect.isasyncgenfunction(behavior):
+        wrapped = generate
+    elif inspect.iscoroutinefunction(behavior):
+        wrapped = respond
+    make = getattr(grpc, f"{_kind(handler)}_rpc_method_handler")
+    made: _Handler = make(wrapped, handler.request_deserializer, handler.response_serializer)
+    return made

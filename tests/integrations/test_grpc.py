@@ -1,0 +1,372 @@
+"""The gRPC interceptors: over real servers of both kinds, with real clients."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]
+    reflection,
+    reflection_pb2,
+    reflection_pb2_grpc,
+)
+
+from doorward import ConfigurationError, Door, InvokerPolicy, Refusal
+from doorward.door.refusal import RefusalStyle, cloud_run
+from doorward_integrations.grpc import (
+    HEALTH,
+    REFLECTION,
+    AioInvokerInterceptor,
+    InvokerInterceptor,
+    current_principal,
+    principal_of,
+)
+from support.grpcservers import PATIENCE, Serve, aio_server, sync_server
+from support.tokens import MEMBER
+from support.world import World
+
+SERVICE = "orders.Orders"
+ARITIES = ["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
+
+
+def caller(context: Any) -> bytes:
+    assert current_principal() == principal_of(context)
+    return str(current_principal()).encode()
+
+
+def decoded(message: bytes) -> bytes:
+    if message == b"malformed":
+        raise ValueError(message)
+    return message
+
+
+class Blocking:
+    """Handlers that are functions and generators; each response is the caller, and the requests."""
+
+    def unary_unary(self, request: bytes, context: Any) -> bytes:
+        return caller(context) + request
+
+    def unary_stream(self, request: bytes, context: Any) -> Iterator[bytes]:
+        yield caller(context)
+        yield caller(context) + request
+
+    def stream_unary(self, requests: Iterator[bytes], context: Any) -> bytes:
+        return caller(context) + b"".join(requests)
+
+    def stream_stream(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        for request in requests:
+            yield caller(context) + request
+
+
+class InLoop:
+    """The same, as coroutines and asynchronous generators."""
+
+    async def unary_unary(self, request: bytes, context: Any) -> bytes:
+        return caller(context) + request
+
+    async def unary_stream(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
+        yield caller(context)
+        yield caller(context) + request
+
+    async def stream_unary(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
+        return caller(context) + b"".join([one async for one in requests])
+
+    async def stream_stream(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        async for request in requests:
+            yield caller(context) + request
+
+
+class Writing(InLoop):
+    """The same, where the streaming ones read and write by the methods of the context."""
+
+    async def unary_stream(self, request: bytes, context: Any) -> None:  # type: ignore[override]
+        await context.write(caller(context))
+        await context.write(caller(context) + request)
+
+    async def stream_stream(self, requests: AsyncIterator[bytes], context: Any) -> None:  # type: ignore[override]
+        while (request := await context.read()) is not grpc.aio.EOF:
+            await context.write(caller(context) + request)
+
+
+def handlers_of(service: Any) -> list[grpc.GenericRpcHandler]:
+    made = {
+        name: getattr(grpc, f"{name}_rpc_method_handler")(getattr(service, name), decoded) for name in ARITIES
+    }
+    return [grpc.method_handlers_generic_handler(SERVICE, made)]
+
+
+def call(
+    channel: grpc.Channel, arity: str, metadata: Any = (), *messages: bytes, method: str = ""
+) -> list[bytes]:
+    """Call a method, and return its responses."""
+    kind = getattr(channel, arity)(method or f"/{SERVICE}/{arity}")
+    streaming = arity.startswith("stream")
+    answer = kind(iter(messages) if streaming else messages[0], metadata=metadata, timeout=PATIENCE)
+    return list(answer) if arity.endswith("stream") else [answer]
+
+
+def refused(
+    channel: grpc.Channel, arity: str = "unary_unary", metadata: Any = (), **more: Any
+) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as raised:
+        call(channel, arity, metadata, b"order", **more)
+    return raised.value
+
+
+KINDS = [
+    pytest.param((sync_server, Blocking), id="threads"),
+    pytest.param((aio_server, InLoop), id="aio"),
+    pytest.param((aio_server, Blocking), id="aio with functions"),
+    pytest.param((aio_server, Writing), id="aio with reads and writes"),
+]
+
+
+@pytest.fixture
+def door(world: World) -> Door:
+    return Door(world.verifier(), InvokerPolicy.from_members([MEMBER]))
+
+
+@pytest.fixture
+def bearer(world: World) -> list[tuple[str, str]]:
+    return [("authorization", f"Bearer {world.token()}")]
+
+
+@pytest.fixture(params=KINDS)
+def channel(request: pytest.FixtureRequest, door: Door) -> Iterator[grpc.Channel]:
+    """A channel to a guarded server of each kind."""
+    serve, service = request.param
+    with serve(handlers_of(service()), door) as channel:
+        yield channel
+
+
+both = pytest.mark.parametrize("serve", [sync_server, aio_server])
+
+
+class TestAdmitted:
+    @pytest.mark.parametrize(
+        ("arity", "messages", "responses"),
+        [
+            ("unary_unary", [b" one"], [f"{MEMBER} one"]),
+            ("unary_stream", [b" one"], [MEMBER, f"{MEMBER} one"]),
+            ("stream_unary", [b" one", b" two"], [f"{MEMBER} one two"]),
+            ("stream_stream", [b" one", b" two"], [f"{MEMBER} one", f"{MEMBER} two"]),
+            ("stream_unary", [], [MEMBER]),
+            ("stream_stream", [], []),
+        ],
+    )
+    def test_a_handler_of_each_arity_gets_its_messages_and_the_caller(
+        self, channel: grpc.Channel, bearer: Any, arity: str, messages: list[bytes], responses: list[str]
+    ) -> None:
+        assert [one.encode() for one in responses] == call(channel, arity, bearer, *messages)
+
+    def test_the_whole_token_does_not_reach_a_handler(self, world: World, door: Door) -> None:
+        seen: list[Any] = []
+
+        def handle(request: bytes, context: grpc.ServicerContext) -> bytes:
+            seen.extend(context.invocation_metadata())
+            assert isinstance(context, grpc.ServicerContext)
+            return request
+
+        handler = grpc.method_handlers_generic_handler(
+            SERVICE, {"unary_unary": grpc.unary_unary_rpc_method_handler(handle)}
+        )
+        token = world.token()
+        sent = [("authorization", f"Bearer {token}"), ("x-trace-bin", b"\xff\x00")]
+        with sync_server([handler], door) as channel:
+            call(channel, "unary_unary", sent, b"order")
+
+        found = {one.key: one.value for one in seen}
+        assert f"Bearer {token.rpartition('.')[0]}.SIGNATURE_REMOVED_BY_GOOGLE" == found["authorization"]
+        assert b"\xff\x00" == found["x-trace-bin"]
+
+    def test_a_handler_answers_with_its_own_status_and_metadata(self, bearer: Any, door: Door) -> None:
+        def handle(_request: bytes, context: grpc.ServicerContext) -> bytes:
+            context.set_trailing_metadata((("x-shop", "open"),))
+            context.abort(grpc.StatusCode.NOT_FOUND, "no such order")
+
+        handler = grpc.method_handlers_generic_handler(
+            SERVICE, {"unary_unary": grpc.unary_unary_rpc_method_handler(handle)}
+        )
+        with sync_server([handler], door) as channel:
+            error: Any = refused(channel, metadata=bearer)
+        assert (grpc.StatusCode.NOT_FOUND, "no such order") == (error.code(), error.details())
+        assert ("x-shop", "open") in error.trailing_metadata()
+
+    def test_a_malformed_message_is_an_internal_error(self, channel: grpc.Channel, bearer: Any) -> None:
+        with pytest.raises(grpc.RpcError) as raised:
+            call(channel, "unary_unary", bearer, b"malformed")
+        error: Any = raised.value
+        assert error.code() in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)  # as each server has it
+
+    def test_a_method_that_is_not_there_is_unimplemented(self, channel: grpc.Channel, bearer: Any) -> None:
+        error: Any = refused(channel, metadata=bearer, method=f"/{SERVICE}/Nothing")
+        assert (grpc.StatusCode.UNIMPLEMENTED, "Method not found!") == (error.code(), error.details())
+
+    def test_a_unary_call_without_a_message_is_unimplemented(self, bearer: Any, door: Door) -> None:
+        with sync_server(handlers_of(Blocking()), door) as channel:
+            empty: Any = channel.stream_unary(f"/{SERVICE}/unary_unary")
+            with pytest.raises(grpc.RpcError) as raised:
+                empty(iter(()), metadata=bearer, timeout=PATIENCE)
+        error: Any = raised.value
+        assert grpc.StatusCode.UNIMPLEMENTED == error.code()
+
+
+class TestRefused:
+    @pytest.mark.parametrize("arity", ARITIES)
+    def test_a_call_of_each_arity_without_a_token_is_denied(self, channel: grpc.Channel, arity: str) -> None:
+        error: Any = refused(channel, arity)
+        assert grpc.StatusCode.PERMISSION_DENIED == error.code()
+
+    def test_a_method_that_is_not_there_is_denied_like_any_other(self, channel: grpc.Channel) -> None:
+        error: Any = refused(channel, method=f"/{SERVICE}/Nothing")
+        assert grpc.StatusCode.PERMISSION_DENIED == error.code()
+
+    def test_a_malformed_message_is_not_looked_at(self, channel: grpc.Channel) -> None:
+        with pytest.raises(grpc.RpcError) as raised:
+            call(channel, "unary_unary", (), b"malformed")
+        error: Any = raised.value
+        assert grpc.StatusCode.PERMISSION_DENIED == error.code()
+
+    @both
+    def test_no_message_has_to_come_for_a_refusal(self, serve: Serve, door: Door) -> None:
+        """Else callers without a token could hold every thread of the server, by sending nothing."""
+        with serve(handlers_of(Blocking()), door) as channel:
+            waiting = Waiting()
+            method: Any = channel.stream_unary(f"/{SERVICE}/unary_unary")
+            answer = method.future(waiting, timeout=PATIENCE)
+            error: Any = answer.exception(PATIENCE)
+            waiting.end()
+        assert grpc.StatusCode.PERMISSION_DENIED == error.code()
+
+    def test_a_bad_token_is_unauthenticated_and_challenged(self, channel: grpc.Channel, world: World) -> None:
+        bad = [("authorization", f"Bearer {world.token()[:-8]}AAAAAAAA")]
+        error: Any = refused(channel, metadata=bad)
+        challenge = 'Bearer error="invalid_token" error_description="The access token could not be verified"'
+        assert grpc.StatusCode.UNAUTHENTICATED == error.code()
+        assert [("www-authenticate", challenge)] == list(error.trailing_metadata())
+
+    def test_keys_that_are_away_are_unavailable(
+        self, channel: grpc.Channel, world: World, bearer: Any
+    ) -> None:
+        world.endpoint.down()
+        error: Any = refused(channel, metadata=bearer)
+        assert grpc.StatusCode.UNAVAILABLE == error.code()
+        (pair,) = error.trailing_metadata()
+        assert ("retry-after", True) == (pair.key, pair.value.isdigit())
+
+    def test_a_doubled_credential_is_unauthenticated(self, channel: grpc.Channel, bearer: Any) -> None:
+        error: Any = refused(channel, metadata=bearer * 2)
+        assert grpc.StatusCode.UNAUTHENTICATED == error.code()
+
+    @both
+    def test_a_status_of_an_own_style_is_a_refusal_all_the_same(self, serve: Serve, world: World) -> None:
+        def teapot(error: Any, path: str) -> Refusal:
+            made = cloud_run(error, path)
+            return Refusal(418, made.headers, made.body, made.reason, made.error)
+
+        style: RefusalStyle = teapot
+        door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), style=style)
+        with serve(handlers_of(Blocking()), door) as channel:
+            error: Any = refused(channel)
+        assert grpc.StatusCode.PERMISSION_DENIED == error.code()
+
+
+class TestOnItsOwn:
+    def test_a_key_that_is_waited_for_does_not_stall_other_calls(self, world: World, bearer: Any) -> None:
+        exempt = [("POST", f"/{SERVICE}/unary_stream")]
+        door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), exempt=exempt)
+        world.endpoint.gate.clear()
+        with sync_server(handlers_of(Blocking()), door) as channel:
+            method: Any = channel.unary_unary(f"/{SERVICE}/unary_unary")
+            slow = method.future(b"", metadata=bearer, timeout=PATIENCE)
+            assert world.endpoint.asked.wait(PATIENCE)
+
+            assert [b"anonymous", b"anonymous order"] == call(channel, "unary_stream", (), b" order")
+            assert not slow.done()
+            world.endpoint.gate.set()
+            assert MEMBER.encode() == slow.result(PATIENCE)
+
+    @both
+    def test_a_call_does_not_see_the_caller_of_the_one_before_it(
+        self, serve: Serve, world: World, bearer: Any
+    ) -> None:
+        exempt = [("POST", f"/{SERVICE}/{arity}") for arity in ("unary_stream", "stream_unary")]
+        door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), exempt=exempt)
+        with serve(handlers_of(Blocking()), door) as channel:
+            for _ in range(8):  # more than there are threads
+                assert [MEMBER.encode()] == call(channel, "unary_unary", bearer, b"")
+                assert [b"anonymous"] == call(channel, "stream_unary", (), b"")
+
+    def test_outside_of_a_call_there_is_no_caller(self) -> None:
+        with pytest.raises(ConfigurationError, match="no door has decided on a call"):
+            current_principal()
+
+    @both
+    def test_health_and_reflection_answer_everyone_on_request(self, serve: Serve, world: World) -> None:
+        door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), exempt=[*HEALTH, *REFLECTION])
+        with serve([*health_and_reflection(), *handlers_of(Blocking())], door) as channel:
+            checking: Any = health_pb2_grpc.HealthStub(channel)
+            status = checking.Check(health_pb2.HealthCheckRequest())
+            listing = reflection_pb2.ServerReflectionRequest(list_services="*")
+            stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+            (answer,) = stub.ServerReflectionInfo(iter([listing]))
+            error: Any = refused(channel)
+
+        assert health_pb2.HealthCheckResponse.SERVING == status.status
+        assert [SERVICE] == [one.name for one in answer.list_services_response.service]
+        assert grpc.StatusCode.PERMISSION_DENIED == error.code()
+
+    @both
+    def test_without_a_request_they_are_guarded(self, serve: Serve, door: Door) -> None:
+        with serve(health_and_reflection(), door) as channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            with pytest.raises(grpc.RpcError) as raised:
+                stub.Check(health_pb2.HealthCheckRequest())
+        error: Any = raised.value
+        assert grpc.StatusCode.PERMISSION_DENIED == error.code()
+
+    @pytest.mark.parametrize("interceptor", [InvokerInterceptor, AioInvokerInterceptor])
+    def test_a_door_must_be_given(self, interceptor: Any) -> None:
+        with pytest.raises(ConfigurationError, match=r"Interceptor\(door\) needs a Door, not Verifier"):
+            interceptor(World().verifier())
+
+
+class _Collected:
+    """Stands for a server while services add themselves to it."""
+
+    def __init__(self) -> None:
+        self.handlers: list[grpc.GenericRpcHandler] = []
+
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:
+        self.handlers.extend(handlers)
+
+    def add_registered_method_handlers(self, _service: str, _handlers: Any) -> None:
+        """Leave it: the generic handlers are the same ones."""
+
+
+def health_and_reflection() -> list[grpc.GenericRpcHandler]:
+    collected: Any = _Collected()
+    health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), collected)
+    reflection.enable_server_reflection([SERVICE], collected)
+    return list(collected.handlers)
+
+
+class Waiting:
+    """Requests of which none comes until the end."""
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        assert self._ended.wait(PATIENCE)
+        raise StopIteration
+
+    def end(self) -> None:
+        self._ended.set()
