@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from http.client import responses
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -9,17 +10,28 @@ from urllib.parse import quote
 from doorward import ConfigurationError, Door, Refusal
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
-from doorward_integrations.admission import ADMISSION, principal_of
+from doorward_integrations.admission import ADMISSION, DOOR, end_user_of, principal_of
 from doorward_integrations.readiness import check_door, readiness_answer
-from doorward_integrations.refusal import body_of
+from doorward_integrations.refusal import body_of, text_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["InvokerMiddleware", "ReadinessApp", "principal_of"]
+__all__ = [
+    "FurtherHeaders",
+    "InvokerMiddleware",
+    "ReadinessApp",
+    "WsgiRequest",
+    "end_user_of",
+    "environ_of",
+    "headers_of",
+    "principal_of",
+]
 
 _HEADER: Final = "HTTP_"
+
+FurtherHeaders = Callable[[Refusal, "WSGIEnvironment"], list[tuple[str, str]]]
+"""Gives the headers that a refusal has besides its own, by the environ of the request."""
 
 
 class InvokerMiddleware:
@@ -36,7 +48,14 @@ class InvokerMiddleware:
     app: WSGIApplication
     door: Final[Door]
 
-    def __init__(self, app: WSGIApplication, door: Door, *, public_prefix: str = "") -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        door: Door,
+        *,
+        public_prefix: str = "",
+        further_headers: FurtherHeaders | None = None,
+    ) -> None:
         """Put a door in front of an application.
 
         Args:
@@ -44,6 +63,7 @@ class InvokerMiddleware:
             door: The door.
             public_prefix: The part of the path that a proxy in front cuts off, where conditions name the path
                 with it, such as ``/api``; empty where conditions name the path that the application receives.
+            further_headers: Gives the headers that a refusal has besides its own, such as those of CORS.
 
         Raises:
             ConfigurationError: If the door is not a `doorward.Door`, or the prefix is not a path.
@@ -53,6 +73,7 @@ class InvokerMiddleware:
         self.app = app
         self.door = door
         self._public_prefix: Final = check_public_prefix(public_prefix)
+        self._further_headers: Final = further_headers
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Decide on one request (PEP 3333).
@@ -64,17 +85,17 @@ class InvokerMiddleware:
         Returns:
             The body of the response.
         """
-        outcome = self.door.admit(_headers(environ), _Request(environ, self._public_prefix))
+        outcome = self.door.admit(headers_of(environ), WsgiRequest(environ, self._public_prefix))
         if isinstance(outcome, Refusal):
-            # PEP 3333 wants text whose characters stand for single bytes. A style of the application's own
-            # may use a status that is not in the table.
-            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in outcome.headers]
-            start_response(f"{outcome.status} {responses.get(outcome.status, 'Refused')}", headers)
             body = body_of(outcome, environ["REQUEST_METHOD"])
+            headers = text_headers(outcome)
+            if self._further_headers is not None:
+                headers += self._further_headers(outcome, environ)
+            # A style of the application's own may use a status that is not in the table.
+            start_response(f"{outcome.status} {responses.get(outcome.status, 'Refused')}", headers)
             return [body] if body else []
-        admitted = {key: value for key, value in environ.items() if not key.startswith(_HEADER)}
-        admitted |= {_key(name): value.decode("latin-1") for name, value in outcome.headers}
-        admitted[ADMISSION] = outcome
+        admitted = environ_of(environ, outcome.headers)
+        admitted |= {ADMISSION: outcome, DOOR: self.door}
         return self.app(admitted, start_response)
 
 
@@ -111,13 +132,28 @@ class ReadinessApp:
         return [body] if body else []
 
 
-def _headers(environ: WSGIEnvironment) -> list[tuple[bytes, bytes]]:
-    """Return the headers in the form of a door; the server has joined repeated ones with a comma."""
+def headers_of(environ: WSGIEnvironment) -> list[tuple[bytes, bytes]]:
+    """Return the headers in the form of a door; the server has joined repeated ones with a comma.
+
+    Args:
+        environ: The environ of a request.
+    """
     return [
         (key.removeprefix(_HEADER).replace("_", "-").lower().encode("latin-1"), value.encode("latin-1"))
         for key, value in environ.items()
         if key.startswith(_HEADER)
     ]
+
+
+def environ_of(environ: WSGIEnvironment, headers: Iterable[tuple[bytes, bytes]]) -> WSGIEnvironment:
+    """Return an environ with other headers.
+
+    Args:
+        environ: The environ of a request; it is not changed.
+        headers: The headers, in the form of a door.
+    """
+    plain = {key: value for key, value in environ.items() if not key.startswith(_HEADER)}
+    return plain | {_key(name): value.decode("latin-1") for name, value in headers}
 
 
 def _key(name: bytes) -> str:
@@ -132,17 +168,24 @@ def _text(path: str) -> str:
         return "/\udcff"
 
 
-class _Request:
+class WsgiRequest:
     """The facts of an environ that a policy may ask for, each computed when it is read."""
 
     __slots__ = ("_environ", "_public_prefix")
 
-    def __init__(self, environ: WSGIEnvironment, public_prefix: str) -> None:
+    def __init__(self, environ: WSGIEnvironment, public_prefix: str = "") -> None:
+        """Make the facts of an environ.
+
+        Args:
+            environ: The environ.
+            public_prefix: What a proxy in front cuts off the path that conditions name.
+        """
         self._environ = environ
         self._public_prefix = public_prefix
 
     @property
     def method(self) -> str:
+        """The method."""
         method: str = self._environ["REQUEST_METHOD"]
         return method
 
@@ -159,14 +202,17 @@ class _Request:
 
     @property
     def path(self) -> str:
+        """The whole decoded path, with the script name."""
         return _text(self._path)
 
     @property
     def sent_path(self) -> str:
+        """The path as sent, without the query, as far as the server gives it."""
         return self._target or quote(self._path.encode("latin-1", "replace"))
 
     @property
     def readings(self) -> tuple[str, ...]:
+        """Every path by which the application could route the request."""
         # A client's header may have set the script name: the path counts with it, and without it.
         return readings_of(
             self.path, self._target, (_text(self._environ.get("SCRIPT_NAME", "")),), self._public_prefix
@@ -174,8 +220,10 @@ class _Request:
 
     @property
     def websocket(self) -> bool:
+        """False: WSGI has no websockets."""
         return False
 
     @property
     def host(self) -> str:
+        """The host that the Host header names."""
         return host_name(self._environ.get("HTTP_HOST", "").encode("latin-1"))

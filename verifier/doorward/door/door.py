@@ -79,8 +79,13 @@ class Door:
             on, as `UnsafeStrippedVerifier` needs it: there, tokens whose signature it has removed are read.
             Elsewhere nothing changes. The policy decides in both places.
 
+    Attributes:
+        style: How refusals are answered.
+        forwarding: Which headers the application receives.
+        end_user_verifier: Verifies the tokens of end users; None if this door does not look for them.
+
     Raises:
-        ConfigurationError: If either is missing or something else, or an exemption is not a pair.
+        ConfigurationError: If a setting is missing or cannot work.
     """
 
     def admit(self, headers: RawHeaders, request: RequestFacts = ANYWHERE) -> Admission | Refusal:
@@ -167,11 +172,6 @@ class Door:
         return self._verifier
 
     @property
-    def end_user_verifier(self) -> Verifier | None:
-        """Verifies the tokens of end users; None if this door does not look for them."""
-        return self._end_user_verifier
-
-    @property
     def policy(self) -> Policy:
         """The policy that decides now."""
         return self._source.current
@@ -185,11 +185,6 @@ class Door:
     def credential(self) -> FindCredential:
         """Finds the credential of a request."""
         return self._credential
-
-    @property
-    def forwarding(self) -> Forwarding:
-        """Which headers the application receives."""
-        return self._forwarding
 
     def __init__(
         self,
@@ -220,13 +215,13 @@ class Door:
         self._find: Final[FindCredential] = (
             credential.__call__ if isinstance(credential, CredentialHeaders) else credential
         )
-        self._end_user_verifier: Final = end_user
+        self.end_user_verifier: Final = end_user
         self._end_users: Final = read_end_users(
             end_user, end_user_callers, end_user_credential, credential, required=end_user_required
         )
         further = () if self._end_users is None else (self._end_users.header,)
-        self._forwarding: Final = Forwarding(credential, further)
-        self._watched: Final = self._forwarding.watched
+        self.forwarding: Final = Forwarding(credential, further)
+        self._watched: Final = self.forwarding.watched
         # Whether a decision on the caller is all: nothing is verified or reported besides.
         self._alone: Final = listener is None and self._end_users is None
         # The headers that `admit_cached` reads.
@@ -241,7 +236,7 @@ class Door:
 
             self._read = start_stripped(verifier, credential, invoker_check_is_on=unsafe_invoker_check_is_on)
         self._exempt: Final[Exemptions] = read_exemptions(exempt)
-        self._style: Final = style
+        self.style: Final = style
         self._listener: Final = listener
         self._log: Final = DoorLog() if log is None else log
 
@@ -249,7 +244,7 @@ class Door:
         """Decide as far as that goes without waiting."""
         if self._exempt and is_exempt(self._exempt, request):
             # Nothing of an exempt request is parsed, and it has no principal.
-            return Admission(ANONYMOUS, self._forwarding.anonymous(headers), EXEMPT)
+            return Admission(ANONYMOUS, self.forwarding.anonymous(headers), EXEMPT)
         token = b""
         try:
             if not request.path.isascii() and not request.readings:
@@ -270,7 +265,7 @@ class Door:
         else:
             decision = self._ask_policy(found, request)
         if decision.granted:
-            return Admission(found.principal, self._forwarding.admitted(headers, position), decision)
+            return Admission(found.principal, self.forwarding.admitted(headers, position), decision)
         if decision.pending is not None:
             return _Paused(position, token, found)
         return self._deny(decision, found.principal, request)
@@ -291,7 +286,7 @@ class Door:
             await waits.flight(decision.pending, left)
             decision = self._ask_policy(found, request)
         if decision.granted:
-            return Admission(found.principal, self._forwarding.admitted(headers, position), decision)
+            return Admission(found.principal, self.forwarding.admitted(headers, position), decision)
         return self._deny(decision, found.principal, request)
 
     def _ask_policy(self, verified: VerifiedToken, request: RequestFacts) -> Decision:
@@ -318,14 +313,14 @@ class Door:
             decision = decide_every_reading(policy, ANONYMOUS, request, self._engine.clock())
             if decision.granted:
                 self._log.admitted_as_anonymous(error)
-                return Admission(ANONYMOUS, self._forwarding.anonymous(headers), decision)
+                return Admission(ANONYMOUS, self.forwarding.anonymous(headers), decision)
             error.message += disagreement(decision)
         return self._refuse(error, request)
 
     def _refuse(self, error: RefusedError, request: RequestFacts) -> Refusal:
         # The frames of an error hold the token: nothing that leaves the door may lead to them.
         error.__traceback__ = error.__cause__ = error.__context__ = None
-        refusal = self._style(error, request.sent_path)
+        refusal = self.style(error, request.sent_path)
         self._log.refused(refusal, request)
         return refusal
 

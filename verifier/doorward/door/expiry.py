@@ -1,6 +1,8 @@
-"""How long the tokens behind an admission are still good, for connections that outlive the decision."""
+"""Until when the tokens behind an admission are good, for connections that outlive the decision."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from doorward.door.admission import Admission
 from doorward.door.door import Door
@@ -8,25 +10,35 @@ from doorward.issuers.claim_rule import numeric_date
 from doorward.tokens.principal import Principal
 from doorward.tokens.verifier import Verifier, engine_of
 
-__all__ = ["seconds_left"]
+__all__ = ["clock_of", "expires_at"]
 
 
-def seconds_left(door: Door, admission: Admission) -> float | None:
-    """Return how long the tokens of an admission are still good: of the caller, and of the end user.
+def clock_of(door: Door) -> Callable[[], float]:
+    """Return the clock by which a door decides, in seconds since the epoch.
+
+    Args:
+        door: The door.
+    """
+    return engine_of(door.verifier).clock
+
+
+def expires_at(door: Door, admission: Admission) -> float | None:
+    """Return until when the tokens of an admission are good: of the caller, and of the end user.
 
     Args:
         door: The door that has admitted.
         admission: Its admission.
 
     Returns:
-        Seconds until the first of them is refused as expired, leeway included; None if there is no token.
+        When the first of them is refused as expired, in seconds since the epoch, leeway included; None if
+        there is no token.
     """
     ends = []
     if not admission.principal.anonymous:
         ends.append(_end_of(admission.principal, door.verifier))
     if admission.end_user is not None and door.end_user_verifier is not None:
         ends.append(_end_of(admission.end_user, door.end_user_verifier))
-    return min(ends) - engine_of(door.verifier).clock() if ends else None
+    return min(ends, default=None)
 
 
 def _end_of(principal: Principal, verifier: Verifier) -> float:
