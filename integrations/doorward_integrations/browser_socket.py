@@ -1,4 +1,4 @@
-"""The websocket of a browser whose token came in a subprotocol: the application neither sees nor chooses it."""
+"""The websocket of a browser whose token came in a subprotocol, which the application does not see."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ class _Stream:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._open = any(
-                name.lower() == b"content-type" and value.strip().lower().startswith(_EVENTS)
+                name.lower() == b"content-type" and value.partition(b";")[0].strip().lower() == _EVENTS
                 for name, value in message.get("headers", ())
             )
             if self._open:
