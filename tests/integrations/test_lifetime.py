@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from typing import Any
 
 import httpx
 import pytest
 import trio
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -69,7 +70,7 @@ class Wire:
 
     def __init__(self, *incoming: dict[str, Any]) -> None:
         self.incoming = list(incoming)
-        self.sent: list[dict[str, Any]] = []
+        self.sent: list[MutableMapping[str, Any]] = []
 
     async def receive(self) -> dict[str, Any]:
         import anyio  # noqa: PLC0415 - as the code under test
@@ -78,7 +79,7 @@ class Wire:
             await anyio.sleep_forever()
         return self.incoming.pop(0)
 
-    async def send(self, message: dict[str, Any]) -> None:
+    async def send(self, message: MutableMapping[str, Any]) -> None:
         self.sent.append(message)
 
     @property
@@ -88,8 +89,15 @@ class Wire:
 
 def scope_of(kind: str, token: str | None) -> dict[str, Any]:
     headers = [(b"authorization", b"Bearer " + token.encode())] if token else []
-    scope = {"type": kind, "path": "/live", "raw_path": b"/live", "headers": headers, "query_string": b""}
-    return scope | ({"method": "GET"} if kind == "http" else {"subprotocols": []})
+    scope: dict[str, Any] = {
+        "type": kind,
+        "path": "/live",
+        "raw_path": b"/live",
+        "headers": headers,
+        "query_string": b"",
+    }
+    more: dict[str, Any] = {"method": "GET"} if kind == "http" else {"subprotocols": []}
+    return scope | more
 
 
 async def settled() -> None:
@@ -429,7 +437,7 @@ def test_a_real_event_stream_ends_under_fastapi(door: Door, world: World, caplog
         yield "data: 1\n\n"
         await asyncio.Event().wait()
 
-    app = fastapi.FastAPI()
+    app = FastAPI()
     fastapi.Invoker(app, door, lifetime=ConnectionLifetime(seconds=0.05))
     app.get("/live")(lambda: StreamingResponse(events(), media_type="text/event-stream"))
     app.get("/plain")(lambda: PlainTextResponse("whole"))

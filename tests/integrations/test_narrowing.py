@@ -5,7 +5,7 @@
 import asyncio
 import functools
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import httpx
 import pytest
@@ -99,12 +99,12 @@ def handshake(base: str, headers: dict[str, str]) -> tuple[int, bytes | str]:
         ) as socket:
             return 101, socket.recv(10)
     except InvalidStatus as error:
-        return error.response.status_code, error.response.body or b""
+        return error.response.status_code, bytes(error.response.body or b"")
 
 
 class TestStarlette:
     def app(self, door: Door, narrow: Any) -> Starlette:
-        only = narrow(starlette.only)
+        only: Decorate = narrow(starlette.only)
 
         @only
         async def reports(request: Request) -> Response:
@@ -326,7 +326,8 @@ fastapi_websocket = WebSocket
 
 class TestFlask:
     def app(self, door: Door, narrow: Any) -> Flask:
-        app, shop, only = Flask("reports"), Blueprint("shop", "shop"), narrow(flask.only)
+        app, shop = Flask("reports"), Blueprint("shop", "shop")
+        only: Decorate = narrow(flask.only)
 
         @app.get("/reports")
         @only
@@ -339,7 +340,7 @@ class TestFlask:
             return f"{number} {flask.current_principal}"
 
         class Methods(MethodView):
-            decorators = (only,)
+            decorators = [only]  # noqa: RUF012 - as Flask documents it
 
             def get(self) -> str:
                 return str(flask.current_principal)
@@ -466,6 +467,12 @@ class TestMisuse:
         del carrier["doorward.door"]
         with pytest.raises(ConfigurationError, match="carries no door"):
             Narrowing(is_ann, None).refusal_of(carrier, PlainRequest())
+
+
+class Decorate(Protocol):
+    """A decorator that keeps the type."""
+
+    def __call__(self, view: Any, /) -> Any: ...
 
 
 async def asynchronous(_: Principal) -> bool:

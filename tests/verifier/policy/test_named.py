@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from doorward import ConfigurationError, PolicyError
+from doorward import GOOGLE, ConfigurationError, PolicyError
 from doorward.policy.named import NamedCallers
 from doorward.tokens.principal import ANONYMOUS
 from support.policies import principal
@@ -28,7 +28,7 @@ USER = {"email": "ann@example.com", "hd": "example.com"}
 def test_it_matches_as_a_policy_does(members: list[str], expected: list[bool]) -> None:
     named = NamedCallers(members, "members")
 
-    assert expected == [named(one) for one in (principal(), principal(**USER), ANONYMOUS)]
+    assert expected == [named(one) for one in (principal(), principal(GOOGLE, **USER), ANONYMOUS)]
 
 
 def test_an_unverified_address_is_none_of_them() -> None:
