@@ -1,4 +1,4 @@
-"""Metrics of OpenTelemetry about what a door decides, and what its key caches do.
+"""Metrics of OpenTelemetry about what a door decides, and what its key caches and watched policies do.
 
 ::
 
@@ -9,9 +9,14 @@
     metrics.observe(cache)
     verifier = Verifier(audience, key_cache=lambda issuer: cache)
 
+    metrics = PolicyMetrics()
+    policy = WatchedPolicy("policy.json", listener=metrics)
+    metrics.observe(policy)
+
 Only the API of OpenTelemetry is needed, which the extra ``doorward[otel]`` installs. The application installs
 the SDK; without one nothing is recorded. Attributes name the endpoint as the semantic conventions do
-(``server.address``, ``server.port``, ``url.path``, ``error.type``); doorward's own begin with ``doorward.``.
+(``server.address``, ``server.port``, ``url.path``, ``error.type``), and a policy by its ``file.path``;
+doorward's own begin with ``doorward.``.
 No attribute holds what a caller has sent, so that no caller can create time series.
 """
 
@@ -20,12 +25,12 @@ from __future__ import annotations
 import functools
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from doorward import ConfigurationError, KeyCache
+from doorward import ConfigurationError, KeyCache, WatchedPolicy
 from doorward.door.events import Decided, DoorListener
 from doorward.forks import renew_in_children
 from doorward.keys.events import (
@@ -39,6 +44,7 @@ from doorward.keys.events import (
     log_event,
 )
 from doorward.keys.state import KeyState
+from doorward.policy.watching.events import LookFinished, PolicyEvent, PolicyListener, log_policy_event
 
 try:
     from opentelemetry.metrics import CallbackOptions, Meter, Observation, get_meter
@@ -47,9 +53,10 @@ except ModuleNotFoundError as _missing:
         raise
     raise ConfigurationError("metrics need opentelemetry-api: pip install 'doorward[otel]'") from None
 
-__all__ = ["DoorMetrics", "KeyMetrics"]
+__all__ = ["DoorMetrics", "KeyMetrics", "PolicyMetrics"]
 
 Attributes = Mapping[str, str | int]
+S = TypeVar("S", KeyCache, WatchedPolicy)
 
 # The buckets that the conventions advise for ``http.client.request.duration``. Those of the SDK are for
 # milliseconds.
@@ -68,6 +75,48 @@ def _endpoint(url: str) -> Attributes:
             "url.path": parts.path,
         }
     )
+
+
+class _Observed(Generic[S]):
+    """What gauges report on. An instrument lives as long as its provider, and must not keep it alive."""
+
+    def __init__(self, meter: Meter, prefix: str, describe: Callable[[S], Attributes], age: str) -> None:
+        self._describe: Final[Callable[[S], Attributes]] = describe
+        self._sources: Final[weakref.WeakSet[S]] = weakref.WeakSet()
+        self._renew_lock()
+        renew_in_children(self, _Observed._renew_lock)
+        meter.create_observable_gauge(f"{prefix}.age", [self._ages], "s", age)
+        meter.create_observable_gauge(
+            f"{prefix}.state", [self._states], "1", "1 for the current state, 0 for the others."
+        )
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
+
+    def add(self, source: S) -> None:
+        with self._lock:
+            self._sources.add(source)
+
+    def __iter__(self) -> Iterator[S]:
+        with self._lock:
+            return iter(list(self._sources))
+
+    def _ages(self, _: CallbackOptions) -> Iterable[Observation]:
+        for source in self:
+            if (age := source.age) is not None:
+                yield Observation(age, self._describe(source))
+
+    def _states(self, _: CallbackOptions) -> Iterable[Observation]:
+        for source in self:
+            now = source.state
+            for state in KeyState:
+                yield Observation(
+                    int(state is now), {**self._describe(source), "doorward.state": state.value}
+                )
+
+
+def _state_change(before: KeyState, after: KeyState) -> Attributes:
+    return {"doorward.before": before.value, "doorward.after": after.value}
 
 
 class DoorMetrics:
@@ -148,19 +197,12 @@ class KeyMetrics:
         self._refused_sets: Final = meter.create_counter(
             "doorward.keys.refused_sets", "{key_set}", "Key sets that were refused as a whole."
         )
-        # Weak: an instrument lives as long as its provider, and must not keep a dropped cache alive.
-        self._caches: Final[weakref.WeakSet[KeyCache]] = weakref.WeakSet()
-        self._renew_lock()
-        renew_in_children(self, KeyMetrics._renew_lock)
-        gauges: tuple[tuple[str, Callable[[CallbackOptions], Iterable[Observation]], str, str], ...] = (
-            ("doorward.keys.age", self._ages, "s", "Time since the endpoint last confirmed the keys."),
-            ("doorward.keys.state", self._states, "1", "1 for the current state of a cache, else 0."),
+        self._caches: Final[_Observed[KeyCache]] = _Observed(
+            meter,
+            "doorward.keys",
+            lambda cache: _endpoint(cache.url),
+            "Time since the endpoint last confirmed the keys.",
         )
-        for name, callback, unit, description in gauges:
-            meter.create_observable_gauge(name, [callback], unit, description)
-
-    def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
 
     def observe(self, cache: KeyCache) -> None:
         """Report the age and the state of a cache each time that metrics are collected.
@@ -168,8 +210,7 @@ class KeyMetrics:
         Args:
             cache: A cache. Observe one cache per endpoint, since two of them would share their time series.
         """
-        with self._lock:
-            self._caches.add(cache)
+        self._caches.add(cache)
 
     def __call__(self, event: KeyEvent) -> None:
         """Count an event, and pass it on.
@@ -190,8 +231,7 @@ class KeyMetrics:
             case UnknownKid():
                 self._unknown_kids.add(1, {**endpoint, "doorward.outcome": event.outcome})
             case StateChanged():
-                states = {"doorward.before": event.before.value, "doorward.after": event.after.value}
-                self._state_changes.add(1, {**endpoint, **states})
+                self._state_changes.add(1, {**endpoint, **_state_change(event.before, event.after)})
             case SetRefused():
                 self._refused_sets.add(1, {**endpoint, "error.type": event.error.stage})
             case _:
@@ -199,17 +239,61 @@ class KeyMetrics:
         if self._then is not None:
             self._then(event)
 
-    def _observed(self) -> list[KeyCache]:
-        with self._lock:
-            return list(self._caches)
 
-    def _ages(self, _: CallbackOptions) -> Iterable[Observation]:
-        for cache in self._observed():
-            if (age := cache.age) is not None:
-                yield Observation(age, _endpoint(cache.url))
+class PolicyMetrics:
+    """A listener of watched policies that counts their events.
 
-    def _states(self, _: CallbackOptions) -> Iterable[Observation]:
-        for cache in self._observed():
-            now = cache.state
-            for state in KeyState:
-                yield Observation(int(state is now), {**_endpoint(cache.url), "doorward.state": state.value})
+    Counters: ``doorward.policy.looks`` by ``doorward.outcome`` (and ``error.type``, the stage of the failure,
+    see `doorward.policy.watching.events.LookFinished`), and ``doorward.policy.state_changes`` by
+    ``doorward.before`` and ``doorward.after``. Gauges, for each policy given to `observe`:
+    ``doorward.policy.age``, in seconds, and ``doorward.policy.state``, 1 for the current ``doorward.state``
+    and 0 for the others.
+    """
+
+    def __init__(self, meter: Meter | None = None, *, then: PolicyListener | None = log_policy_event) -> None:
+        """Make the instruments.
+
+        Args:
+            meter: As for `KeyMetrics`.
+            then: Receives every event afterwards; by default it is logged, as by a policy without a listener
+                of its own. None if an event is only counted.
+        """
+        meter = meter if meter is not None else get_meter("doorward")
+        self._then: Final = then
+        self._looks: Final = meter.create_counter(
+            "doorward.policy.looks", "{look}", "Looks at a policy file that have finished."
+        )
+        self._state_changes: Final = meter.create_counter(
+            "doorward.policy.state_changes", "{change}", "Changes of the observed state of a policy."
+        )
+        self._policies: Final[_Observed[WatchedPolicy]] = _Observed(
+            meter,
+            "doorward.policy",
+            lambda policy: {"file.path": str(policy.path)},
+            "Time since the file was last seen to hold the policy.",
+        )
+
+    def observe(self, policy: WatchedPolicy) -> None:
+        """Report the age and the state of a policy each time that metrics are collected.
+
+        Args:
+            policy: A policy. Observe one for each file, since two of them would share their time series.
+        """
+        self._policies.add(policy)
+
+    def __call__(self, event: PolicyEvent) -> None:
+        """Count an event, and pass it on.
+
+        Args:
+            event: What happened.
+        """
+        about = {"file.path": event.path}
+        if isinstance(event, LookFinished):
+            about["doorward.outcome"] = event.outcome
+            if event.stage is not None:
+                about["error.type"] = event.stage
+            self._looks.add(1, about)
+        else:
+            self._state_changes.add(1, {**about, **_state_change(event.before, event.after)})
+        if self._then is not None:
+            self._then(event)

@@ -21,9 +21,11 @@ from doorward.base64url import decode
 from doorward.door.credentials import find_credential
 from doorward.keys.formats.keyset import parse_key_set
 from doorward.keys.http.freshness import freshness_of
+from doorward.policy.conditions.condition import compile_condition
 from doorward.policy.members import read_member
 from doorward.policy.paths import readings_of
 from doorward.policy.request import host_name
+from doorward.policy.roles import INVOKE, intended_role
 from doorward.strictjson import read_brief, read_object
 from doorward.tokens import jws
 
@@ -58,6 +60,9 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "token": _split,
     "key set": lambda text: parse_key_set(text.encode(), ("RS256",), 1.0),
     "policy": InvokerPolicy.from_json,
+    "policy in YAML": InvokerPolicy.from_yaml,
+    "condition": compile_condition,
+    "role": lambda text: intended_role(text, INVOKE),
     "member": read_member,
     "path": lambda text: readings_of("/" + text, text, ["/api"]),
     "host": lambda text: host_name(text.encode()),
@@ -90,6 +95,44 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "token": (".", "A", "e30", "=", "é"),
     "key set": ('{"kid":"k","kty":"RSA"},', '{"kid":"k"},', "[", '"'),
     "policy": ('{"role":"roles/run.invoker","members":["allUsers"]},', '{"role":"x"},', "[", '"'),
+    "policy in YAML": (
+        "[",
+        "{a: ",
+        "- ",
+        "? ",
+        '"',
+        "'",
+        "- x\n",
+        "&a ",
+        "*a ",
+        "- &a x\n",
+        "!a ",
+        "%TAG !a! x\n",
+        "[], ",
+        "a: ",
+        "a:\n",
+        "# ",
+        "\n",
+        " ",
+        "|\n ",
+        "---\n",
+        "{}, ",
+    ),
+    "condition": (
+        "(",
+        "!",
+        "-",
+        '"',
+        "'",
+        "true||",
+        "[",
+        "a.",
+        "1+",
+        "?:",
+        "has(a.b)||",
+        "resource.matchTag(",
+    ),
+    "role": ("r", "roles/", "roles/run.invoker", ".", "/"),
     "member": ("@", ":", "a", ".", "/", "user:", "deleted:", "?uid=", "principal://", "[", " "),
     "path": _PATH,
     "host": ("a", ".", ":", "[", "]", "0"),
@@ -108,11 +151,12 @@ _ENDS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "token": (("", ""), ("e30.e30.", ""), ("e30.", ".A")),
     "key set": (('{"keys":[', "{}]}"), ("", "")),
     "policy": (('{"bindings":[', "{}]}"), ("", "")),
+    "policy in YAML": (("", ""), ("[" * 63 + '"', ""), ("bindings:\n- role: x\n  members: [", "]")),
     "member": (("", ""), ("user:", ""), ("principal://iam.googleapis.com/", ""), ("deleted:user:", "")),
     "headers": (("", ""), ("Bearer ", "")),
 }
 # How many of the words are paired, the first ones.
-_PAIRED: Final = {"strict JSON": 6, "path": 6, "cache-control": 4, "member": 4}
+_PAIRED: Final = {"strict JSON": 6, "policy in YAML": 4, "path": 6, "cache-control": 4, "member": 4}
 
 
 def inputs() -> Iterator[Input]:

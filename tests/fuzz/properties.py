@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import codecs
+import contextlib
 import io
 import json
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, Final
+from unittest import mock
+
+import yaml
 
 from doorward import (
     Admission,
@@ -35,6 +40,7 @@ from doorward.keys.http.freshness import freshness_of, validators_of
 from doorward.policy.members import read_member
 from doorward.policy.paths import readings_of
 from doorward.policy.request import host_name
+from doorward.policy.yaml_reader import read_yaml
 from doorward.strictjson import StrictJSONError, freeze, read_brief, read_members, read_object, thaw
 from doorward.tokens import jws
 from doorward_integrations.asgi import InvokerMiddleware as AsgiMiddleware
@@ -116,6 +122,32 @@ def a_policy_is_read_or_refused(raw: bytes) -> None:
         again = InvokerPolicy.from_dict(policy.to_dict())
         assert policy.to_dict() == again.to_dict()
         assert policy.public == again.public
+
+
+@holds
+def a_policy_reads_alike_in_every_encoding(raw: bytes) -> None:
+    text = raw.decode("utf-8", "replace").lstrip("\ufeff")
+    for read in (InvokerPolicy.from_json, InvokerPolicy.from_yaml):
+        found = [_document(read, one) for one in (text, text.encode(), text.encode("utf-8-sig"))]
+        found.append(_document(read, codecs.BOM_UTF16_LE + text.encode("utf-16-le")))
+        found.append(_document(read, codecs.BOM_UTF16_BE + text.encode("utf-16-be")))
+        assert len({json.dumps(one, sort_keys=True) for one in found}) == 1
+
+
+def _document(read: Callable[[Any], InvokerPolicy], text: str | bytes) -> dict[str, Any] | None:
+    try:
+        return read(text).to_dict()
+    except ConfigurationError:
+        return None
+
+
+@holds
+def yaml_has_one_reading(raw: bytes) -> None:
+    found = []
+    for in_c in (yaml.__with_libyaml__, False):
+        with mock.patch.object(yaml, "__with_libyaml__", in_c), contextlib.suppress(ConfigurationError):
+            found.append(read_yaml(raw))
+    assert len(found) < 2 or found[0] == found[1]
 
 
 @holds

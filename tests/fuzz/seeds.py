@@ -37,6 +37,12 @@ _DENY: Final = {
 }
 _YAML: Final = b"bindings:\n- members:\n  - allUsers\n  role: roles/run.invoker\nversion: 1\n"
 
+_ANCESTORS: Final = [
+    {"id": "p", "policy": _POLICY, "type": "project"},
+    {"id": "1", "policy": _DENY, "type": "organization"},
+]
+_POLICIES: Final = [json.dumps(_POLICY).encode(), json.dumps(_ANCESTORS).encode(), _YAML]
+
 SEEDS: Final[dict[str, list[bytes]]] = {
     "strict_json_has_one_reading": [
         json.dumps(claims(_NOW)).encode(),
@@ -46,12 +52,19 @@ SEEDS: Final[dict[str, list[bytes]]] = {
     "base64url_has_one_encoding": [b"eyJhIjoxfQ", b"AA", b"AAA", b"-_-_"],
     "a_token_is_split_or_refused": [token(_KEY, _NOW).encode()],
     "a_key_set_is_read_or_refused": [jwks(_KEY), jwks(_KEY, SigningKey("e", "ES256"))],
-    "a_policy_is_read_or_refused": [json.dumps(_POLICY).encode(), _YAML],
+    "a_policy_is_read_or_refused": [*_POLICIES, json.dumps(_ANCESTORS).encode("utf-16")],
+    "a_policy_reads_alike_in_every_encoding": _POLICIES,
+    "yaml_has_one_reading": [
+        *_POLICIES,
+        b"a: &a [x, 'y']\nb: {c: *a, d: 1.5, e: ~, f: no}\n",
+        b"- |\n x\n- >-\n y\n",
+    ],
     "a_deny_policy_is_read_or_refused": [json.dumps(_DENY).encode()],
     "a_condition_is_compiled_or_refused": [
         _CONDITION,
         b'request.path.extract("/items/{item}/") == "x"',
         b'!(resource.name == "x") || request.host in ["a", "b"]',
+        b'has(request.host) ? request.path.matches("^/a") : size(request.path) % 2 == 0',
         b'api.getAttribute("iam.googleapis.com/modifiedGrantsByRole", []).hasOnly(["roles/x"])',
     ],
     "a_member_is_read_or_refused": [

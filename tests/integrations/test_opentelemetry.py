@@ -22,16 +22,19 @@ from doorward.door.events import Decided
 from doorward.errors import SignatureError
 from doorward.keys.events import FetchStarted, KeyEvent, StaleUsed, StateChanged, UnknownKid
 from doorward.keys.state import KeyState
-from doorward_integrations.opentelemetry import DoorMetrics, KeyMetrics
+from doorward.policy.watching.events import LookFinished, PolicyEvent
+from doorward_integrations.opentelemetry import DoorMetrics, KeyMetrics, PolicyMetrics
 from support.forks import forked, forking, held_elsewhere
 from support.simulator import SimulatedEndpoint, background, join_fetches
 from support.tokens import MEMBER, SigningKey
+from support.watching import WatchedFile
 from support.world import World
 
 KEY = SigningKey("key-1")
 SOFT = 3_600.0
 PREFIX = "doorward.keys."
 DECISIONS = "doorward.door.decisions"
+OTHERS = (DECISIONS, "doorward.policy.")
 
 
 class Collector:
@@ -47,7 +50,7 @@ class Collector:
         data = self.reader.get_metrics_data()
         found = data.resource_metrics if data is not None else []
         metrics = [metric for one in found for scope in one.scope_metrics for metric in scope.metrics]
-        assert all(metric.name.startswith(PREFIX) or metric.name == DECISIONS for metric in metrics)
+        assert all(metric.name.startswith((PREFIX, *OTHERS)) for metric in metrics)
         return {metric.name.removeprefix(PREFIX): metric for metric in metrics}
 
     def points(self, name: str) -> list[Any]:
@@ -90,6 +93,55 @@ def cache(endpoint: SimulatedEndpoint, metrics: KeyMetrics) -> KeyCache:
 def miss(cache: KeyCache, kid: str) -> None:
     with pytest.raises(SignatureError):
         cache.get(kid)
+
+
+class TestPolicies:
+    def test_looks_are_counted_by_outcome_and_by_where_they_failed(
+        self, collector: Collector, tmp_path: Path
+    ) -> None:
+        watched = WatchedFile(tmp_path / "policy.json", listener=PolicyMetrics(collector.meter, then=None))
+        for members in (["allUsers"], []):
+            watched.write(*members)
+            watched.pass_time(5.0)
+            watched.look()
+        watched.pass_time(5.0)
+        watched.look()
+        watched.path.unlink()
+        watched.pass_time(5.0)
+        watched.look()
+
+        path = str(watched.path)
+        assert {
+            (path, "changed", None): 2,
+            (path, "unchanged", None): 1,
+            (path, "failed", "read"): 1,
+        } == collector.values("doorward.policy.looks", "file.path", "doorward.outcome", "error.type")
+        assert {(path, "fresh", "stale"): 1} == collector.values(
+            "doorward.policy.state_changes", "file.path", "doorward.before", "doorward.after"
+        )
+
+    def test_the_age_and_the_state_of_an_observed_policy_are_reported(
+        self, collector: Collector, tmp_path: Path
+    ) -> None:
+        metrics = PolicyMetrics(collector.meter)
+        watched = WatchedFile(tmp_path / "policy.json", listener=metrics)
+        metrics.observe(watched.policy)
+        watched.path.unlink()
+        watched.pass_time(3_600.0)
+        assert not watched.decide().granted
+
+        assert {(str(watched.path),): 3_600.0} == collector.values("doorward.policy.age", "file.path")
+        states = collector.values("doorward.policy.state", "doorward.state")
+        assert {("empty",): 0, ("fresh",): 0, ("ageing",): 0, ("stale",): 0, ("dead",): 1} == states
+
+    def test_an_event_is_passed_on(self, collector: Collector, tmp_path: Path) -> None:
+        events: list[PolicyEvent] = []
+        metrics = PolicyMetrics(collector.meter, then=events.append)
+        watched = WatchedFile(tmp_path / "policy.json", listener=metrics)
+        watched.pass_time(5.0)
+        watched.look()
+
+        assert [LookFinished] == [type(event) for event in events]
 
 
 class TestCounters:
@@ -355,9 +407,9 @@ class TestWithoutTheSdk:
 
         def child() -> object:
             metrics.observe(cache := endpoint.cache())
-            return cache in metrics._observed()
+            return cache in set(metrics._caches)
 
-        with held_elsewhere(metrics._lock):
+        with held_elsewhere(metrics._caches._lock):
             assert forked(child)
 
     def test_a_missing_package_is_named_with_its_extra(self, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ class Directory:
         down: What is answered instead, if anything.
         hold: What each answer waits for, if anything.
         asked: The path and the value of each look-up.
+        arrived: Set with the first of them.
     """
 
     def __init__(self) -> None:
@@ -31,12 +32,14 @@ class Directory:
         self.down: bytes | None = None
         self.hold: threading.Event | None = None
         self.asked: list[tuple[str, str]] = []
+        self.arrived = threading.Event()
 
     def __call__(self, peer: Peer) -> None:
         url = urlsplit(peer.request.target)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         (value,) = query.values()
         self.asked.append((url.path, value))
+        self.arrived.set()
         if self.hold is not None:
             assert self.hold.wait(10)
         assert f"Bearer {TOKEN}" == peer.request.headers["authorization"]

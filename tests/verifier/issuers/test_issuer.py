@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, replace
@@ -13,7 +14,7 @@ from doorward.issuers.claim_rule import refuse
 from doorward.issuers.google import EMULATOR_VARIABLE, in_environment
 from doorward.issuers.issuer import Identity
 from doorward.keys.key import ALGORITHMS
-from support.tokens import AUDIENCE, MEMBER
+from support.tokens import AUDIENCE, MEMBER, claims, header, signed
 from support.world import World
 
 OWN: dict[str, Any] = {
@@ -297,6 +298,20 @@ def test_a_subject_is_needed_unless_the_issuer_says_otherwise(world: World) -> N
     assert world.verifier(issuers=[Issuer(**OWN, subject_optional=True)]).verify(bare).subject is None
     with pytest.raises(ClaimError):
         world.verifier(issuers=[Issuer(**OWN)]).verify(bare)
+
+
+@pytest.mark.parametrize("sub", [b"null", b'""', b"0", b"false"])
+def test_a_subject_that_may_be_missing_may_not_be_something_else(world: World, sub: bytes) -> None:
+    payload = json.dumps(claims(world.clock.now, iss=OWN["iss_values"][0], sub="S")).encode()
+    assert payload.count(b'"S"') == 1
+    made = signed(world.key, header(world.key), payload.replace(b'"S"', sub))
+    verifier = world.verifier(issuers=[Issuer(**OWN, subject_optional=True)])
+
+    for _ in range(2):  # from cold, and by the quick look
+        with pytest.raises(ClaimError) as caught:
+            verifier.verify(made)
+        assert "sub" == caught.value.claim
+        verifier.verify(own(world, sub=None))
 
 
 def test_an_external_identity_is_never_a_google_account_whatever_identify_says(world: World) -> None:

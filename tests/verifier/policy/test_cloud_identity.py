@@ -276,6 +276,27 @@ def test_it_can_be_asked_by_itself_too(make: Make) -> None:
     assert False is groups(TEAM, NAMELESS)
 
 
+def test_no_request_waits_for_a_look_up_that_hangs(make: Make, clock: ManualClock) -> None:
+    go_on = threading.Event()
+
+    def hang() -> str:
+        assert go_on.wait(10)
+        return TOKEN
+
+    groups = make(access_token=hang, concurrency=1)
+    addresses = (CALLER, "jane@example.com")
+    asked = [groups.look_up(TEAM, address) for address in addresses]
+    clock.move(30.0)
+    later = [groups.look_up(TEAM, address) for address in addresses]
+    go_on.set()
+
+    assert [True, True] == [isinstance(one, Unresolved) and one.pending is not None for one in asked]
+    assert [True, True] == [isinstance(one, Unresolved) and one.pending is None for one in later]
+    for flight in list(groups._flights.values()):
+        assert flight.wait(10)
+    assert True is settled(groups)
+
+
 @forking
 def test_a_child_begins_look_ups_of_its_own(make: Make, directory: Directory) -> None:
     directory.hold = threading.Event()

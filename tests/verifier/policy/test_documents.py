@@ -62,6 +62,36 @@ def test_policies_that_do_not_go_together_are_not_joined() -> None:
         )
 
 
+# What is saved in place of a policy.
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ({"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {}}, "from_service"),
+        ({"name": "projects/p/locations/l/services/s", "uid": "x", "uri": "https://x"}, "from_service"),
+        ({"policy": document()}, "the value of its member 'policy'"),
+        ({"rules": []}, "read it with DenyPolicy"),
+        ({"error": {"code": 403}}, "reports an error"),
+        ({"binding": []}, "Terraform"),
+        (binding(INVOKER, MEMBER), "one binding"),
+        ({"bindings": binding(INVOKER, MEMBER)}, "--flatten"),
+        ({"bindings": [], "odd": 1}, "unknown member 'odd'"),
+    ],
+)
+def test_what_is_no_policy_is_refused_with_what_it_is(written: Any, why: str) -> None:
+    with pytest.raises(PolicyError, match=why):
+        InvokerPolicy.from_dict(written)
+
+
+def test_a_document_that_holds_itself_is_refused() -> None:
+    endless: dict[str, Any] = {}
+    endless["auditConfigs"] = endless
+
+    with pytest.raises(PolicyError, match="nested too deeply"):
+        InvokerPolicy.from_dict(endless)
+
+
 # Writing back.
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from doorward import PlainRequest, Principal
 from doorward.policy.bindings import Binding
 from doorward.policy.groups import Unresolved
@@ -101,6 +103,27 @@ def test_an_explanation_is_plain_data() -> None:
     found: Any = json.loads(json.dumps(explained.as_dict()))
     assert (True, MEMBER) == (found["decision"]["granted"], found["bindings"][0]["matched"])
     assert "\n".join(explained.lines()) == str(explained)
+
+
+def test_an_explanation_and_the_log_name_the_file_of_what_grants_nothing(
+    tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "project.json"
+    odd = {"role": INVOKER, "members": [MEMBER], "condition": {"expression": "odd("}}
+    path.write_text(json.dumps({"bindings": [odd, {"role": "projects/p/roles/x"}]}))
+    policy = InvokerPolicy.join(InvokerPolicy.from_file(path), InvokerPolicy.all_users())
+
+    expected = [
+        "project.json: the permissions of these roles are not known",
+        "project.json: no principal is granted run.routes.invoke",
+        "project.json bindings[0] (roles/run.invoker): the condition is not understood",
+    ]
+    remarks = policy.explain(ROBOT).as_dict()["remarks"]
+    assert isinstance(remarks, list)
+    for begin, logged, remark in zip(expected, caplog.messages, remarks, strict=True):
+        assert logged == f"policy: {remark}"
+        assert remark.startswith(begin)
+        assert f"  {remark}" in lines(policy)
 
 
 def test_an_explanation_names_the_file(tmp_path: Any) -> None:

@@ -20,7 +20,7 @@ from doorward.door.exemptions import Exemptions, is_exempt, read_exemptions
 from doorward.door.forwarding import Forwarding, without_signature
 from doorward.door.log import DoorLog
 from doorward.door.refusal import Refusal, RefusalStyle, cloud_run
-from doorward.door.wording import denied, disagreement, no_credential, unreadable_path
+from doorward.door.wording import denied, no_credential, unreadable_path
 from doorward.errors import ConfigurationError, KeysUnavailableError, Reason, RefusedError
 from doorward.keys.waiting import BLOCKING, IN_LOOP, Waits, run_blocking
 from doorward.policy.decision import Decision
@@ -47,7 +47,8 @@ class _Paused(NamedTuple):
 
     position: int
     token: bytes
-    found: VerifiedToken | NeedsKey
+    found: VerifiedToken | NeedsKey | RefusedError
+    decision: Decision = Decision(granted=False)
 
 
 class Door:
@@ -60,11 +61,8 @@ class Door:
         policy: Decides whether its principal may invoke; or a source of policies, such as a watched file.
         credential: Where a request carries its credential: as Cloud Run looks for it, or
             `find_iap_assertion`.
-        exempt: Pairs of method and path that are admitted unread, such as ``("GET", "/healthz")`` or a
-            preflight's ``("OPTIONS", "/orders")``. Compared exactly, with every reading of the path: ``HEAD``
-            and a slash at the end are pairs of their own, and so is a websocket, ``("WEBSOCKET", "/live")``.
-            A path may be a template (`doorward.door.exemptions`).
-            Cloud Run exempts nothing.
+        exempt: Pairs of method and path that are admitted unread, such as ``("GET", "/healthz")`` or, for all
+            preflights, ``("OPTIONS", "/{path:path}")``; see `doorward.door.exemptions`. Cloud Run has none.
         style: How refusals are answered: `cloud_run`, `problem_details`, or one of your own.
         listener: Receives every decision (`doorward.door.events`), such as a counter of metrics. With one,
             each decision takes the full way, since the shortest reports nothing.
@@ -258,40 +256,48 @@ class Door:
             return self._not_verified(explain_no_token(token) or error, headers, request)
         if type(found) is NeedsKey:
             return _Paused(position, token, found)
-        # The kept decision is reused for as long as the policy is the one that made it.
-        kept: _Kept | None = found.decision
-        if kept is not None and kept[0] is self._source.current:
-            decision = kept[1]
-        else:
-            decision = self._ask_policy(found, request)
-        if decision.granted:
+        kept: _Kept | None = found.decision  # as `_ask_policy`, in the shortest way
+        if kept is not None and kept[0] is self._source.current and (decision := kept[1]).granted:
             return Admission(found.principal, self.forwarding.admitted(headers, position), decision)
-        if decision.pending is not None:
-            return _Paused(position, token, found)
-        return self._deny(decision, found.principal, request)
+        return self._decide(found, position, headers, request)
 
     async def _resume(
         self, paused: _Paused, headers: RawHeaders, request: RequestFacts, waits: Waits
     ) -> Admission | Refusal:
         """Go on with a decision that has to wait, in one of the two ways of waiting."""
-        position, token, found = paused
+        position, token, found, _ = paused
         if isinstance(found, NeedsKey):
             try:
                 found = await self._engine.finishing(found, waits)
             except RefusedError as error:
-                return self._not_verified(explain_no_token(token) or error, headers, request)
-        decision = self._ask_policy(found, request)
+                found = explain_no_token(token) or error
         until = time.monotonic() + _PATIENCE
-        while decision.pending is not None and (left := until - time.monotonic()) > 0:
-            await waits.flight(decision.pending, left)
-            decision = self._ask_policy(found, request)
+        while type(decided := self._decide(found, position, headers, request)) is _Paused:
+            pending, left = decided.decision.pending, until - time.monotonic()
+            if pending is None or left <= 0:
+                return self._deny(decided.decision, ANONYMOUS, request)
+            await waits.flight(pending, left)
+        return decided
+
+    def _decide(
+        self, found: VerifiedToken | RefusedError, position: int, headers: RawHeaders, request: RequestFacts
+    ) -> Admission | Refusal | _Paused:
+        """Have the policy decide, once it is known whether the token is good."""
+        if isinstance(found, RefusedError):
+            return self._not_verified(found, headers, request)
+        decision = self._ask_policy(found, request)
         if decision.granted:
             return Admission(found.principal, self.forwarding.admitted(headers, position), decision)
+        if decision.pending is not None:
+            return _Paused(position, b"", found, decision)
         return self._deny(decision, found.principal, request)
 
     def _ask_policy(self, verified: VerifiedToken, request: RequestFacts) -> Decision:
         """Ask the policy, and keep its decision with the token where it is the same for every request."""
         policy = self._source.current
+        kept: _Kept | None = verified.decision
+        if kept is not None and kept[0] is policy:  # for as long as the policy is the one that made it
+            return kept[1]
         decision = decide_every_reading(policy, verified.principal, request, self._engine.clock())
         if decision.same_for_every_request:
             verified.decision = (policy, decision)
@@ -306,7 +312,7 @@ class Door:
 
     def _not_verified(
         self, error: RefusedError, headers: RawHeaders, request: RequestFacts
-    ) -> Admission | Refusal:
+    ) -> Admission | Refusal | _Paused:
         """Admit a request without a verified caller as anonymous, where the policy admits everyone."""
         policy = self._source.current
         if policy.public and error.reason not in _NEVER_ANONYMOUS:
@@ -314,7 +320,9 @@ class Door:
             if decision.granted:
                 self._log.admitted_as_anonymous(error)
                 return Admission(ANONYMOUS, self.forwarding.anonymous(headers), decision)
-            error.message += disagreement(decision)
+            if decision.unknown is not None:
+                return _Paused(-1, b"", error, decision)
+            error.message += decision.disagreement
         return self._refuse(error, request)
 
     def _refuse(self, error: RefusedError, request: RequestFacts) -> Refusal:

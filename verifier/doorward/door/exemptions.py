@@ -1,5 +1,8 @@
 """The requests that a door admits unread, such as health probes and a browser's preflights.
 
+A pair of method and path is compared exactly, with every reading of the path: ``HEAD`` and a slash at the end
+are pairs of their own, and so is a websocket, ``("WEBSOCKET", "/live")``.
+
 A path may be a template, as frameworks write routes: ``/orders/{id}`` stands for one segment, whatever it is,
 and ``/files/{rest:path}`` for all that follows, slashes included. ``("OPTIONS", "/{path:path}")`` lets every
 preflight pass, which carries no credential (https://fetch.spec.whatwg.org/#cors-preflight-fetch).

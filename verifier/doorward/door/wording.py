@@ -6,7 +6,7 @@ from doorward.errors import CredentialError, PermissionDeniedError, Reason
 from doorward.policy.decision import Decision
 from doorward.tokens.principal import NO_ADDRESS, Principal
 
-__all__ = ["denied", "disagreement", "no_credential", "unreadable_path"]
+__all__ = ["denied", "no_credential", "unreadable_path"]
 
 
 def no_credential() -> CredentialError:
@@ -30,22 +30,7 @@ def denied(principal: Principal, permission: str, decision: Decision) -> Permiss
         decision: The decision of the policy.
     """
     why = f" (denied by {decision.denied_by})" if decision.denied_by is not None else ""
-    why += disagreement(decision)
+    why += decision.disagreement
     if principal.google_account and principal.member is None:
         why += f"; {NO_ADDRESS}"
     return PermissionDeniedError(f"{principal} does not hold {permission}{why}")
-
-
-def disagreement(decision: Decision) -> str:
-    """Name the readings of the path, where they disagree.
-
-    Args:
-        decision: The decision of a policy.
-
-    Returns:
-        The end of a sentence; empty where they agree.
-    """
-    if not decision.disagreed:
-        return ""
-    ways = (f"{way!r} {'would' if granted else 'would not'}" for way, granted in decision.disagreed)
-    return f"; the path can be read in ways that disagree on what is granted: {', '.join(ways)}"

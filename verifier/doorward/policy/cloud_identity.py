@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypedDict
 from urllib.parse import quote
@@ -21,6 +21,7 @@ from doorward.forks import renew_in_children
 from doorward.keys.fetch import Fetch, HttpxFetch
 from doorward.keys.flight import Flight
 from doorward.keys.http.urls import check_key_url
+from doorward.policy.clipped import clip
 from doorward.policy.groups import Unresolved
 from doorward.strictjson import StrictJSONError, read_object
 from doorward.tokens.principal import Principal
@@ -30,6 +31,7 @@ __all__ = ["CloudIdentityGroups", "GroupHealth"]
 _GROUP_NAME: Final = re.compile(r"groups/[A-Za-z0-9_-]+")
 _TOKEN: Final = re.compile(r"[!-~]+")
 _LARGEST_RESPONSE: Final = 64 * 1024  # bytes
+_HANGS_AFTER: Final = 30.0  # seconds: well over the deadline of both requests of a look-up
 _REFRESH_AFTER: Final = 0.8  # of the life of an answer: used after that, it is looked up again
 
 _Key = tuple[str, str]
@@ -180,8 +182,9 @@ class CloudIdentityGroups:
                 return entry.answer
             flight = self._start(key, now)
             if flight is not None:
-                return Unresolved(f"whether {address} is in {group} is being looked up", flight)
-            under_way = next(iter(self._flights.values()), None)
+                pending = _worth_waiting_for([flight], now)
+                return Unresolved(f"whether {clip(address)} is in {clip(group)} is being looked up", pending)
+            under_way = _worth_waiting_for(self._flights.values(), now)
         return Unresolved("no look-up of group members can start now", under_way)
 
     def _start(self, key: _Key, now: float) -> Flight | None:
@@ -204,9 +207,9 @@ class CloudIdentityGroups:
         try:
             answer, reason = self._request(*key), ""
         except (FetchError, StrictJSONError, ConfigurationError, KeysUnavailableError) as error:
-            reason = f"{key[0]} could not be looked up: {error}"
+            reason = f"{clip(key[0])} could not be looked up: {error}"
         except Exception as error:  # noqa: BLE001 - access_token may raise anything, and repeat a secret in it
-            reason = f"{key[0]} could not be looked up: {type(error).__name__}"
+            reason = f"{clip(key[0])} could not be looked up: {type(error).__name__}"
         finally:
             self._record(key, answer, reason)
 
@@ -273,3 +276,8 @@ class CloudIdentityGroups:
     def __repr__(self) -> str:
         """Show the URL and the number of cached answers, not the members, which are personal data."""
         return f"CloudIdentityGroups({self._base!r}, {len(self._entries)} answers)"
+
+
+def _worth_waiting_for(flights: Iterable[Flight], now: float) -> Flight | None:
+    """Return one that may end; None if all hang, in a name look-up or in ``access_token``."""
+    return next((flight for flight in flights if now - flight.started_at < _HANGS_AFTER), None)

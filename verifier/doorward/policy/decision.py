@@ -37,6 +37,14 @@ class Decision(NamedTuple):
     pending: Flight | None = None
     disagreed: tuple[tuple[str, bool], ...] = ()
 
+    @property
+    def disagreement(self) -> str:
+        """A clause for the log that names the readings of the path, where they disagree; empty otherwise."""
+        if not self.disagreed:
+            return ""
+        ways = (f"{way!r} {'would' if granted else 'would not'}" for way, granted in self.disagreed)
+        return f"; the path can be read in ways that disagree on what is granted: {', '.join(ways)}"
+
 
 class BindingCondition(Protocol):
     """The condition of a binding.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from doorward.policy.clipped import clip
 from doorward.policy.decision import Decision
 from doorward.policy.groups import Unresolved
 from doorward.policy.identities import identities
@@ -31,8 +32,10 @@ def decide(index: PolicyIndex, principal: Principal, request: RequestFacts, now:
     """
     if not index.denials:
         grant = index.unconditional_grant(identities(principal, index.known))
-        if grant is not None or not (index.groups or index.conditional):
-            return grant or _NOT_GRANTED
+        if grant is not None:
+            return grant
+        if not (index.groups or index.conditional or index.issuers):
+            return _NOT_GRANTED
     return Evaluation(index, principal, request, now).decision()
 
 
@@ -85,7 +88,10 @@ class Evaluation:
         index = self.index
         if (denied := self._by_denials()) is not None:
             return denied
-        if (grant := index.unconditional_grant(self.matcher.members)) is not None:
+        grant = index.unconditional_grant(self.matcher.members)
+        if grant is None and index.issuers:
+            grant = index.issuer_grant(self.matcher.principal.issuer)
+        if grant is not None:
             return grant if self._is_fixed else grant._replace(same_for_every_request=False)
         for member in self.matcher.members:
             for binding in index.conditional.get(member, ()):
@@ -121,7 +127,7 @@ class Evaluation:
                     continue
             match self.matcher.in_group(group, binding.groups):
                 case True:
-                    return Decision(granted=True, member=f"group:{group}", role=binding.role)
+                    return Decision(granted=True, member=clip(f"group:{group}"), role=binding.role)
                 case Unresolved() as unresolved:
                     unknown.append(unresolved)
                 case _:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from doorward.policy.clipped import clip
 from doorward.policy.decision import Decision
 from doorward.policy.evaluation import Evaluation
 from doorward.policy.explanation import (
@@ -19,23 +20,25 @@ from doorward.tokens.principal import Principal
 __all__ = ["explain", "explain_disabled"]
 
 
-def explain(evaluation: Evaluation, permission: str) -> PolicyExplanation:
+def explain(evaluation: Evaluation, permission: str, remarks: tuple[str, ...] = ()) -> PolicyExplanation:
     """Explain the decision of a policy.
 
     Args:
         evaluation: The evaluation of the policy.
         permission: The permission that the policy decides on.
+        remarks: What the policy holds that grants nothing and was perhaps meant to.
 
     Returns:
         The decision of the evaluation, and every deny rule and binding that it evaluates.
     """
     return PolicyExplanation(
-        principal=str(evaluation.matcher.principal),
+        principal=clip(str(evaluation.matcher.principal)),
         permission=permission,
         decision=evaluation.decision(),
         check_disabled=False,
         deny=tuple(_explain_denials(evaluation)),
         bindings=tuple(_explain_binding(evaluation, binding) for binding in evaluation.index.bindings),
+        remarks=remarks,
     )
 
 
@@ -50,7 +53,9 @@ def explain_disabled(permission: str, principal: Principal, decision: Decision) 
     Returns:
         The decision, without deny rules and bindings.
     """
-    return PolicyExplanation(str(principal), permission, decision, check_disabled=True, deny=(), bindings=())
+    return PolicyExplanation(
+        clip(str(principal)), permission, decision, check_disabled=True, deny=(), bindings=()
+    )
 
 
 def _explain_denials(evaluation: Evaluation) -> Iterator[DenyExplanation]:
@@ -69,7 +74,7 @@ def _explain_binding(evaluation: Evaluation, binding: PermissionBinding) -> Bind
         role=binding.role,
         members=members,
         matched=matched,
-        condition=None if condition is None else condition.title or condition.expression,
+        condition=None if condition is None else clip(condition.title or condition.expression),
         condition_holds=holds,
         condition_reason=""
         if condition is None
@@ -81,7 +86,7 @@ def _explain_binding(evaluation: Evaluation, binding: PermissionBinding) -> Bind
 def _explain_members(evaluation: Evaluation, binding: PermissionBinding) -> Iterator[MemberExplanation]:
     for member in binding.members:
         matches, reason = evaluation.matcher.matches(member, binding.groups)
-        yield MemberExplanation(member.text, _decided(matches), reason)
+        yield MemberExplanation(clip(member.text), _decided(matches), reason)
 
 
 def _decided(found: bool | Unresolved) -> bool | None:  # noqa: FBT001 - the first part of a `Match`

@@ -82,6 +82,7 @@ class PolicyExplanation:
         check_disabled: Whether the check is switched off, so that nothing else was evaluated.
         deny: The deny rules that cover the permission; they are evaluated first.
         bindings: The bindings whose role holds the permission.
+        remarks: What the policy holds that grants nothing and was perhaps meant to.
     """
 
     principal: str
@@ -90,6 +91,7 @@ class PolicyExplanation:
     check_disabled: bool
     deny: tuple[DenyExplanation, ...]
     bindings: tuple[BindingExplanation, ...]
+    remarks: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Return the explanation as plain dictionaries and lists, for JSON."""
@@ -101,6 +103,7 @@ class PolicyExplanation:
             "check_disabled": self.check_disabled,
             "deny": [asdict(rule) for rule in self.deny],
             "bindings": [asdict(binding) for binding in self.bindings],
+            "remarks": list(self.remarks),
         }
 
     def lines(self) -> Iterator[str]:
@@ -120,6 +123,7 @@ class PolicyExplanation:
             yield from _member_lines(binding.members)
         if not self.bindings and not self.check_disabled:
             yield f"  no binding has a role that holds {self.permission}"
+        yield from (f"  {remark}" for remark in self.remarks)
 
     def _outcome(self) -> str:
         decision = self.decision

@@ -5,167 +5,99 @@ A file that two readers could understand in two ways is refused.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from doorward.errors import ConfigurationError, PolicyError
+from doorward.policy.encoding import LARGEST, decode_text
+from doorward.policy.yaml_reader import read_yaml
 from doorward.regular_file import read_regular_file
 from doorward.strictjson import StrictJSONError, read_object
 
-if TYPE_CHECKING:
-    import yaml
+__all__ = ["Parsed", "read_file", "read_json"]
 
-__all__ = ["read_file", "read_json", "read_yaml"]
+Parsed = Mapping[str, object] | Sequence[object]
+"""What a policy file holds: one object, or a list."""
 
-_LARGEST: Final = 1024 * 1024  # bytes
-_MAX_VALUES: Final = 100_000
-_MAX_DEPTH: Final = 64
-_TAG: Final = "tag:yaml.org,2002:"
+_LISTED: Final = "listed"
+_NOT_JSON: Final = "not UTF-8 JSON text"
+# What the strict reader says of a text without saying where; the second also of an array with text behind it.
+_VAGUE: Final = frozenset({_NOT_JSON, "a member name occurs twice", "not a JSON object"})
 
 
-def read_file(path: str | os.PathLike[str]) -> Mapping[str, object]:
-    """Read a file that holds one object, as JSON or as YAML.
+def read_file(path: str | os.PathLike[str]) -> Parsed:
+    """Read a file that holds one object or a list, as JSON or as YAML.
 
     Args:
         path: The file. ``.json`` means JSON, ``.yaml`` and ``.yml`` mean YAML; in a file with another
-            suffix an opening brace means JSON, and anything else YAML.
+            suffix an opening brace or bracket means JSON, and anything else YAML.
 
     Returns:
-        The object.
+        The object or the list.
 
     Raises:
         PolicyError: If the file holds anything else.
         ConfigurationError: If it cannot be read, is not a regular file, or is larger than 1 MiB.
     """
     try:
-        text = read_regular_file(path, _LARGEST)
+        text = read_regular_file(path, LARGEST)
     except OSError as error:
         raise ConfigurationError(
             f"the policy file {os.fspath(path)!r} cannot be read: {error.strerror}"
         ) from error
     suffix = os.path.splitext(os.fspath(path))[1].lower()  # noqa: PTH122 - pathlib is slow to import
-    if suffix in (".yaml", ".yml") or (suffix != ".json" and not text.lstrip().startswith(b"{")):
-        return read_yaml(text)
-    return read_json(text)
+    plain = decode_text(text)
+    if suffix in (".yaml", ".yml") or (suffix != ".json" and not _looks_like_json(plain)):
+        return read_yaml(plain)
+    return read_json(plain)
 
 
-def read_json(text: str | bytes) -> Mapping[str, object]:
-    """Read one JSON object.
+def read_json(text: str | bytes) -> Parsed:
+    """Read one JSON object or array.
 
     Args:
-        text: The text; bytes are UTF-8.
+        text: The text; see `decode_text`.
 
     Returns:
-        The object.
+        The object or the array.
 
     Raises:
         PolicyError: If the text is anything else, or larger than 1 MiB.
     """
+    plain = decode_text(text)
     try:
-        raw = text.encode() if isinstance(text, str) else text
-        _check_size(raw)
-        return read_object(raw)
-    except (StrictJSONError, UnicodeEncodeError) as error:
-        raise PolicyError(f"not a policy in JSON: {error}; print it with --format=json") from None
+        if plain.lstrip().startswith("["):
+            # Only objects are read strictly: an array is read as the one member of one.
+            members = read_object(f'{{"{_LISTED}":{plain}}}'.encode())
+            listed = members.get(_LISTED)
+            if len(members) == 1 and isinstance(listed, tuple):
+                return listed
+            raise StrictJSONError(_NOT_JSON)  # noqa: TRY301 - as for every other text
+        return read_object(plain.encode())
+    except StrictJSONError as error:
+        raise PolicyError(f"not a policy in JSON: {_problem(plain, error)}") from None
 
 
-def read_yaml(text: str | bytes) -> Mapping[str, object]:
-    """Read one YAML mapping. It may hold plain values only, and no member twice.
+def _looks_like_json(plain: str) -> bool:
+    return plain.lstrip().startswith(("{", "["))
 
-    Args:
-        text: The text; bytes are UTF-8.
 
-    Returns:
-        The mapping.
-
-    Raises:
-        PolicyError: If the text is anything else, larger than 1 MiB, or holds more than 100,000 values once
-            its aliases are expanded; or if the extra ``yaml`` is not installed.
-    """
+def _problem(plain: str, error: StrictJSONError) -> str:
+    """Return what is wrong, and where if that is known, without a part of the text."""
+    why = str(error)
+    if why not in _VAGUE:
+        return why
     try:
-        import yaml  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise PolicyError(
-            "a policy in YAML needs PyYAML: pip install 'doorward[yaml]', or print it with --format=json"
-        ) from None
-    try:
-        raw = text.encode() if isinstance(text, str) else text
-        _check_size(raw)
-        loader = (yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)(raw.decode("utf-8"))
-        try:
-            node = loader.get_single_node()
-        finally:
-            loader.dispose()
-        found = _PlainValues().value(node, 0) if node is not None else None
-    except RecursionError:
-        raise PolicyError("not a policy in YAML: nested too deeply") from None
-    except (yaml.YAMLError, ValueError) as error:
-        if isinstance(error, PolicyError):
-            raise
-        raise PolicyError(f"not a policy in YAML: {_problem(error)}") from None
-    if not isinstance(found, dict):
-        raise PolicyError("not a policy in YAML: it is not a mapping")
-    return found
-
-
-def _check_size(raw: bytes) -> None:
-    if len(raw) > _LARGEST:
-        raise PolicyError(f"a policy file is at most {_LARGEST} bytes")
-
-
-def _problem(error: Exception) -> str:
-    """Return what is wrong, and in which line, without a part of the text."""
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or "not UTF-8 YAML text"
-    return problem if mark is None else f"{problem}, line {mark.line + 1}"
-
-
-class _PlainValues:
-    """Makes plain values of a graph of nodes. It expands aliases, up to a number of values in all."""
-
-    def __init__(self) -> None:
-        self._left = _MAX_VALUES
-
-    def value(self, node: yaml.Node, depth: int) -> object:
-        import yaml  # noqa: PLC0415 - loaded already
-
-        self._left -= 1
-        if self._left < 0 or depth > _MAX_DEPTH:
-            raise PolicyError(
-                "not a policy in YAML: nested too deeply, or too large once its aliases are expanded"
-            )
-        if not isinstance(node, yaml.ScalarNode) and node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
-            raise PolicyError(f"not a policy in YAML: a value is tagged {node.tag!r}")
-        if isinstance(node, yaml.MappingNode):
-            return self._members(node, depth)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, depth + 1) for item in node.value]
-        return _scalar(node.tag.removeprefix(_TAG), node.value)
-
-    def _members(self, node: yaml.MappingNode, depth: int) -> dict[str, object]:
-        members: dict[str, object] = {}
-        for name_node, value_node in node.value:
-            name = self.value(name_node, depth + 1)
-            if not isinstance(name, str):
-                raise PolicyError(f"not a policy in YAML: {name!r} is not the name of a member")
-            if name in members:
-                raise PolicyError(f"not a policy in YAML: the member {name!r} occurs twice")
-            members[name] = self.value(value_node, depth + 1)
-        return members
-
-
-def _scalar(tag: str, text: str) -> object:
-    match tag:
-        case "str" | "timestamp":  # to IAM a text that looks like a date is a text
-            return text
-        case "null":
-            return None
-        case "bool":
-            return text.lower() in ("yes", "true", "on")
-        case "int" if text.lstrip("-").isascii() and text.lstrip("-").isdigit():
-            return int(text)
-        case "float" | "int":
-            return text
-        case _:
-            raise PolicyError(f"not a policy in YAML: a value is tagged {tag!r}")
+        # It is refused in any case; the strict reader has bounded its depth and the length of its numbers.
+        json.loads(plain)
+    except json.JSONDecodeError as found:
+        where = f"line {found.lineno}, column {found.colno}"
+        hint = (
+            "" if _looks_like_json(plain) else "; a policy in YAML is read from a .yaml file, or by from_yaml"
+        )
+        return f"{found.msg}, {where}{hint}"
+    except (ValueError, RecursionError):
+        return why
+    return why if _looks_like_json(plain) else "it is not one object or array"

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from doorward.errors import PolicyError
-from doorward.policy import documents
+from doorward.issuers.issuer import Issuer
+from doorward.policy.ancestors import read_policy
 from doorward.policy.bindings import Binding, PolicySettings
+from doorward.policy.clipped import clip
 from doorward.policy.decision import Decision
+from doorward.policy.documents import plain_copy, read_bindings
 from doorward.policy.evaluation import Evaluation, decide
-from doorward.policy.files import read_file, read_json, read_yaml
+from doorward.policy.files import read_file, read_json
+from doorward.policy.loaded import LoadedPolicy, disabled_policy, join_policies, users_of, with_denials
 from doorward.policy.members import ALL_AUTHENTICATED_USERS, ALL_USERS
 from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.policy.roles import INVOKE, check_permission, role_to_grant
+from doorward.policy.service import check_is_disabled
+from doorward.policy.yaml_reader import read_yaml
 from doorward.tokens.principal import Principal
 
 if TYPE_CHECKING:  # a caller that passes a deny policy has loaded it; explanations are made lazily
@@ -50,17 +56,17 @@ class InvokerPolicy:
         Raises:
             PolicyError: If a binding whose role holds the permission is not understood.
         """
-        self._take(documents.read_bindings(bindings, settings))
+        self._take(read_bindings(bindings, settings))
 
-    def _take(self, loaded: documents.LoadedPolicy) -> None:
-        self._loaded = loaded
+    def _take(self, policy: LoadedPolicy) -> None:
+        self._loaded = policy
         # Every decision reads these.
-        self._index = loaded.index
-        self._disabled = loaded.check_disabled
-        self._public = loaded.check_disabled or loaded.index.public
+        self._index = policy.index
+        self._disabled = policy.check_disabled
+        self._public = policy.check_disabled or policy.index.public
 
     @classmethod
-    def _of(cls, loaded: documents.LoadedPolicy) -> InvokerPolicy:
+    def _of(cls, loaded: LoadedPolicy) -> InvokerPolicy:
         policy = cls.__new__(cls)
         policy._take(loaded)  # noqa: SLF001 - its own class
         return policy
@@ -114,6 +120,26 @@ class InvokerPolicy:
         return cls.from_members([ALL_USERS])
 
     @classmethod
+    def users_of(cls, *issuers: Issuer, permission: str = INVOKE) -> InvokerPolicy:
+        """Return the policy that admits every user of some issuers, and no other caller.
+
+        It is for issuers whose users are no Google accounts, so that IAM has no member for them: a Firebase
+        project, or one's own issuer. Every account there is such a user; where accounts can be made freely,
+        any person has one. `join` adds the members of an IAM policy.
+
+        Args:
+            issuers: At least one, as the verifier was given them.
+            permission: The permission to decide on.
+
+        Returns:
+            The policy. `to_dict` writes no binding for it, because IAM has none.
+
+        Raises:
+            PolicyError: If there is none, or if one of them is not an `Issuer`.
+        """
+        return cls._of(users_of(issuers, permission))
+
+    @classmethod
     def check_disabled(cls, *, permission: str = INVOKE) -> InvokerPolicy:
         """Return the policy that admits every request, as a service whose invoker check is switched off does.
 
@@ -126,7 +152,7 @@ class InvokerPolicy:
         Raises:
             PolicyError: If the permission is not known.
         """
-        return cls._of(documents.disabled_policy(permission))
+        return cls._of(disabled_policy(permission))
 
     @classmethod
     def from_service(
@@ -145,7 +171,7 @@ class InvokerPolicy:
         Raises:
             PolicyError: If the check is on and no policy was passed, or the description is not understood.
         """
-        if documents.check_is_disabled(service):
+        if check_is_disabled(service):
             return cls.check_disabled(permission=INVOKE if policy is None else policy.permission)
         if policy is None:
             raise PolicyError("the invoker check of the service is on: pass the policy that decides")
@@ -155,9 +181,13 @@ class InvokerPolicy:
     def from_file(cls, path: str | os.PathLike[str], **settings: Unpack[PolicySettings]) -> InvokerPolicy:
         """Return the policy that ``gcloud run services get-iam-policy SERVICE`` prints, in JSON or in YAML.
 
+        What ``gcloud projects get-ancestors-iam-policy PROJECT`` prints is read too: the policies that all
+        services of a project inherit, joined. `join` adds that of the service.
+
         Args:
-            path: The file. ``.json`` means JSON, ``.yaml`` and ``.yml`` mean YAML; with another suffix an
-                opening brace means JSON, anything else YAML. YAML needs the extra ``yaml``.
+            path: The file, in UTF-8, or in UTF-16 with a byte order mark, as PowerShell writes it. ``.json``
+                means JSON, ``.yaml`` and ``.yml`` mean YAML; with another suffix an opening brace or bracket
+                means JSON, anything else YAML. YAML needs the extra ``yaml``.
             **settings: See `PolicySettings`.
 
         Raises:
@@ -165,8 +195,8 @@ class InvokerPolicy:
             ConfigurationError: If it cannot be read.
         """
         try:
-            source = f"{os.path.basename(path)} "  # noqa: PTH119 - of any path
-            return cls._of(documents.read_document(read_file(path), settings, source))
+            source = f"{clip(os.path.basename(os.fspath(path)))} "  # noqa: PTH119 - of any path
+            return cls._of(read_policy(read_file(path), settings, source))
         except PolicyError as error:
             raise PolicyError(f"{os.fspath(path)}: {error}") from error
 
@@ -175,39 +205,42 @@ class InvokerPolicy:
         """Return the policy that a text in JSON holds.
 
         Args:
-            text: One policy object (https://cloud.google.com/iam/docs/reference/rest/v1/Policy).
+            text: One policy object (https://cloud.google.com/iam/docs/reference/rest/v1/Policy), or the list
+                that `from_file` describes.
             **settings: See `PolicySettings`.
 
         Raises:
             PolicyError: If the text is not such a policy, or holds a binding that is not understood.
         """
-        return cls._of(documents.read_document(read_json(text), settings))
+        return cls._of(read_policy(read_json(text), settings))
 
     @classmethod
     def from_yaml(cls, text: str | bytes, **settings: Unpack[PolicySettings]) -> InvokerPolicy:
         """Return the policy that a text in YAML holds. This needs the extra ``yaml``.
 
         Args:
-            text: One policy object.
+            text: One policy object, or the list that `from_file` describes.
             **settings: See `PolicySettings`.
 
         Raises:
             PolicyError: If the text is not such a policy, or holds a binding that is not understood.
         """
-        return cls._of(documents.read_document(read_yaml(text), settings))
+        return cls._of(read_policy(read_yaml(text), settings))
 
     @classmethod
-    def from_dict(cls, document: Mapping[str, object], **settings: Unpack[PolicySettings]) -> InvokerPolicy:
+    def from_dict(
+        cls, document: Mapping[str, object] | Sequence[object], **settings: Unpack[PolicySettings]
+    ) -> InvokerPolicy:
         """Return the policy that a parsed document holds.
 
         Args:
-            document: One policy object. The policy keeps a copy.
+            document: One policy object, or the list that `from_file` describes. The policy keeps a copy.
             **settings: See `PolicySettings`.
 
         Raises:
             PolicyError: If it is not such a policy, or holds a binding that is not understood.
         """
-        return cls._of(documents.read_document(document, settings))
+        return cls._of(read_policy(document, settings))
 
     @classmethod
     def join(cls, *policies: InvokerPolicy) -> InvokerPolicy:
@@ -222,10 +255,10 @@ class InvokerPolicy:
 
         Raises:
             PolicyError: If there is none, if they were read for different permissions, or if their
-                ``unique_ids`` or ``project_numbers`` contradict each other.
+                ``unique_ids``, ``project_numbers`` or ``resource_tags`` contradict each other.
         """
-        loaded = [policy._loaded for policy in policies]  # noqa: SLF001 - its own class
-        return cls._of(documents.join_policies(loaded))
+        joined = [policy._loaded for policy in policies]  # noqa: SLF001 - its own class
+        return cls._of(join_policies(joined))
 
     def with_deny(self, *policies: DenyPolicy) -> InvokerPolicy:
         """Put deny policies before the bindings.
@@ -241,7 +274,7 @@ class InvokerPolicy:
             PolicyError: If one of their rules covers the permission and cannot be decided for every
                 principal.
         """
-        return self._of(documents.with_denials(self._loaded, policies))
+        return self._of(with_denials(self._loaded, policies))
 
     def decide(self, principal: Principal, request: RequestFacts = ANYWHERE, now: float = 0.0) -> Decision:
         """Decide whether a principal may invoke; does not block, unless a function passed as ``groups`` does.
@@ -275,7 +308,8 @@ class InvokerPolicy:
 
         if self._disabled:
             return explainer.explain_disabled(self.permission, principal, _CHECK_DISABLED)
-        return explainer.explain(Evaluation(self._index, principal, request, now), self.permission)
+        evaluation = Evaluation(self._index, principal, request, now)
+        return explainer.explain(evaluation, self.permission, self._loaded.remarks)
 
     def to_dict(self) -> dict[str, Any]:
         """Write the policy back.
@@ -284,7 +318,7 @@ class InvokerPolicy:
             A copy of the document that it was read from, with everything in it: etag, version, audit
             configuration.
         """
-        return {name: documents.plain_copy(value) for name, value in self._loaded.document.items()}
+        return {name: plain_copy(value) for name, value in self._loaded.document.items()}
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """Write the policy back as JSON, its members sorted as gcloud prints them.

@@ -10,10 +10,18 @@ from typing import Final
 
 from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import fold
+from doorward.policy.clipped import shown
 from doorward.policy.members import ALL_AUTHENTICATED_USERS, ALL_USERS, member_key
 from doorward.tokens.principal import Principal
 
-__all__ = ["NO_KNOWN_ACCOUNTS", "KnownAccounts", "identities", "project_number", "unique_id"]
+__all__ = [
+    "NO_KNOWN_ACCOUNTS",
+    "KnownAccounts",
+    "agent_resource",
+    "identities",
+    "project_number",
+    "unique_id",
+]
 
 _ACCOUNTS_OF_PROJECT: Final = (
     "principalSet://cloudresourcemanager.googleapis.com/projects/{}/type/ServiceAccount"
@@ -22,6 +30,12 @@ _PROJECT_OF: Final = re.compile(
     r"[^@]+@(?P<user>[a-z0-9.-]+)\.iam\.gserviceaccount\.com|(?P<engine>[a-z0-9.:-]+)@appspot\.gserviceaccount\.com"
     r"|(?P<number>\d+)-compute@developer\.gserviceaccount\.com"
 )
+
+
+_AGENT_OF: Final = re.compile(
+    r"(?:service-(?P<kind>[pfo]|folder-|org-)?|project-)?(?P<number>[0-9]+)@[a-z0-9.-]+", re.ASCII
+)
+_RESOURCES: Final = {"f": "folders", "folder-": "folders", "o": "organizations", "org-": "organizations"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +62,18 @@ class KnownAccounts:
         for member, uid in self.unique_ids.items():
             key = member_key(member)
             if key is None or key.partition(":")[0] not in ("user", "serviceAccount"):
-                raise PolicyError(f"unique_ids: {member!r} is not user:EMAIL or serviceAccount:EMAIL")
+                raise PolicyError(f"unique_ids: {shown(member)} is not user:EMAIL or serviceAccount:EMAIL")
             if not _is_number(uid):
-                raise PolicyError(f"unique_ids: the unique id of {member} must be a string of digits")
+                raise PolicyError(f"unique_ids: the unique id of {shown(member)} must be a string of digits")
             folded[key] = uid
         by_unique_id = {uid: key for key, uid in folded.items()}
         if len(by_unique_id) != len(folded):
             raise PolicyError("unique_ids: two members have the same unique id")
         for project, number in self.project_numbers.items():
             if not _is_number(number):
-                raise PolicyError(f"project_numbers: the number of {project!r} must be a string of digits")
+                raise PolicyError(
+                    f"project_numbers: the number of {shown(project)} must be a string of digits"
+                )
         put = object.__setattr__
         put(self, "unique_ids", MappingProxyType(folded))
         put(self, "project_numbers", MappingProxyType(dict(self.project_numbers)))
@@ -79,7 +95,7 @@ class KnownAccounts:
             for name in mine.keys() & theirs.keys():
                 if mine[name] != theirs[name]:
                     raise PolicyError(
-                        f"the policies were given two different numbers of {name!r}: give them the same"
+                        f"the policies were given two different numbers of {shown(name)}: give them the same"
                     )
         return KnownAccounts(
             {**self.unique_ids, **other.unique_ids}, {**self.project_numbers, **other.project_numbers}
@@ -148,6 +164,22 @@ def project_number(address: str, numbers: Mapping[str, str]) -> str | None:
     # The project example.com:orders has accounts at orders.example.com.
     name, dot, domain = project.partition(".")
     return numbers.get(f"{domain}:{name}" if dot else project, "")
+
+
+def agent_resource(address: str) -> tuple[str, str] | None:
+    """Return the resource for which an address names a service agent, by the form of the address.
+
+    https://cloud.google.com/iam/docs/service-agents. The form says it also of an address that
+    `is_service_agent` does not know.
+
+    Args:
+        address: The address of a service account, in lower case.
+
+    Returns:
+        ``projects``, ``folders`` or ``organizations``, and its number; None if it does not have such a form.
+    """
+    found = _AGENT_OF.fullmatch(address)
+    return None if found is None else (_RESOURCES.get(found["kind"] or "", "projects"), found["number"])
 
 
 def identities(principal: Principal, known: KnownAccounts = NO_KNOWN_ACCOUNTS) -> tuple[str, ...]:

@@ -60,11 +60,22 @@ class PolicyIndex:
         conditional: The bindings that grant a member under a condition, by the key of the member.
         groups: The groups that bindings grant: the address, the binding, and whether it grants
             unconditionally.
+        issuers: The first binding that grants every user of an issuer, by the issuer.
         public: Whether a binding grants every request, with or without a condition.
         size: The number of different members.
     """
 
-    __slots__ = ("bindings", "conditional", "denials", "groups", "known", "public", "size", "unconditional")
+    __slots__ = (
+        "bindings",
+        "conditional",
+        "denials",
+        "groups",
+        "issuers",
+        "known",
+        "public",
+        "size",
+        "unconditional",
+    )
 
     def __init__(
         self, bindings: Iterable[PermissionBinding], denials: Iterable[Denial], known: KnownAccounts
@@ -82,12 +93,15 @@ class PolicyIndex:
         unconditional: dict[str, PermissionBinding] = {}
         conditional: dict[str, list[PermissionBinding]] = {}
         groups: list[tuple[str, PermissionBinding, bool]] = []
+        issuers: dict[str, PermissionBinding] = {}
         for binding in self.bindings:
             always = binding.always
             if always is False:
                 continue
             for member in binding.members:
-                if member.group is not None:
+                if member.issuer is not None:
+                    issuers.setdefault(member.issuer, binding)
+                elif member.group is not None:
                     groups.append((member.group, binding, always is True))
                 elif member.key is not None and always:
                     unconditional.setdefault(member.key, binding)
@@ -98,9 +112,10 @@ class PolicyIndex:
             key: tuple(found) for key, found in conditional.items()
         }
         self.groups: Final[tuple[tuple[str, PermissionBinding, bool], ...]] = tuple(groups)
+        self.issuers: Final[Mapping[str, PermissionBinding]] = issuers
         self.public: Final[bool] = ALL_USERS in unconditional or ALL_USERS in conditional
         group_members = {f"group:{group}" for group, _, _ in groups}
-        self.size: Final[int] = len(unconditional.keys() | conditional.keys() | group_members)
+        self.size: Final[int] = len(unconditional.keys() | conditional.keys() | group_members) + len(issuers)
 
     def unconditional_grant(self, members: tuple[str, ...]) -> Decision | None:
         """Return the decision of the first binding that grants one of some members unconditionally.
@@ -116,3 +131,19 @@ class PolicyIndex:
             if member in unconditional:
                 return Decision(True, member, unconditional[member].role, True)  # noqa: FBT003 - fields with names
         return None
+
+    def issuer_grant(self, issuer: str | None) -> Decision | None:
+        """Return the decision of the first binding that grants every user of an issuer.
+
+        Args:
+            issuer: The issuer of the principal; None if it is anonymous.
+
+        Returns:
+            A grant for every request; None if there is no such binding.
+        """
+        if issuer is None or issuer not in self.issuers:
+            return None
+        binding = self.issuers[issuer]
+        return Decision(
+            granted=True, member=binding.members[0].text, role=binding.role, same_for_every_request=True
+        )

@@ -74,6 +74,9 @@ class PrincipalMatcher:
         """
         if member.never_reason is not None:
             return False, f"never: {member.never_reason}"
+        if member.issuer is not None:
+            found = member.issuer == self.principal.issuer
+            return found, f"the token of the caller is {'' if found else 'not '}from this issuer"
         if member.group is None:
             found = member.key in self.members
             return found, f"the caller is {'' if found else 'not '}this member"

@@ -14,6 +14,7 @@ from typing import Final
 
 from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import fold, is_service_account
+from doorward.policy.clipped import shown
 
 __all__ = [
     "ALL_AUTHENTICATED_USERS",
@@ -49,19 +50,22 @@ _KUBERNETES: Final = re.compile(r"serviceAccount:[^\s\[\]@]+\.svc\.id\.goog\[[^\
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member of a binding, read. Exactly one of `key`, `group` and `never_reason` is set.
+    """One member of a binding, read. Exactly one of `key`, `group`, `issuer` and `never_reason` is set.
 
     Attributes:
         text: The member, as the policy has it.
         key: The form in which `doorward.policy.identities.identities` returns it for a principal that is this
             member.
         group: The address of the group that it names, in lower case.
+        issuer: The issuer whose every user is this member, as `Principal.issuer`; IAM has no such member, so
+            that no text is read as one.
         never_reason: Why no principal with an ID token can be this member.
     """
 
     text: str
     key: str | None = None
     group: str | None = None
+    issuer: str | None = None
     never_reason: str | None = None
 
 
@@ -94,7 +98,7 @@ def read_member(member: object, project_numbers: Mapping[str, str] | None = None
         folded = fold(value)
         if kind in ("user", "serviceAccount") and _is_address(value):
             if kind == "user" and is_service_account(folded):
-                raise PolicyError(f"member {member!r} is a service account: write serviceAccount:{value}")
+                raise PolicyError(f"member {shown(member)} is a service account: write serviceAccount:EMAIL")
             return Member(member, key=f"{kind}:{folded}")
         if kind == "group" and _is_address(value):
             return Member(member, group=folded)
@@ -169,14 +173,14 @@ def _read_identifier(member: str, project_numbers: Mapping[str, str]) -> Member:
         return Member(
             member,
             never_reason="an ID token names the project by its id, not its number: pass "
-            f"project_numbers={{'PROJECT_ID': '{number}'}}",
+            f"project_numbers={{'PROJECT_ID': {shown(number)}}}",
         )
     return Member(member, key=member)
 
 
 def _not_understood(member: str) -> PolicyError:
     return PolicyError(
-        f"member {member!r} is not understood: write user:EMAIL, serviceAccount:EMAIL, group:EMAIL, "
+        f"member {shown(member)} is not understood: write user:EMAIL, serviceAccount:EMAIL, group:EMAIL, "
         f"domain:DOMAIN, {ALL_USERS}, {ALL_AUTHENTICATED_USERS}, or a principal:, principalSet: or "
         "deleted: form of IAM, with exactly these upper-case and lower-case letters"
     )

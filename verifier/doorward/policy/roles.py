@@ -8,11 +8,13 @@ first-generation functions only: a function of the second generation is a Cloud 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from doorward.errors import PolicyError
+from doorward.policy.clipped import shown
 
 __all__ = [
     "ACCESS_VIA_IAP",
@@ -22,6 +24,8 @@ __all__ = [
     "INVOKE_INSTANCE",
     "ROLES",
     "check_permission",
+    "intended_role",
+    "is_described",
     "narrowest_role",
     "role_holds",
     "role_to_grant",
@@ -135,6 +139,14 @@ _NARROWEST: Final = {
     INVOKE_FUNCTION: "roles/cloudfunctions.invoker",
     ACCESS_VIA_IAP: "roles/iap.httpsResourceAccessor",
 }
+# The roles that exist to grant a permission to callers, of which a misspelt role may be meant to be one.
+_MEANT: Final = {
+    INVOKE: ("roles/run.invoker", "roles/run.servicesInvoker"),
+    **{permission: (role,) for permission, role in _NARROWEST.items() if permission != INVOKE},
+}
+_LONGEST: Final = 100
+_PREDEFINED: Final = re.compile(r"roles/[A-Za-z0-9_.]+")
+_CLOSE: Final = 0.9  # of difflib.SequenceMatcher: "roles/run.viewer" is not close to "roles/run.invoker"
 _HIDDEN_CONDITION: Final = "_withcond_"
 
 
@@ -151,7 +163,7 @@ def check_permission(permission: str) -> str:
         PolicyError: If it is not one of `ROLES`.
     """
     if permission not in ROLES:
-        raise PolicyError(f"permission {permission!r} is not known; known are {', '.join(ROLES)}")
+        raise PolicyError(f"permission {shown(permission)} is not known; known are {', '.join(ROLES)}")
     return permission
 
 
@@ -167,8 +179,39 @@ def narrowest_role(permission: str) -> str:
     return _NARROWEST[permission]
 
 
-def role_holds(role: object, permission: str, custom_roles: Mapping[str, Collection[str]]) -> bool:
-    """Return whether a role holds a permission.
+def is_described(role: str, custom_roles: Mapping[str, Collection[str]]) -> bool:
+    """Return whether the permissions of a role are known: those of a custom role are not in any policy.
+
+    Args:
+        role: The name of the role.
+        custom_roles: The permissions of custom roles, by role name.
+    """
+    return role in custom_roles or _PREDEFINED.fullmatch(role) is not None
+
+
+def intended_role(role: str, permission: str) -> str | None:
+    """Return the role that a misspelt one may have been meant to be.
+
+    Args:
+        role: The name of a role that does not hold the permission.
+        permission: One of `ROLES`.
+
+    Returns:
+        The role that exists to grant the permission and is written almost the same; None if there is none.
+    """
+    if len(role) > _LONGEST:
+        return None
+    import difflib  # noqa: PLC0415 - slow to import, and most policies have no such role
+
+    folded = {meant.lower(): meant for meant in _MEANT[permission]}
+    for written in (role.strip().lower(), f"roles/{role.strip().lower()}"):
+        if close := difflib.get_close_matches(written, folded, n=1, cutoff=_CLOSE):
+            return folded[close[0]]
+    return None
+
+
+def role_holds(role: str, permission: str, custom_roles: Mapping[str, Collection[str]]) -> bool:
+    """Return whether a role holds a permission, as far as its permissions are known.
 
     Args:
         role: The name of the role.
@@ -176,32 +219,24 @@ def role_holds(role: object, permission: str, custom_roles: Mapping[str, Collect
         custom_roles: The permissions of custom roles, by role name.
 
     Returns:
-        Whether it does.
+        Whether it does; False if they are not known, see `is_described`.
 
     Raises:
-        PolicyError: If it is not a role, or if it is a custom role that `custom_roles` does not describe: it
-            may hold the permission.
+        PolicyError: If the role stands for a binding whose condition was left out, or if `custom_roles` is
+            not usable.
     """
-    if not isinstance(role, str):
-        raise PolicyError(f"a role must be a string, not {type(role).__name__}")
     if role in custom_roles:
         if isinstance(permissions := custom_roles[role], str):
-            raise PolicyError(f"the permissions of {role} must be a list, not one string")
+            raise PolicyError(f"the permissions of {shown(role)} must be a list, not one string")
         return permission in permissions
     name, hidden, _ = role.partition(_HIDDEN_CONDITION)
     if hidden and (name in ROLES[permission] or not name.startswith("roles/")):
         # https://cloud.google.com/iam/docs/allow-policies#specifying-version-get
         raise PolicyError(
-            f"{role!r} stands for a binding whose condition was left out, because the policy was read in a "
-            "version below 3: read it again with gcloud, which asks for version 3"
+            f"{shown(role)} stands for a binding whose condition was left out, because the policy was read "
+            "in a version below 3: read it again with gcloud, which asks for version 3"
         )
-    if role.startswith("roles/"):
-        return role in ROLES[permission]
-    raise PolicyError(
-        f"{role!r} is a custom role, whose permissions are not in the policy: pass "
-        f"custom_roles={{{role!r}: [...]}} with what "
-        "'gcloud iam roles describe' lists under includedPermissions"
-    )
+    return role in ROLES[permission]
 
 
 def role_to_grant(permission: str, role: str | None, custom_roles: Mapping[str, Collection[str]]) -> str:
@@ -221,7 +256,6 @@ def role_to_grant(permission: str, role: str | None, custom_roles: Mapping[str, 
     narrowest = narrowest_role(permission)
     if role is None:
         return narrowest
-    known = role.startswith("roles/") or role in custom_roles
-    if not known or not role_holds(role, permission, custom_roles):
-        raise PolicyError(f"role {role!r} does not hold {permission}; {narrowest} does")
+    if not role_holds(role, permission, custom_roles):
+        raise PolicyError(f"role {shown(role)} does not hold {permission}; {narrowest} does")
     return role

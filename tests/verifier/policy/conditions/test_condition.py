@@ -13,6 +13,8 @@ from doorward import PlainRequest
 from doorward.policy.conditions.condition import compile_condition
 from support.cel import HOST, NO, NOT_OFFERED, NOW, REQUEST, YES, outcome
 
+ASKS_FOR_TAGS = "asks for the tags of the service, which are not known in this form: pass resource_tags"
+
 
 class TestRequest:
     """What of a request reaches a condition."""
@@ -42,6 +44,26 @@ class TestRequest:
     )
     def test_a_request_that_names_no_host_has_none(self, expression: str) -> None:
         assert NO is outcome(expression, PlainRequest("/"))
+
+    @pytest.mark.parametrize(
+        ("expression", "request_", "expected"),
+        [
+            ("has(request.host)", PlainRequest("/"), NO),
+            ("!has(request.host)", PlainRequest("/"), YES),
+            ("has(request.path)", PlainRequest("/\0"), NO),
+            ("has(request.time)", PlainRequest("/"), YES),
+            ('has(request.host) && request.host == "a"', PlainRequest("/"), NO),
+            ('!has(request.host) || request.host == "a"', PlainRequest("/"), YES),
+            ('!has(request.host) || request.host == "a"', PlainRequest("/", host="b"), NO),
+        ],
+    )
+    def test_a_condition_may_ask_what_a_request_has(
+        self,
+        expression: str,
+        request_: PlainRequest,
+        expected: bool,  # noqa: FBT001 - a column of the table
+    ) -> None:
+        assert expected is outcome(expression, request_)
 
     @pytest.mark.parametrize(
         "text", ["/\u00e9/\U0001f600", "/a b", '/"\\', "/\n", "/\x7f", "/%2e%2e", "/" + "a" * 70_000]
@@ -96,6 +118,10 @@ class TestRequest:
             ("resource.has(request.path, request.time)", False, False),
             ('request.time < timestamp("tomorrow") || request.path == "/x"', False, False),
             ("true // request.path request.time", False, False),
+            ("has(request.host)", True, False),
+            ("has(request.time)", False, False),
+            ('request.time.getHours() > 1 ? request.path == "/x" : false', True, True),
+            ('api.getAttribute("iam.googleapis.com/modifiedGrantsByRole", []).hasOnly(["a"])', False, False),
         ],
     )
     def test_what_it_depends_on_is_what_it_asks_for(
@@ -142,10 +168,7 @@ class TestCondition:
                 REQUEST,
                 (
                     False,
-                    "; ".join(
-                        f"{name} is not available on Cloud Run"
-                        for name in ("resource.name", "resource.matchTag()")
-                    ),
+                    f"resource.name is not available on Cloud Run; resource.matchTag() {ASKS_FOR_TAGS}",
                 ),
             ),
             (
@@ -179,6 +202,23 @@ class TestCondition:
         self, expression: str, request_: PlainRequest, expected: tuple[bool, str]
     ) -> None:
         assert expected == compile_condition(expression).explain(request_, NOW)
+
+    @pytest.mark.parametrize(
+        ("expression", "expected"),
+        [
+            ('request.path == "/v1/items/7"', True),
+            ('request.path == "/x"', False),
+            (NOT_OFFERED, None),
+            ("9223372036854775807 + 1 > 0", None),
+            ('true || request.time < timestamp("soon")', None),
+        ],
+    )
+    def test_its_outcome_tells_false_from_what_cannot_be_evaluated(
+        self,
+        expression: str,
+        expected: bool | None,  # noqa: FBT001 - a column of the table
+    ) -> None:
+        assert expected is compile_condition(expression).outcome(REQUEST, NOW)
 
     def test_it_is_compiled_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         condition = compile_condition('request.path == "/x"')

@@ -12,6 +12,8 @@ import pytest
 
 from support.cel import NO, NOT_OFFERED, YES, outcome
 
+GRANTS = "iam.googleapis.com/modifiedGrantsByRole"
+
 
 class Row(NamedTuple):
     """One thing that a condition can say."""
@@ -107,6 +109,39 @@ DOCUMENTED = [
     Row("attr", 'request.host.extract("{name}.example.com") in ["api", "www"]'),
     Row("attr", 'request.path.extract("/v1/{rest}").startsWith("items/")'),
     Row("attr", 'date(request.path.extract("/none/{day}")) < request.time', NO),
+    # What has the same answer for every request to invoke.
+    Row("attr", f'api.getAttribute("{GRANTS}", []).hasOnly(["roles/pubsub.editor"])'),
+    Row("attr", f'api.getAttribute("{GRANTS}", []).hasOnly([])'),
+    Row("attr", f'!api.getAttribute("{GRANTS}", []).hasOnly(["roles/pubsub.editor"])', NO),
+    Row("attr", f'"roles/owner" in api.getAttribute("{GRANTS}", [])', NO),
+    Row("attr", f'!("roles/owner" in api.getAttribute("{GRANTS}", []))'),
+    Row("attr", f'size(api.getAttribute("{GRANTS}", [])) == 0'),
+    Row("attr", f'api.getAttribute("{GRANTS}", []) == []'),
+    Row("attr", 'api.getAttribute("storage.googleapis.com/objectListPrefix", "").startsWith("a")', NO),
+    Row("attr", 'api.getAttribute("storage.googleapis.com/objectListPrefix", "a").startsWith("a")'),
+    Row("attr", "compute.isForwardingRuleCreationOperation()", NO),
+    Row("attr", "!compute.isForwardingRuleCreationOperation()"),
+    Row(
+        "attr",
+        "!compute.isForwardingRuleCreationOperation() || (compute.isForwardingRuleCreationOperation() && "
+        "compute.matchLoadBalancingSchemes(['INTERNAL']))",
+    ),
+    # Functions and operators of CEL.
+    Row("cel", 'request.path.contains("/items/")'),
+    Row("cel", 'request.path.contains("/admin/")', NO),
+    Row("cel", 'request.path.matches("^/v[0-9]+/items/")'),
+    Row("cel", 'request.path.matches("^/admin")', NO),
+    Row("cel", 'matches(request.host, "^api[.]")'),
+    Row("cel", "size(request.path) == 11"),
+    Row("cel", "request.path.size() == 11"),
+    Row("cel", 'size(["a", "b"]) == 2'),
+    Row("cel", 'request.host == "api.example.com" ? request.path.startsWith("/v1") : false'),
+    Row("cel", 'request.host == "x" ? true : request.path == "/x"', NO),
+    Row("cel", "has(request.host) && has(request.path) && has(request.time)"),
+    Row("cel", "!has(request.host)", NO),
+    Row("cel", "request.time.getDayOfYear() % 2 == 0"),
+    Row("cel", "request.time.getMinutes() * 2 / 2 == 59"),
+    Row("cel", "-request.time.getHours() == 0 && -(1) < 0"),
     # Logic.
     Row("cel", "true"),
     Row("cel", "false", NO),
@@ -165,9 +200,23 @@ UNAVAILABLE = [
     Row("attr", 'destination.ip != "10.0.0.1"', NO),
     Row("attr", "!(destination.port == 21)", NO),
     Row("attr", 'principal.type == "iam.googleapis.com/ServiceAccount"', NO),
-    Row("ours", 'api.getAttribute("iam.googleapis.com/modifiedGrantsByRole", []).hasOnly(["a"])', NO),
     Row("ours", 'api.getAttribute("x", "") == ""', NO),
-    Row("attr", "!compute.isForwardingRuleCreationOperation()", NO),
+    Row("ours", '!(api.getAttribute("x", []).hasOnly(["a"]))', NO),
+    Row("attr", f'api.getAttribute("{GRANTS}", ["a"]).hasOnly(["a"])', NO),
+    Row("attr", f'api.getAttribute("{GRANTS}", "").hasOnly(["a"])', NO),
+    Row("attr", f'api.getAttribute("{GRANTS}") == []', NO),
+    Row("ours", 'api.getAttribute(request.path, []).hasOnly(["a"])', NO),
+    Row("attr", 'api.getAttribute("storage.googleapis.com/objectListPrefix", []) == []', NO),
+    Row("ours", 'compute.matchLoadBalancingSchemes(["INTERNAL"])', NO),
+    Row("ours", '!compute.matchLoadBalancingSchemes(["INTERNAL"])', NO),
+    Row("ours", "!compute.isForwardingRuleCreationOperation(1)", NO),
+    Row("ours", "has(resource.name)", NO),
+    Row("ours", "!has(resource.name)", NO),
+    Row("ours", "!has(request.path.raw)", NO),
+    Row("ours", 'resource.name.contains("x") ? true : true', NO),
+    Row("ours", '!resource.name.matches("x")', NO),
+    Row("ours", "size(resource.name) >= 0", NO),
+    Row("ours", "resource.name.size() >= 0", NO),
     # However it is reached for.
     Row("ours", 'request.method != "POST"', NO),
     Row("ours", 'request.pth != "/x"', NO),

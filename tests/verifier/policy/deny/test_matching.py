@@ -107,13 +107,150 @@ def test_a_rule_about_another_permission_is_not_asked_to_be_decidable() -> None:
     )
 
 
+def conditional(expression: str, *denied: str) -> dict[str, Any]:
+    return rule(*denied, denialCondition={"expression": expression, "title": "t"})
+
+
 @pytest.mark.parametrize("expression", ["resource.matchTag('1/env', 'prod')", "false", "not (CEL"])
-def test_a_rule_with_a_condition_applies_whatever_the_condition(expression: str) -> None:
+def test_a_rule_with_a_condition_applies_whatever_the_condition_where_tags_are_not_known(
+    expression: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """It may ask for resource tags only, which no request carries: what is not known counts against."""
-    one = rule(ROBOT, denialCondition={"expression": expression, "title": "t"})
+    one = conditional(expression, ROBOT)
 
     assert denied(principal(), one)
-    assert "resource tags" in policy(one).explain(principal()).deny[0].reason
+    assert "pass resource_tags" in caplog.messages[0]
+    assert "pass resource_tags" in policy(one).explain(principal()).deny[0].reason
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("resource.matchTag('1/env', 'prod')", True),
+        ("resource.matchTag('1/env', 'test')", False),
+        ("!resource.matchTag('1/env', 'prod')", False),
+        ("!resource.hasTagKey('1/other')", True),
+        ("resource.hasTagKey('1/other') || resource.hasTagKey('1/env')", True),
+        ("resource.hasTagKey('1/other') && resource.hasTagKeyId('tagKeys/1')", False),
+        ("false", False),
+    ],
+)
+def test_a_rule_with_a_condition_for_tags_that_are_known_applies_where_it_holds(
+    expression: str, caplog: pytest.LogCaptureFixture, *, expected: bool
+) -> None:
+    one = conditional(expression, ROBOT)
+    known = policy(one, resource_tags={"1/env": "prod"})
+
+    assert expected is denied(principal(), one, resource_tags={"1/env": "prod"})
+    assert expected is known.explain(principal()).deny[0].applies
+    assert ("tags of the service" in known.explain(principal()).deny[0].reason) is not expected
+    assert [] == caplog.messages
+    assert known.decide(principal()).same_for_every_request
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "resource.hasTagKeyId('tagKeys/1')",
+        "!resource.hasTagKeyId('tagKeys/1')",
+        "resource.name == 'x'",
+        "request.path == '/x'",
+        "request.time < timestamp('2000-01-01T00:00:00Z')",
+        "not (CEL",
+        "request.time < timestamp('soon')",
+        "9223372036854775807 + 1 < 0",
+        "x" * 5000,
+    ],
+)
+def test_a_rule_whose_condition_the_tags_do_not_decide_applies_and_says_why(
+    expression: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = conditional(expression, ROBOT)
+
+    assert denied(principal(), one, resource_tags={"1/env": "prod"})
+    assert "rules[0]: its condition is taken to hold: " in caplog.messages[0]
+
+
+def test_a_rule_whose_condition_is_false_need_not_be_decidable() -> None:
+    one = conditional("resource.hasTagKey('1/other')", CUSTOMER, GROUP)
+
+    assert not denied(principal(), one, resource_tags={})
+    with pytest.raises(PolicyError, match="customers="):
+        policy(one)
+
+
+# Service agents.
+
+AGENTS = "principalSet://cloudresourcemanager.googleapis.com/projects/123/type/ServiceAgent"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("service-123@gcp-sa-pubsub.iam.gserviceaccount.com", True),
+        ("SERVICE-123@gcp-sa-pubsub.iam.gserviceaccount.com", True),
+        ("service-123@serverless-robot-prod.iam.gserviceaccount.com", True),
+        ("project-123@storage-transfer-service.iam.gserviceaccount.com", True),
+        ("123@cloudservices.gserviceaccount.com", True),
+        ("service-p123@gcp-sa-accessapproval.iam.gserviceaccount.com", True),
+        ("service-124@gcp-sa-pubsub.iam.gserviceaccount.com", False),
+        ("service-1234@gcp-sa-pubsub.iam.gserviceaccount.com", False),
+        ("service-folder-123@gcp-sa-pubsub.iam.gserviceaccount.com", False),
+        ("service-org-123@gcp-sa-pubsub.iam.gserviceaccount.com", False),
+        ("service-123@my-project.iam.gserviceaccount.com", False),
+        ("123-compute@developer.gserviceaccount.com", False),
+        (CALLER, False),
+        ("jane@example.com", False),
+    ],
+)
+def test_a_service_agent_is_excepted_by_the_number_in_its_address(address: str, *, expected: bool) -> None:
+    one = rule(EVERYONE, exceptionPrincipals=[AGENTS])
+
+    assert expected is not denied(principal(email=address), one)
+
+
+@pytest.mark.parametrize(
+    ("resource", "address", "expected"),
+    [
+        ("projects", "service-123@gcp-sa-pubsub.iam.gserviceaccount.com", True),
+        ("projects", "service-123@a-new-agent.iam.gserviceaccount.com", True),
+        ("projects", "service-124@gcp-sa-pubsub.iam.gserviceaccount.com", False),
+        ("projects", "agent@system.gserviceaccount.com", True),
+        ("projects", "123-compute@developer.gserviceaccount.com", False),
+        ("projects", "my-project@appspot.gserviceaccount.com", False),
+        ("projects", CALLER, False),
+        ("projects", "jane@example.com", False),
+    ],
+)
+def test_a_service_agent_is_denied_unless_its_address_says_that_it_is_none(
+    resource: str, address: str, *, expected: bool
+) -> None:
+    assert expected is denied(principal(email=address), rule(AGENTS.replace("projects", resource)))
+
+
+@pytest.mark.parametrize(
+    ("resource", "address", "expected"),
+    [
+        ("folders", "service-folder-123@gcp-sa-x.iam.gserviceaccount.com", True),
+        ("folders", "service-f123@gcp-sa-x.iam.gserviceaccount.com", True),
+        ("folders", "service-123@gcp-sa-x.iam.gserviceaccount.com", False),
+        ("organizations", "service-org-123@gcp-sa-x.iam.gserviceaccount.com", True),
+        ("organizations", "service-o123@gcp-sa-x.iam.gserviceaccount.com", True),
+        ("organizations", "service-123@gcp-sa-x.iam.gserviceaccount.com", False),
+    ],
+)
+def test_an_agent_of_a_folder_or_an_organization_is_excepted_for_that_only(
+    resource: str, address: str, *, expected: bool
+) -> None:
+    one = rule(EVERYONE, exceptionPrincipals=[AGENTS.replace("projects", resource)])
+
+    assert expected is not denied(principal(email=address), one)
+
+
+def test_who_shows_no_address_is_no_agent_that_is_excepted_and_one_that_is_denied() -> None:
+    assert denied(nameless(), rule(EVERYONE, exceptionPrincipals=[AGENTS]))
+    assert denied(nameless(), rule(AGENTS))
+    assert not denied(ANONYMOUS, rule(AGENTS))
 
 
 # What an ID token does not say.
@@ -244,7 +381,8 @@ def test_the_service_accounts_of_a_project_are_denied_by_its_number() -> None:
         (CUSTOMER, r"customers=\{'C01Abc35'"),
         (PROJECT, r"project_numbers=\{'PROJECT_ID': '123'"),
         (PROJECT.replace("projects", "folders"), "which folders"),
-        (PROJECT.replace("ServiceAccount", "ServiceAgent"), "which projects"),
+        (PROJECT.replace("ServiceAccount", "ServiceThing"), "which projects"),
+        (PROJECT.replace("ServiceAccount", "ServiceAgent").replace("projects", "folders"), "which folders"),
     ],
 )
 def test_a_rule_that_denies_an_undecidable_principal_does_not_load(one: str, mend: str) -> None:

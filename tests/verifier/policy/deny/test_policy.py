@@ -107,6 +107,9 @@ def test_what_gcloud_prints_is_read(tmp_path: Path) -> None:
     "document",
     [
         {"bindings": []},
+        {},
+        {"rules": None},
+        {"name": "policies/p/denypolicies/d", "kind": "DenyPolicy", "uid": "1"},
         {"rules": {}},
         {"rules": ["x"]},
         {"rules": [{}]},
@@ -143,6 +146,29 @@ def test_an_error_in_a_file_names_the_file(tmp_path: Path) -> None:
         DenyPolicy.from_file(path)
     with pytest.raises(ConfigurationError, match="absent"):
         DenyPolicy.from_file(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("text", ["[]", '[{"rules": []}]', '[{"name": "policies/p/denypolicies/d"}]'])
+def test_a_list_of_deny_policies_is_refused_with_the_command_that_prints_one(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "deny.json"
+    path.write_text(text)
+
+    with pytest.raises(PolicyError, match=r"deny\.json: .*gcloud iam policies get"):
+        DenyPolicy.from_file(path)
+
+
+def test_what_gcloud_lists_without_its_rules_is_refused_with_the_command_that_prints_them() -> None:
+    with pytest.raises(PolicyError, match="gcloud iam policies get"):
+        DenyPolicy.from_dict({"name": "policies/p/denypolicies/d", "displayName": "d"})
+
+
+def test_exceptions_that_are_null_are_none() -> None:
+    nulls = {"exceptionPrincipals": None, "exceptionPermissions": None, "denialCondition": None}
+    deny = DenyPolicy.from_dict({"rules": [rule(ROBOT, **nulls)]})
+
+    assert InvokerPolicy.all_users().with_deny(deny).decide(principal()).denied_by == "rules[0]"
 
 
 def test_the_domains_of_a_customer_are_a_list_and_not_one_string() -> None:

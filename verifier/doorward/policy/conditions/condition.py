@@ -23,9 +23,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from doorward.errors import PolicyError
-from doorward.policy.conditions.library import HOST, PATH, TIME, extract_variable, parse, program
+from doorward.policy.clipped import clip
+from doorward.policy.conditions.functions import missing_reason
+from doorward.policy.conditions.library import HOST, PATH, PRESENCE, TIME, extract_variable, parse, program
 from doorward.policy.conditions.rewrite import RewrittenCondition, rewrite
 from doorward.policy.request import RequestFacts
+from doorward.policy.resource_tags import ResourceTags
 
 __all__ = ["LONGEST", "Condition", "compile_condition"]
 
@@ -77,11 +80,21 @@ class Condition:
         rewritten = self._rewritten
         if isinstance(outcome, bool):
             return outcome, "it holds" if outcome else rewritten.invalid_literal or "it does not hold"
-        missing = [f"{name} is not available on Cloud Run" for name in rewritten.unavailable]
+        missing = [missing_reason(name) for name in rewritten.unavailable]
         if values is not None:
             absent = sorted(rewritten.attributes - values.keys())
             missing += [f"this request has no usable {name}" for name in absent]
-        return False, "; ".join(missing) or f"it cannot be evaluated: {outcome}"
+        return False, "; ".join(missing) or f"it cannot be evaluated: {clip(outcome)}"
+
+    def outcome(self, request: RequestFacts, now: float) -> bool | None:
+        """Return whether the condition holds; None if that cannot be evaluated. This method never raises.
+
+        Args:
+            request: The request to decide on.
+            now: Seconds since the epoch.
+        """
+        found = None if self._rewritten.invalid_literal else self._evaluate(request, now)[0]
+        return found if isinstance(found, bool) else None
 
     def _evaluate(self, request: RequestFacts, now: float) -> tuple[bool | str, dict[str, Any] | None]:
         """Return the outcome, or what went wrong; and the values that were bound, None without any."""
@@ -106,6 +119,8 @@ def _values(rewritten: RewrittenCondition, request: RequestFacts, now: float) ->
             values[name] = _EPOCH + timedelta(milliseconds=round(now * 1_000_000) // 1000)
         elif text := _attribute(request, name):
             values[name] = text
+    for name in rewritten.presence:
+        values[PRESENCE[name]] = bool(_attribute(request, name))
     for number, extract in enumerate(rewritten.extracts):
         if extract.attribute in values:
             values[extract_variable(number)] = extract.template.extract(values[extract.attribute])
@@ -118,12 +133,13 @@ def _attribute(request: RequestFacts, name: str) -> str:
     return "" if "\0" in text else text
 
 
-def compile_condition(expression: str, title: str = "") -> Condition:
+def compile_condition(expression: str, title: str = "", tags: ResourceTags | None = None) -> Condition:
     """Compile a condition.
 
     Args:
         expression: The expression, in IAM's dialect of CEL.
         title: The title, as the policy has it.
+        tags: The tags of the service; None if they are not known.
 
     Returns:
         The condition, to be evaluated for every request.
@@ -136,12 +152,13 @@ def compile_condition(expression: str, title: str = "") -> Condition:
         raise PolicyError(f"it has {len(expression)} characters; at most {LONGEST} are read")
     if _UNENCODABLE.search(expression):
         raise PolicyError("it holds a NUL or half of a surrogate pair: remove the character")
-    rewritten = rewrite(parse(expression))
+    rewritten = rewrite(parse(expression), tags)
+    read = rewritten.attributes | rewritten.presence
     constant = bool(rewritten.invalid_literal)
     return Condition(
         expression=expression,
         title=title,
-        depends_on_request=not constant and not rewritten.attributes.isdisjoint({PATH, HOST}),
+        depends_on_request=not constant and not read.isdisjoint({PATH, HOST}),
         depends_on_time=not constant and TIME in rewritten.attributes,
         _program=program(rewritten.expression),
         _rewritten=rewritten,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from doorward.errors import PolicyError
+from doorward.policy.clipped import shown
 
 __all__ = ["Extract", "Template"]
 
@@ -43,7 +44,7 @@ class Template:
         """
         if (found := _TEMPLATE.fullmatch(text)) is None:
             raise PolicyError(
-                f"extract: the template {text!r} must hold one name in braces, as in '/items/{{item}}/'"
+                f"extract: the template {shown(text)} must hold one name in braces, as in '/items/{{item}}/'"
             )
         return cls(found[1], found[2])
 

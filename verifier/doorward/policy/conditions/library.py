@@ -15,12 +15,26 @@ from __future__ import annotations
 import functools
 import importlib
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from doorward.errors import PolicyError
+from doorward.policy.clipped import clip
 from doorward.policy.conditions.syntax import Node, read_tree
 
-__all__ = ["EXTRACTS", "HOST", "PATH", "TIME", "UNAVAILABLE", "extract_variable", "parse", "program"]
+__all__ = [
+    "EXTRACTS",
+    "HOST",
+    "PATH",
+    "PRESENCE",
+    "TIME",
+    "UNAVAILABLE",
+    "check_library",
+    "extract_variable",
+    "parse",
+    "program",
+]
 
 PATH: Final = "request.path"
 HOST: Final = "request.host"
@@ -29,11 +43,13 @@ TIME: Final = "request.time"
 UNAVAILABLE: Final = "unavailable"
 """The variable that is never bound: an expression that reads it fails."""
 
+PRESENCE: Final[Mapping[str, str]] = MappingProxyType({PATH: "has_path", HOST: "has_host"})
+"""The variables that say whether a request has an attribute, by the attribute."""
+
 EXTRACTS: Final = 16
 """The largest number of different ``extract`` calls in one condition."""
 
 _LIBRARY: Final = "cel_expr_python.cel"
-_LONGEST_MESSAGE: Final = 200
 _NOISE: Final = re.compile(r"^(?:[A-Z_]+: )?(?:ERROR: )?(?:<input>:)?(?:-?\d+:-?\d+: )?|\s*\[[A-Z_]+\]$")
 
 
@@ -82,6 +98,15 @@ def parse(expression: str) -> Node:
     return read_tree(_compile(expression, check=False).serialize())
 
 
+def check_library() -> None:
+    """Check that the library is installed.
+
+    Raises:
+        PolicyError: If it is not.
+    """
+    _library()
+
+
 def _library() -> Any:  # noqa: ANN401 - the library is not typed, and may not be installed
     try:
         return importlib.import_module(_LIBRARY)
@@ -97,7 +122,8 @@ def _environment() -> Any:  # noqa: ANN401 - the library is not typed
     text, time, anything = library.Type.STRING, library.Type.TIMESTAMP, library.Type.DYN
     variables = {PATH: text, HOST: text, TIME: time, UNAVAILABLE: anything}
     extracts = {extract_variable(number): text for number in range(EXTRACTS)}
-    return library.NewEnv(variables={**variables, **extracts})
+    presence = dict.fromkeys(PRESENCE.values(), library.Type.BOOL)
+    return library.NewEnv(variables={**variables, **extracts, **presence})
 
 
 def _compile(expression: str, *, check: bool) -> Any:  # noqa: ANN401 - the library is not typed
@@ -112,5 +138,5 @@ def _plain(message: str, *, position: bool) -> str:
     """Return the first line of an error message of the library, without its codes."""
     first = message.partition("\n")[0].strip()
     where = re.search(r"<input>:(\d+:\d+):", first) if position else None
-    text = _NOISE.sub("", first)[:_LONGEST_MESSAGE]
+    text = clip(_NOISE.sub("", first))
     return f"{text} (line {where[1].replace(':', ', column ')})" if where is not None else text

@@ -13,7 +13,11 @@ from typing import Final
 
 from doorward.errors import PolicyError
 
-__all__ = ["Call", "Field", "Items", "Literal", "Name", "Node", "dotted_name", "read_tree"]
+__all__ = ["HAS", "Call", "Field", "Items", "Literal", "Name", "Node", "dotted_name", "read_tree"]
+
+
+HAS: Final = "has"
+"""The function of the call that stands for the macro ``has``; its argument is a `Field`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +182,8 @@ def _node(data: int | bytes) -> Node:
     if kind == _IDENTIFIER:
         return Name(_text(inner, 1).lstrip("."))
     if kind == _SELECT:
-        if _TEST_ONLY in inner:
-            raise PolicyError("conditions cannot have a macro (has)")
-        return Field(_node(_first(inner, 1)), _text(inner, 2))
+        field = Field(_node(_first(inner, 1)), _text(inner, 2))
+        return Call(None, HAS, (field,)) if _TEST_ONLY in inner else field
     if kind == _CALL:
         target = _node(_first(inner, 1)) if 1 in inner else None
         return Call(target, _text(inner, 2), tuple(map(_node, inner.get(3, ()))))

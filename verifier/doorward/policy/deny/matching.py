@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from doorward.errors import PolicyError
-from doorward.issuers.service_accounts import fold, is_service_account
+from doorward.issuers.service_accounts import fold, is_service_account, is_service_agent
+from doorward.policy.clipped import clip, shown
 from doorward.policy.deny.policy import DenyPolicy, DenyRule
 from doorward.policy.deny.principals import DenyPrincipal
 from doorward.policy.groups import Resolver, Unresolved
-from doorward.policy.identities import KnownAccounts, project_number, unique_id
+from doorward.policy.identities import KnownAccounts, agent_resource, project_number, unique_id
 from doorward.policy.matching import Match, PrincipalMatcher
+from doorward.policy.request import ANYWHERE
+from doorward.policy.resource_tags import ResourceTags
 
 __all__ = ["Denial", "denials_of"]
 
+_TAKEN_TO_HOLD: Final = "its condition is taken to hold"
 _NO_ADDRESS: Final = "the token names no address, so that it may be this one"
 
 
@@ -28,12 +32,17 @@ class Denial:
         groups: Resolves its groups.
         known: What the user of the policy knows of accounts.
         customers: The Workspace domains of customers, by customer id.
+        holds: Whether the condition of the rule holds for the service; None if that is not known, or if it
+            has none. A condition that is not known to be false is taken to hold.
+        assumption: Why it is not known whether the condition holds; None if it is known.
     """
 
     rule: DenyRule
     groups: Resolver
     known: KnownAccounts
     customers: Mapping[str, Collection[str]] = field(default_factory=dict)
+    holds: bool | None = None
+    assumption: str | None = None
 
     def __post_init__(self) -> None:
         """Check that the rule can be decided for every principal.
@@ -42,9 +51,13 @@ class Denial:
             PolicyError: If an ID token does not show whether its principal is one of those of the rule.
         """
         rule = self.rule
+        if self.holds is False:
+            return
         for denied in rule.denied_principals:
             if (why := self._undecidable_reason(denied)) is not None:
-                raise PolicyError(f"{rule.name} denies {denied.text!r}, which cannot be decided on: {why}")
+                raise PolicyError(
+                    f"{rule.name} denies {shown(denied.text)}, which cannot be decided on: {why}"
+                )
         for principal in (*rule.denied_principals, *rule.exception_principals):
             if principal.group is not None:
                 try:
@@ -59,23 +72,31 @@ class Denial:
             matcher: The principal, matched against members; the groups that it resolved are not resolved
                 again.
         """
+        if self.holds is False:
+            return False, "its condition does not hold for the tags of the service"
         return _DenyMatcher(self, matcher).applies()
 
     def _undecidable_reason(self, principal: DenyPrincipal) -> str | None:
         if principal.customer is not None and principal.customer not in self.customers:
             return (
                 "an ID token names a domain, not a customer: pass DenyPolicy customers="
-                f"{{'{principal.customer}': [DOMAIN]}}"
+                f"{{{shown(principal.customer)}: [DOMAIN]}}"
             )
         if principal.project is not None and principal.project not in self.known.project_numbers.values():
             return (
                 "an ID token names a project by its id, not its number: pass InvokerPolicy "
-                f"project_numbers={{'PROJECT_ID': '{principal.project}'}}"
+                f"project_numbers={{'PROJECT_ID': {shown(principal.project)}}}"
+            )
+        if principal.agents_of is not None and principal.agents_of[0] != "projects":
+            return (
+                f"which {principal.agents_of[0]} the project of a service agent is in is not in its ID token"
             )
         return principal.undecidable_reason
 
 
-def denials_of(policy: DenyPolicy, permission: str, groups: Resolver, known: KnownAccounts) -> list[Denial]:
+def denials_of(
+    policy: DenyPolicy, permission: str, groups: Resolver, known: KnownAccounts, tags: ResourceTags | None
+) -> list[Denial]:
     """Return the rules of a deny policy that cover a permission, with what it takes to apply them.
 
     Args:
@@ -83,6 +104,7 @@ def denials_of(policy: DenyPolicy, permission: str, groups: Resolver, known: Kno
         permission: The name of the permission in roles.
         groups: Resolves the groups of the rules.
         known: What the user of the policy knows of accounts.
+        tags: The tags of the service; None if they are not known.
 
     Returns:
         The denials, in order.
@@ -90,7 +112,30 @@ def denials_of(policy: DenyPolicy, permission: str, groups: Resolver, known: Kno
     Raises:
         PolicyError: If one of them cannot be decided for every principal.
     """
-    return [Denial(rule, groups, known, policy.customers) for rule in policy.rules if rule.covers(permission)]
+    covering = [rule for rule in policy.rules if rule.covers(permission)]
+    return [Denial(rule, groups, known, policy.customers, *_condition(rule, tags)) for rule in covering]
+
+
+def _condition(rule: DenyRule, tags: ResourceTags | None) -> tuple[bool | None, str | None]:
+    """Return whether the condition of a rule holds, and why that is not known."""
+    if rule.condition is None:
+        return None, None
+    if tags is None:
+        return None, f"{_TAKEN_TO_HOLD}: the tags of the service are not known: pass resource_tags"
+    # A policy without tags needs no library that evaluates conditions.
+    from doorward.policy.conditions.condition import compile_condition  # noqa: PLC0415
+    from doorward.policy.conditions.library import check_library  # noqa: PLC0415
+
+    check_library()
+    try:
+        condition = compile_condition(rule.condition, tags=tags)
+    except PolicyError as error:
+        return None, f"{_TAKEN_TO_HOLD}: it is not understood: {error}"
+    if condition.depends_on_request or condition.depends_on_time:
+        return None, f"{_TAKEN_TO_HOLD}: it reads more than resource tags"
+    if (holds := condition.outcome(ANYWHERE, 0.0)) is None:
+        return None, f"{_TAKEN_TO_HOLD}: {condition.explain(ANYWHERE, 0.0)[1]}"
+    return holds, None
 
 
 class _DenyMatcher:
@@ -114,10 +159,8 @@ class _DenyMatcher:
             return denied, why
         if isinstance(excepted, Unresolved):
             return excepted, why_excepted
-        if rule.condition is not None:
-            why += (
-                "; its condition asks for resource tags, which a request does not carry, and is taken to hold"
-            )
+        if self._denial.assumption is not None:
+            why += f"; {self._denial.assumption}"
         return True, f"denies {why}"
 
     # In what follows `denying` says which list of the rule is matched: the denied principals, or the excepted
@@ -128,9 +171,9 @@ class _DenyMatcher:
         for principal in principals:
             found, reason = self._is(principal, denying=denying)
             if isinstance(found, Unresolved):
-                unresolved = found, f"{principal.text}: {reason}"
+                unresolved = found, f"{clip(principal.text)}: {reason}"
             elif found:
-                return True, f"{principal.text}: {reason}"
+                return True, f"{clip(principal.text)}: {reason}"
         return unresolved or (False, "the caller is none of its principals")
 
     def _is(self, principal: DenyPrincipal, *, denying: bool) -> Match:
@@ -171,7 +214,7 @@ class _DenyMatcher:
         return denying, _NO_ADDRESS
 
     def _belongs(self, principal: DenyPrincipal, *, denying: bool) -> Match:
-        """Match the account against a customer, or a project."""
+        """Match the account against a customer, a project, or the service agents of a resource."""
         address = self._address(denying=denying)
         if address is None:
             return denying, _NO_ADDRESS
@@ -182,7 +225,21 @@ class _DenyMatcher:
             domain = fold(self._matcher.principal.hosted_domain or "")
             customers = self._denial.customers
             return domain in customers.get(principal.customer, ()), "by the domain of the caller"
+        if principal.agents_of is not None:
+            return _is_agent_of(address, principal.agents_of, denying=denying)
         number = project_number(address, self._denial.known.project_numbers)
         if service_account and number is None:
             return denying, "the address of the service account does not name its project"
         return service_account and number == principal.project, "by the project of the caller"
+
+
+def _is_agent_of(address: str, resource: tuple[str, str], *, denying: bool) -> Match:
+    """Match an account against the service agents of a resource: their addresses hold its number."""
+    if not is_service_account(address):
+        return False, "the caller is no service account"
+    of = agent_resource(address)
+    if of is not None and (denying or is_service_agent(address)):
+        return of == resource, "by the number in the address of the service agent"
+    if of is not None or project_number(address, {}) is not None:
+        return False, "the caller is no service agent"
+    return denying, "the address of the service account does not say whether it is a service agent"

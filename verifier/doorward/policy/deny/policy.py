@@ -2,7 +2,7 @@
 
 https://cloud.google.com/iam/docs/deny-overview. Deny policies are evaluated before any binding, and what is
 not certain about them counts against the principal: a rule that is not understood does not load, and a
-condition is taken to hold, because it may read nothing but resource tags, which no request carries.
+condition is taken to hold unless the tags of the service, which are all that it may read, are known.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 
 from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import fold
+from doorward.policy.clipped import clip, first_shown, shown
 from doorward.policy.deny.principals import DenyPrincipal
 from doorward.policy.files import read_file
 
@@ -129,7 +130,9 @@ class DenyPolicy:
         folded: dict[str, frozenset[str]] = {}
         for customer, domains in (customers or {}).items():
             if isinstance(domains, str):
-                raise PolicyError(f"customers: the domains of {customer} must be a list, not one string")
+                raise PolicyError(
+                    f"customers: the domains of {shown(customer)} must be a list, not one string"
+                )
             folded[customer] = frozenset(map(fold, domains))
         self.customers: Final[Mapping[str, frozenset[str]]] = folded
 
@@ -151,7 +154,12 @@ class DenyPolicy:
             ConfigurationError: If it cannot be read.
         """
         try:
-            return cls.from_dict(read_file(path), customers=customers)
+            document = read_file(path)
+            if not isinstance(document, Mapping):
+                raise PolicyError(  # noqa: TRY301 - named after the file, as every other
+                    "not a deny policy but a list: print each with 'gcloud iam policies get'"
+                )
+            return cls.from_dict(document, customers=customers)
         except PolicyError as error:
             raise PolicyError(f"{os.fspath(path)}: {error}") from error
 
@@ -172,12 +180,17 @@ class DenyPolicy:
             PolicyError: If it is not such a policy, or has a rule that is not understood.
         """
         if unknown := document.keys() - _POLICY_MEMBERS:
-            raise PolicyError(f"not a deny policy: unknown member {min(map(str, unknown))!r}")
-        rules = document.get("rules", ())
+            raise PolicyError(f"not a deny policy: unknown member {first_shown(unknown)}")
+        rules = document.get("rules")
+        if rules is None:
+            raise PolicyError(
+                "not a deny policy: it has no 'rules', which 'gcloud iam policies list' leaves out: print it "
+                "with 'gcloud iam policies get'"
+            )
         if not isinstance(rules, list | tuple):
             raise PolicyError("'rules' must be a list")
         title = document.get("displayName")
-        prefix = f"{title}: " if isinstance(title, str) and title else ""
+        prefix = f"{clip(title)}: " if isinstance(title, str) and title else ""
         return cls(
             [_read_rule(rule, f"{prefix}rules[{number}]") for number, rule in enumerate(rules)],
             customers=customers,
@@ -193,12 +206,12 @@ def _read_rule(rule: object, name: str) -> DenyRule:
     if not isinstance(rule, Mapping) or not isinstance(body := rule.get("denyRule"), Mapping):
         raise PolicyError(f"{name} must be an object with a 'denyRule'")
     if unknown := (rule.keys() - {"denyRule", "description"}) | (body.keys() - _RULE_MEMBERS):
-        raise PolicyError(f"{name}: unknown member {min(map(str, unknown))!r}")
+        raise PolicyError(f"{name}: unknown member {first_shown(unknown)}")
     denied, excepted = (_texts(body, part, name) for part in ("deniedPermissions", "exceptionPermissions"))
     for permission in (*denied, *excepted):
         if not _PERMISSION.fullmatch(permission):
             raise PolicyError(
-                f"{name}: permission {permission!r} is not understood; deny policies write it like "
+                f"{name}: permission {shown(permission)} is not understood; deny policies write it like "
                 "run.googleapis.com/routes.invoke"
             )
     try:
@@ -214,6 +227,8 @@ def _read_rule(rule: object, name: str) -> DenyRule:
 
 def _texts(body: Mapping[str, object], part: str, name: str) -> tuple[str, ...]:
     found = body.get(part, ())
+    if found is None and part.startswith("exception"):  # what has no value is written as null by some tools
+        return ()
     if not isinstance(found, list | tuple) or not all(isinstance(text, str) for text in found):
         raise PolicyError(f"{name}: {part!r} must be a list of strings")
     return tuple(found)

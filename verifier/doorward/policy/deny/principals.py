@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import fold
+from doorward.policy.clipped import shown
 from doorward.policy.members import federated_reason, read_resource_set
 
 __all__ = ["DenyPrincipal"]
@@ -43,6 +44,8 @@ class DenyPrincipal:
         group: The address of a group, in lower case.
         customer: The id of a Workspace or Cloud Identity customer.
         project: The number of a project, for all service accounts of that project.
+        agents_of: A resource, for all service agents of that resource: ``projects``, ``folders`` or
+            ``organizations``, and its number.
         never_reason: Why no principal with an ID token can be it.
         undecidable_reason: Why an ID token does not show whether its principal is it.
     """
@@ -53,6 +56,7 @@ class DenyPrincipal:
     group: str | None = None
     customer: str | None = None
     project: str | None = None
+    agents_of: tuple[str, str] | None = None
     never_reason: str | None = None
     undecidable_reason: str | None = None
 
@@ -83,10 +87,11 @@ class DenyPrincipal:
             resource, number, account_type = resource_set
             if (resource, account_type) == ("projects", "ServiceAccount"):
                 return cls(text, project=number)
+            agents_of = (resource, number) if account_type == "ServiceAgent" else None
             reason = f"which {resource} an account belongs to is not in its ID token"
-            return cls(text, undecidable_reason=reason)
+            return cls(text, agents_of=agents_of, undecidable_reason=None if agents_of else reason)
         raise PolicyError(
-            f"principal {text!r} is not understood; deny policies have forms of their own: "
+            f"principal {shown(text)} is not understood; deny policies have forms of their own: "
             "principal://goog/subject/EMAIL, principalSet://goog/group/EMAIL, "
             "principal://iam.googleapis.com/projects/-/serviceAccounts/EMAIL, "
             "principalSet://goog/cloudIdentityCustomerId/ID, principalSet://goog/public:all"
