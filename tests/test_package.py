@@ -92,7 +92,18 @@ def modules_after(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-FRAMEWORKS = {"starlette", "fastapi", "flask", "werkzeug", "uvicorn", "pydantic"}
+FRAMEWORKS = {
+    "aiohttp",
+    "django",
+    "fastapi",
+    "flask",
+    "functions_framework",
+    "grpc",
+    "pydantic",
+    "starlette",
+    "uvicorn",
+    "werkzeug",
+}
 MACHINERY = {"httpx", "httpcore", "anyio", "asyncio", "trio"}
 
 
@@ -123,6 +134,9 @@ class TestImports:
             ("wsgi", set[str]()),
             ("starlette", set[str]()),
             ("flask", {"flask", "werkzeug"}),
+            ("django", {"django"}),
+            ("aiohttp", {"aiohttp"}),
+            ("grpc", {"grpc"}),
         ],
     )
     def test_an_adapter_loads_no_framework_but_its_own(self, module: str, allowed: set[str]) -> None:
@@ -187,9 +201,9 @@ class TestWheel:
         assert ["cryptography", "httpx", "pyjwt", "starlette"] == names
 
     def test_every_framework_is_an_extra(self, metadata: Message) -> None:
-        assert {"cel", "demo", "emulator", "fastapi", "flask", "otel", "yaml"} == set(
-            metadata.get_all("Provides-Extra", [])
-        )
+        frameworks = {"aiohttp", "django", "fastapi", "flask", "functions-framework", "grpc"}
+        others = {"cel", "demo", "emulator", "otel", "yaml"}
+        assert frameworks | others == set(metadata.get_all("Provides-Extra", []))
 
     def test_it_carries_its_licence(self, wheel: zipfile.ZipFile, metadata: Message) -> None:
         assert "Apache-2.0" == metadata["License-Expression"]

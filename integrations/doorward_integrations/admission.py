@@ -54,7 +54,7 @@ class HasEnviron(Protocol):
         ...
 
 
-def principal_of(request: Mapping[str, Any] | HasScope | HasEnviron) -> Principal:
+def principal_of(request: Mapping[Any, Any] | HasScope | HasEnviron) -> Principal:
     """Return the verified caller of a request that a door has admitted.
 
     Args:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import quote
 
 from doorward import Admission, ConfigurationError, Door, Refusal
@@ -16,7 +16,7 @@ from doorward_integrations.readiness import check_door, readiness_answer
 from doorward_integrations.refusal import body_of
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
 
 __all__ = [
     "POLICY_VIOLATION",
@@ -30,6 +30,10 @@ __all__ = [
 ]
 
 _DENIAL: Final = "websocket.http.response"
+
+
+ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+"""An application. Each framework has types of its own for the same scope, so that no one of them fits all."""
 
 
 class InvokerMiddleware:

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import grpc
 
-from doorward import Admission, ConfigurationError, Door, PlainRequest, Refusal
-from doorward_integrations.admission import ADMISSION, CURRENT, current_principal, principal_of
+from doorward import Admission, ConfigurationError, Door, PlainRequest, Principal, Refusal
+from doorward_integrations import admission as shared
+from doorward_integrations.admission import ADMISSION, CURRENT, current_principal
 from doorward_integrations.refusal import headers_beside_content
 
 __all__ = [
@@ -59,6 +60,22 @@ _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Behavior: TypeAlias = Callable[[Any, Any], Any]
+
+
+def principal_of(context: grpc.ServicerContext | grpc.aio.ServicerContext[Any, Any]) -> Principal:
+    """Return the verified caller of a call that a door has admitted.
+
+    Args:
+        context: What the handler was given.
+
+    Returns:
+        The principal; the anonymous one where the door admits a call without a verified caller.
+
+    Raises:
+        ConfigurationError: If no door has decided on the call.
+    """
+    carrier: Any = context
+    return shared.principal_of(carrier)
 
 
 class InvokerInterceptor(grpc.ServerInterceptor):
@@ -274,7 +291,7 @@ def _in_thread(behavior: _Behavior, *, streaming: bool) -> _Behavior:
 
     def run(request: object, context: _Context) -> object:
         here = contextvars.copy_context()
-        here.run(CURRENT.set, principal_of(context))
+        here.run(CURRENT.set, shared.principal_of(context))
         found = here.run(behavior, request, context)
         # The function may be a generator, which goes on only when the next response is asked for.
         return iter(lambda: here.run(next, found, _NONE), _NONE) if streaming else found

@@ -137,6 +137,9 @@ def headers_of(environ: WSGIEnvironment) -> list[tuple[bytes, bytes]]:
 
     Args:
         environ: The environ of a request.
+
+    Returns:
+        Names in lower case, and values.
     """
     return [
         (key.removeprefix(_HEADER).replace("_", "-").lower().encode("latin-1"), value.encode("latin-1"))
@@ -177,7 +180,7 @@ class WsgiRequest:
         """Make the facts of an environ.
 
         Args:
-            environ: The environ.
+            environ: The environ of a request.
             public_prefix: What a proxy in front cuts off the path that conditions name.
         """
         self._environ = environ
@@ -207,7 +210,7 @@ class WsgiRequest:
 
     @property
     def sent_path(self) -> str:
-        """The path as sent, without the query, as far as the server gives it."""
+        """The path as sent where the server gives it, else encoded anew; without the query."""
         return self._target or quote(self._path.encode("latin-1", "replace"))
 
     @property
@@ -220,7 +223,7 @@ class WsgiRequest:
 
     @property
     def websocket(self) -> bool:
-        """False: WSGI has no websockets."""
+        """Whether it opens a websocket, which WSGI has none of."""
         return False
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,7 @@ PLACES = [
     for server in SERVERS
     for adapter in ADAPTERS
     if server.interface == adapter.interface
+    if not adapter.servers or server.name in adapter.servers
 ]
 
 in_every_place = pytest.mark.parametrize("place", PLACES, ids=str)
@@ -51,21 +53,26 @@ class Service:
 
     def __init__(self, place: Place, port: int, tokens: dict[str, str]) -> None:
         self.server = place.server
-        self.name = place.adapter.name
+        self.adapter = place.adapter
         self.port = port
         self.tokens = tokens
 
     def send(self, client: Client, row: Row) -> clients.Got:
-        return client(self.port, self.name, row, headers_of(row, self.tokens))
+        return client(self.port, self.adapter.name, row, headers_of(row, self.tokens))
 
     def differences(self, client: Client, rows: Iterable[Row]) -> dict[str, tuple[Outcome, Outcome]]:
         """Send rows, and return what the table says and what came, where they are not the same."""
+        gives = {**self.adapter.gives, **self.server.gives}
+        decodes = self.server.decodes or self.adapter.decodes
+        left_out = set(self.adapter.loses) if decodes else set()
+        if client.__name__ == self.server.sends_on:
+            left_out.add("HEAD, good")
         found = {}
         for row in rows:
-            here = dataclasses.replace(row, **self.server.gives.get(row.name, {}))
-            got = outcome(here, self.send(client, row))
-            said = expected(here, self.tokens, decoded=self.server.decodes)
-            if got != said:
+            here = dataclasses.replace(row, **gives.get(row.name, {}))
+            got = outcome(here, self.send(client, here))
+            said = expected(here, self.tokens, decoded=decodes)
+            if got != said and row.name not in left_out:
                 found[row.name] = (said, got)
         return found
 
@@ -82,8 +89,7 @@ def test_every_request_is_answered_as_the_table_says(service: Service) -> None:
 
 @over_http2
 def test_every_request_over_http2_is_answered_as_the_table_says(service: Service) -> None:
-    rows = [row for row in TABLE if row.name not in service.server.fails]
-    assert {} == service.differences(clients.http2, rows)
+    assert {} == service.differences(clients.http2, TABLE)
 
 
 @with_websockets("whole")
@@ -103,16 +109,29 @@ def test_every_refused_websocket_is_403_where_the_server_has_no_other_answer(ser
 @in_every_place
 def test_the_body_of_a_refused_request_is_not_taken_for_the_next_one(service: Service) -> None:
     good = [("authorization", f"Bearer {service.tokens['good']}")]
-    hidden = clients.request_of(service.name, Row("hidden", 200, target="/orders/hidden"), good)
-    first = clients.request_of(service.name, Row("first", 403, method="POST", body=hidden.decode()), [])
-    last = clients.request_of(service.name, Row("last", 404, target="/nowhere"), good, "Connection: close")
+    hidden = clients.request_of(service.adapter.name, Row("hidden", 200, target="/orders/hidden"), good)
+    first = clients.request_of(
+        service.adapter.name, Row("first", 403, method="POST", body=hidden.decode()), []
+    )
+    last = clients.request_of(
+        service.adapter.name, Row("last", 404, target="/nowhere"), good, "Connection: close"
+    )
 
     statuses = [got.status for got in clients.http1_on_one_connection(service.port, first, last)]
 
-    assert statuses in ([403], [403, 404])  # a server may close the connection after the first
+    # A server may close the connection after the first, and asgiref's bridge may fail on what is sent at once.
+    assert statuses in ([403], [403, 404], [403, 500])
 
 
 @in_every_place
 def test_the_answer_to_a_refused_upload_arrives(service: Service) -> None:
     row = Row("upload", 403, method="POST", body="x" * 1_000_000)
     assert {} == service.differences(clients.http1, [row])
+
+
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+def test_the_page_on_servers_names_each_of_them(server: Server) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "frameworks" / "servers.md"
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| ")]
+
+    assert 1 == len([row for row in rows if server.name.removesuffix("-async").startswith(row.split()[1])])

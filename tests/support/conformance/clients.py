@@ -127,6 +127,8 @@ def http2(port: int, host: str, row: Row, headers: Pairs) -> Got:
     client = H2Connection(config=settings)
     head = [(":method", row.method), (":scheme", "http"), (":authority", host), (":path", row.target)]
     pieces = _pieces(row)
+    if row.method == "POST" and len(pieces) == 1:
+        head.append(("content-length", str(len(pieces[0]))))
     with _connection(port) as (connection, _):
         client.initiate_connection()
         client.send_headers(1, [*head, *headers], end_stream=pieces == (b"",))

@@ -51,7 +51,7 @@ def expected(row: Row, tokens: Mapping[str, str], *, decoded: bool = False) -> O
         return 101, row.seen["caller"].encode(), {}
     sent = row.body if isinstance(row.body, str) else "".join(row.body)
     seen = {name: value.format_map(tokens) for name, value in row.seen.items()}
-    whole = {"handler": "orders", "method": row.method, **seen, "body": sent}
+    whole = {"handler": "orders", "method": row.method, "body": sent, **seen}
     order = ("handler", "caller", "method", *SHOWN, "body")
     return row.status, json.dumps({name: whole[name] for name in order if name in whole}).encode(), {}
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
 
-from support.conformance.doors import LIMITED
-from support.tokens import MEMBER
+from support.conformance.table import FOLDED_NAMES, LIMITED_SEEN, Gives
 
 __all__ = ["SERVERS", "Fleet", "Server", "running"]
-
-Gives: TypeAlias = Mapping[str, Mapping[str, Any]]
 
 PATIENCE = 60.0
 """Seconds for a server to start or to end, on a machine that starts many at once."""
@@ -29,6 +27,7 @@ AT_ONCE = 4
 """Servers that are starting at the same time."""
 
 _TESTS = Path(__file__).resolve().parents[2]
+_EXAMPLES = _TESTS.parent / "examples"
 
 
 @dataclass(frozen=True)
@@ -37,14 +36,14 @@ class Server:
 
     Attributes:
         name: Its name, with the settings that make it another one.
-        interface: What it calls: ``asgi``, ``wsgi``, or the functions of the Functions Framework.
+        interface: What it calls, as of an `Adapter`.
         command: Its command line after ``python -m``; ``{port}`` stands for the port.
         http2: Whether it serves HTTP/2 without TLS, too.
         websockets: How it answers a websocket that is refused: ``whole``, with the answer of the application;
             ``bare``, with an empty 403; empty if it has no websockets.
         decodes: Whether it gives the decoded path alone: a refusal then shows it encoded anew.
         gives: What it makes of some rows of the table, by their names, and in what they then differ.
-        fails: The rows that it breaks over HTTP/2, in whatever application.
+        sends_on: Over what it sends on the body that some frameworks give to a HEAD.
     """
 
     name: str
@@ -54,7 +53,7 @@ class Server:
     websockets: str = ""
     decodes: bool = False
     gives: Gives = field(default_factory=dict)
-    fails: frozenset[str] = frozenset()
+    sends_on: str = ""
 
 
 _ASGI = "support.conformance.serve_asgi:app"
@@ -69,25 +68,16 @@ _FUNCTIONS = (
     "functions_framework --host 127.0.0.1 --port {port} --target handle --source support/conformance/apps"
 )
 
-# httptools knows the methods of the standards alone.
-_HTTPTOOLS: Gives = {"method of no standard": {"status": 400, "seen": None}}
+# The parsers in C know the methods of the standards alone.
+_STANDARD_METHODS: Gives = {"method of no standard": {"status": 400, "seen": None}}
 # gunicorn takes the script name from a header of a client that it trusts, which on loopback is every client:
 # the path behind it is then another one than the condition names.
 _SCRIPT_NAME: Gives = {"limited caller, script name": {"status": 403}}
-_TWIN: Gives = {
-    # granian's WSGI gives names with '_' and with '-' as one and the same.
-    "underscore twin": {
-        "status": 200,
-        "seen": {"caller": MEMBER, "x-serverless-authorization": "Bearer {seen_good}"},
-    },
-    "underscore twin beside a good one": {"status": 401},
-}
-# waitress merges the slashes that a path begins with, before an application sees it.
-_SLASHES: Gives = {
-    "limited caller, empty segment": {
-        "status": 200,
-        "seen": {"caller": f"serviceAccount:{LIMITED}", "authorization": "Bearer {seen_limited}"},
-    }
+_BUFFERED: Gives = {
+    # waitress merges the slashes that a path begins with, before an application sees it.
+    "limited caller, empty segment": {"status": 200, "seen": LIMITED_SEEN},
+    # It gives every body its length.
+    "chunked body": {},
 }
 
 SERVERS = (
@@ -98,7 +88,7 @@ SERVERS = (
         "asgi",
         f"{_UVICORN} --http httptools --ws websockets-sansio",
         websockets="whole",
-        gives=_HTTPTOOLS,
+        gives=_STANDARD_METHODS,
     ),
     Server("hypercorn", "asgi", _HYPERCORN, http2=True, websockets="whole"),
     Server(
@@ -107,8 +97,7 @@ SERVERS = (
         f"{_GRANIAN} asgi {_ASGI}",
         http2=True,
         websockets="whole",
-        # An application that sends a body all the same, as Starlette does, has it sent on.
-        fails=frozenset({"HEAD, good"}),
+        sends_on="http2",
     ),
     Server("daphne", "asgi", _DAPHNE, websockets="bare"),
     Server("gunicorn-asgi", "asgi", f"{_GUNICORN} -k asgi {_ASGI}", websockets="bare"),
@@ -117,22 +106,54 @@ SERVERS = (
         "asgi",
         f"{_GUNICORN} -k uvicorn_worker.UvicornWorker {_ASGI}",
         websockets="whole",
-        gives=_HTTPTOOLS,
+        gives=_STANDARD_METHODS,
     ),
     Server("gunicorn-sync", "wsgi", f"{_GUNICORN} {_WSGI}", gives=_SCRIPT_NAME),
     Server("gunicorn-gthread", "wsgi", f"{_GUNICORN} --threads 4 {_WSGI}", gives=_SCRIPT_NAME),
     Server("gunicorn-preload", "wsgi", f"{_GUNICORN} --preload --workers 2 {_WSGI}", gives=_SCRIPT_NAME),
-    Server("granian-wsgi", "wsgi", f"{_GRANIAN} wsgi {_WSGI}", decodes=True, gives=_TWIN),
-    Server("waitress", "wsgi", _WAITRESS, gives=_SLASHES),
+    Server(
+        "granian-wsgi",
+        "wsgi",
+        f"{_GRANIAN} wsgi {_WSGI}",
+        http2=True,
+        decodes=True,
+        gives=FOLDED_NAMES,
+        sends_on="http2",
+    ),
+    Server("waitress", "wsgi", _WAITRESS, gives=_BUFFERED, sends_on="http1"),
+    Server(
+        "aiohttp",
+        "aiohttp",
+        "support.conformance.apps.aiohttp_app {port}",
+        websockets="whole",
+        gives=_STANDARD_METHODS,
+    ),
     Server("functions-framework", "function", f"{_FUNCTIONS}/function_http.py", gives=_SCRIPT_NAME),
-    Server("functions-framework-async", "async function", f"{_FUNCTIONS}/function_aio.py", gives=_HTTPTOOLS),
+    Server(
+        "functions-framework-async",
+        "async function",
+        f"{_FUNCTIONS}/function_aio.py",
+        gives=_STANDARD_METHODS,
+    ),
 )
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+class _Ports:
+    """Gives each port once, from below those that the system gives to whatever asks for any."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._candidates = random.sample(range(20_000, 30_000), 1_000)
+
+    def take(self) -> int:
+        with self._lock:
+            while True:
+                port = self._candidates.pop()
+                with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+                    return port
+
+
+_ports = _Ports()
 
 
 def _answers(port: int) -> bool:
@@ -146,16 +167,16 @@ def _answers(port: int) -> bool:
 class _Process:
     """A server that runs."""
 
-    def __init__(self, server: Server, environ: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, server: Server, environ: Mapping[str, str], folder: Path, cwd: Path) -> None:
         self.server = server
-        self.port = _free_port()
+        self.port = _ports.take()
         self._log = folder / f"{server.name}.log"
-        path = os.pathsep.join([str(_TESTS), *filter(None, sys.path)])
+        path = os.pathsep.join([str(_TESTS), str(_EXAMPLES), *filter(None, sys.path)])
         with self._log.open("wb") as log:
             self._popen = subprocess.Popen(
                 [sys.executable, "-m", *server.command.format(port=self.port).split()],
-                cwd=_TESTS,
-                env={**os.environ, "PYTHONPATH": path, **environ},
+                cwd=cwd,
+                env={**os.environ, "PYTHONPATH": path, "PORT": str(self.port), **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -194,10 +215,14 @@ class Fleet:
         servers: Those to start.
         environ: Variables for their environment.
         folder: For their logs.
+        cwd: Where they run.
     """
 
-    def __init__(self, servers: list[Server], environ: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, servers: list[Server], environ: Mapping[str, str], folder: Path, cwd: Path = _TESTS
+    ) -> None:
         self._environ = environ
+        self._cwd = cwd
         self._folder = folder
         self._started: list[_Process] = []
         self._pool = ThreadPoolExecutor(AT_ONCE, "test-fleet")
@@ -212,7 +237,7 @@ class Fleet:
     def _start(self, server: Server) -> int:
         log = ""
         for _ in range(3):  # another process may take the port first
-            process = _Process(server, self._environ, self._folder)
+            process = _Process(server, self._environ, self._folder, self._cwd)
             self._started.append(process)
             if process.await_ready():
                 return process.port
@@ -227,9 +252,11 @@ class Fleet:
 
 
 @contextlib.contextmanager
-def running(servers: list[Server], environ: Mapping[str, str], folder: Path) -> Iterator[Fleet]:
-    """Run servers for the time of a block."""
-    fleet = Fleet(servers, environ, folder)
+def running(
+    servers: list[Server], environ: Mapping[str, str], folder: Path, cwd: Path = _TESTS
+) -> Iterator[Fleet]:
+    """Run servers for the time of a block; see `Fleet`."""
+    fleet = Fleet(servers, environ, folder, cwd)
     try:
         yield fleet
     finally:

@@ -6,11 +6,22 @@ In headers and answers ``{good}`` and the like stand for the tokens of `support.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from support.conformance.doors import LIMITED as LIMITED_CALLER
 from support.tokens import MEMBER
 
-__all__ = ["SOCKETS", "TABLE", "Row"]
+__all__ = [
+    "FOLDED_NAMES",
+    "LIMITED_SEEN",
+    "NO_CHUNKS",
+    "SEEN",
+    "SERVERLESS_SEEN",
+    "SOCKETS",
+    "TABLE",
+    "Gives",
+    "Row",
+]
 
 
 @dataclass(frozen=True)
@@ -37,11 +48,15 @@ class Row:
     seen: dict[str, str] | None = field(default_factory=dict)
 
 
+Gives: TypeAlias = dict[str, dict[str, Any]]
+"""What is otherwise than the table says, by the names of its rows: other values of their attributes."""
+
 BEARER = "authorization: Bearer {good}"
 SERVERLESS = "x-serverless-authorization: Bearer {good}"
 LIMITED = "authorization: Bearer {limited}"
 SEEN = {"caller": MEMBER, "authorization": "Bearer {seen_good}"}
 LIMITED_SEEN = {"caller": f"serviceAccount:{LIMITED_CALLER}", "authorization": "Bearer {seen_limited}"}
+SERVERLESS_SEEN = {"caller": MEMBER, "x-serverless-authorization": "Bearer {seen_good}"}
 ANONYMOUS = {"caller": "anonymous"}
 PREFLIGHT = ("origin: https://shop.example", "access-control-request-method: POST")
 
@@ -73,19 +88,11 @@ TABLE = (
     Row("another scheme, then good", 401, ("authorization: Basic dXNlcjpwYXNz", BEARER)),
     Row("two in one header", 401, ("authorization: Bearer {good}, Bearer {good}",)),
     Row("serverless doubled", 401, (SERVERLESS, SERVERLESS)),
-    _good(
-        "serverless",
-        headers=(SERVERLESS,),
-        seen={"caller": MEMBER, "x-serverless-authorization": "Bearer {seen_good}"},
-    ),
+    _good("serverless", headers=(SERVERLESS,), seen=SERVERLESS_SEEN),
     _good(
         "serverless, and a header of the application's own",
         headers=(SERVERLESS, "authorization: Basic dXNlcjpwYXNz"),
-        seen={
-            "caller": MEMBER,
-            "authorization": "Basic dXNlcjpwYXNz",
-            "x-serverless-authorization": "Bearer {seen_good}",
-        },
+        seen=SERVERLESS_SEEN | {"authorization": "Basic dXNlcjpwYXNz"},
     ),
     Row("serverless bad, authorization good", 401, ("x-serverless-authorization: Bearer {bad}", BEARER)),
     # What looks like a credential.
@@ -118,6 +125,8 @@ TABLE = (
     Row("unknown path, good", 404, (BEARER,), target="/nowhere", seen=None),
     Row("with a query", 403, target="/orders?token=secret"),
     Row("encoded path", 403, target="/orders/k%C3%A4se"),
+    _good("encoded path, good", target="/orders/k%C3%A4se"),
+    Row("limited caller, encoded path", 200, (LIMITED,), target="/orders/%E6%B3%A8", seen=LIMITED_SEEN),
     Row("encoded slash", 403, target="/orders/a%2Fb"),
     _good("encoded slash, good", target="/orders/a%2Fb"),
     _good("encoded letter, good", target="/%6frders"),
@@ -154,10 +163,19 @@ TABLE = (
     Row("refused body", 403, method="POST", body="one order"),
     Row("refused body that waits for 100", 403, ("expect: 100-continue",), "POST", body="one order"),
     Row("refused chunked body", 403, method="POST", body=("one ", "order")),
-    _good("body", method="POST", body="one order", seen=SEEN | {"body": "one order"}),
-    _good("chunked body", method="POST", body=("one ", "order"), seen=SEEN | {"body": "one order"}),
+    _good("body", method="POST", body="one order"),
+    _good("chunked body", method="POST", body=("one ", "order")),
 )
 """The requests, in the order in which they are sent: a token is new, and then in the token cache."""
+
+FOLDED_NAMES: Gives = {
+    "underscore twin": {"status": 200, "seen": SERVERLESS_SEEN},
+    "underscore twin beside a good one": {"status": 401},
+}
+"""Of what gives names with '_' and with '-' as one and the same."""
+
+NO_CHUNKS: Gives = {"chunked body": {"seen": SEEN | {"body": ""}}}
+"""Of what reads no more of a body than Content-Length says."""
 
 SOCKETS = (
     Row("none", 403, target="/live"),

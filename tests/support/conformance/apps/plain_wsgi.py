@@ -13,11 +13,10 @@ __all__ = ["make"]
 
 
 def _body(environ: dict[str, Any]) -> bytes:
-    body: bytes
-    if environ.get("HTTP_TRANSFER_ENCODING"):
-        body = environ["wsgi.input"].read()
-    else:
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    if environ["REQUEST_METHOD"] != "POST":
+        return b""
+    stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
+    body: bytes = stream.read(int(length)) if length else stream.read()  # without a length, in pieces
     return body
 
 

@@ -1,0 +1,23 @@
+"""A Flask application behind the door, under ASGI. Run it with: uvicorn flask_asgi_app:asgi_app."""
+
+from asgiref.wsgi import WsgiToAsgi
+from flask import Flask
+
+from doorward import Door, InvokerPolicy, Verifier
+from doorward_integrations.flask import Invoker, current_principal
+
+door = Door(
+    Verifier(audience="https://orders-1234567890.europe-west1.run.app"),
+    InvokerPolicy.from_file("policy.json"),
+)
+
+app = Flask(__name__)
+Invoker(app, door)
+
+
+@app.get("/")
+async def orders():
+    return f"Hello, {current_principal}"
+
+
+asgi_app = WsgiToAsgi(app)

@@ -1,0 +1,198 @@
+"""The door in front of an aiohttp server.
+
+::
+
+    app = web.Application()
+    Invoker(app, door)
+
+
+    async def orders(request):
+        return web.Response(text=f"Hello, {principal_of(request)}")
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from multidict import CIMultiDict
+
+from doorward import Admission, ConfigurationError, Door, Principal, Refusal
+from doorward.policy.paths import check_public_prefix, readings_of
+from doorward.policy.request import host_name
+from doorward_integrations.refusal import body_of
+
+__all__ = ["ADMISSION", "AiohttpRequest", "Invoker", "invoker_middleware", "principal_of"]
+
+ADMISSION: Final = web.RequestKey("doorward.admission", Admission)
+"""The key of the `doorward.Admission` in an admitted request."""
+
+
+def principal_of(request: web.BaseRequest) -> Principal:
+    """Return the verified caller of a request that the door has admitted.
+
+    Args:
+        request: The request, as a handler gets it.
+
+    Returns:
+        The principal; the anonymous one where the policy admits a request without a verified caller.
+
+    Raises:
+        ConfigurationError: If no door has decided on the request.
+    """
+    admission = request.get(ADMISSION)
+    if not isinstance(admission, Admission):
+        raise ConfigurationError(
+            "no door has decided on this request, so its caller is not verified: put Invoker(app, door) in "
+            "front of the application, and ask with the request that the handler gets"
+        )
+    return admission.principal
+
+
+class Invoker:
+    """Puts the door in front of a whole application: routes, sub-applications, static files and websockets.
+
+    It is the first middleware of the application, and the application does not start if another one was put
+    before it later. A middleware that must run before the door, such as one that answers CORS preflights,
+    which carry no credential, needs an explicit order:
+    ``web.Application(middlewares=[cors, invoker_middleware(door)])`` in place of this class.
+
+    Attributes:
+        door: The door.
+    """
+
+    door: Final[Door]
+
+    def __init__(self, app: web.Application, door: Door, *, public_prefix: str = "") -> None:
+        """Guard an application.
+
+        Args:
+            app: The application, before it starts. Its sub-applications are guarded with it.
+            door: The door.
+            public_prefix: As for `invoker_middleware`.
+
+        Raises:
+            ConfigurationError: If the door is not a `doorward.Door`, the prefix is not a path, or the
+                application is not a `web.Application`, has started, or has a door already.
+        """
+        if not isinstance(door, Door):
+            raise ConfigurationError(f"Invoker(app, door) needs a Door, not {type(door).__name__}")
+        if not isinstance(app, web.Application):
+            raise ConfigurationError(
+                f"Invoker(app, door) needs the application itself, not {type(app).__name__}"
+            )
+        if app.frozen:
+            raise ConfigurationError("the application has started: call Invoker(app, door) before it does")
+        if _APP in app:
+            raise ConfigurationError("the application has a door already: call Invoker once for it")
+        middleware = invoker_middleware(door, public_prefix=public_prefix)
+        app.middlewares.insert(0, middleware)
+        app[_APP] = self
+        self.door = door
+        self._middleware: Final = middleware
+        app.on_startup.insert(0, self._check_order)
+
+    async def _check_order(self, app: web.Application) -> None:
+        if app.middlewares[0] is not self._middleware:
+            raise ConfigurationError(
+                "a middleware was put before the door: append it, or say the order with "
+                "web.Application(middlewares=[..., invoker_middleware(door)]) in place of Invoker"
+            )
+
+
+_APP: Final = web.AppKey("doorward", Invoker)
+
+
+def invoker_middleware(door: Door, *, public_prefix: str = "") -> Middleware:
+    """Make the middleware that passes admitted requests on, and answers the others itself.
+
+    Args:
+        door: The door.
+        public_prefix: The part of the path that a proxy in front cuts off, where conditions name the path
+            with it, such as ``/api``; empty where conditions name the path that the application receives.
+
+    Returns:
+        The middleware, for ``web.Application(middlewares=[...])``.
+
+    Raises:
+        ConfigurationError: If the door is not a `doorward.Door`, or the prefix is not a path.
+    """
+    if not isinstance(door, Door):
+        raise ConfigurationError(f"invoker_middleware(door) needs a Door, not {type(door).__name__}")
+    check_public_prefix(public_prefix)
+
+    @web.middleware
+    async def decide(request: web.Request, handler: Handler) -> web.StreamResponse:
+        headers = [(name.lower(), value) for name, value in request.raw_headers]
+        outcome: Admission | Refusal | None = door.admit_cached(headers, request.method, request.path)
+        if outcome is None:
+            outcome = await door.aadmit(headers, AiohttpRequest(request, public_prefix))
+        if isinstance(outcome, Refusal):
+            return _response_to(outcome, request.method)
+        passed = request.clone(headers=CIMultiDict((_text(n), _text(v)) for n, v in outcome.headers))
+        passed[ADMISSION] = outcome
+        return await handler(passed)
+
+    return decide
+
+
+class AiohttpRequest:
+    """The facts of a request that a policy may ask for, each computed when it is read."""
+
+    __slots__ = ("_public_prefix", "_request")
+
+    def __init__(self, request: web.BaseRequest, public_prefix: str = "") -> None:
+        """Make the facts of a request.
+
+        Args:
+            request: The request.
+            public_prefix: What a proxy in front cuts off the path that conditions name.
+        """
+        self._request = request
+        self._public_prefix = public_prefix
+
+    @property
+    def method(self) -> str:
+        """The method; ``GET`` for a websocket."""
+        return self._request.method
+
+    @property
+    def path(self) -> str:
+        """The whole decoded path."""
+        return self._request.path
+
+    @property
+    def sent_path(self) -> str:
+        """The path as sent, without the query."""
+        target = self._request.raw_path
+        return target.partition("?")[0] if target.startswith("/") else self._request.rel_url.raw_path
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """Every path by which the application could route the request."""
+        return readings_of(self.path, self.sent_path, (), self._public_prefix)
+
+    @property
+    def websocket(self) -> bool:
+        """Whether a handler could open a websocket with it, by aiohttp's own test."""
+        return web.WebSocketResponse().can_prepare(self._request).ok
+
+    @property
+    def host(self) -> str:
+        """The host that the Host header names."""
+        headers = self._request.raw_headers
+        return host_name(next((value for name, value in headers if name.lower() == b"host"), b""))
+
+
+def _text(raw: bytes) -> str:
+    # A clone encodes its headers anew, which what aiohttp makes of other bytes (surrogates) would not allow.
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _response_to(refusal: Refusal, method: str) -> web.Response:
+    headers = CIMultiDict((_text(name), _text(value)) for name, value in refusal.headers)
+    return web.Response(status=refusal.status, body=body_of(refusal, method), headers=headers)

@@ -1,0 +1,321 @@
+"""The aiohttp middleware: over aiohttp's own server and client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import WSServerHandshakeError, web
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
+from aiohttp.typedefs import Handler
+
+from doorward import Admission, ConfigurationError, Door, InvokerPolicy, PlainRequest, Refusal
+from doorward_integrations.aiohttp import ADMISSION, Invoker, invoker_middleware, principal_of
+from support.conditions import Conditions
+from support.servers import exchange
+from support.tokens import MEMBER
+from support.world import World
+
+REMOVED = "SIGNATURE_REMOVED_BY_GOOGLE"
+Client = TestClient[web.Request, web.Application]
+
+
+@pytest.fixture
+def door(world: World) -> Door:
+    return Door(world.verifier(), InvokerPolicy.from_members([MEMBER]))
+
+
+@pytest.fixture
+def bearer(world: World) -> dict[str, str]:
+    return {"Authorization": f"Bearer {world.token()}"}
+
+
+seen: list[web.Request] = []
+"""The requests that a handler has got."""
+
+
+async def orders(request: web.Request) -> web.Response:
+    seen.append(request)
+    body = await request.text()
+    return web.Response(text=f"{principal_of(request)} {request.headers['Authorization'][-27:]} {body}")
+
+
+async def live(request: web.Request) -> web.StreamResponse:
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    await socket.send_str(str(principal_of(request)))
+    await socket.close()
+    return socket
+
+
+def application(folder: Path | None = None, **settings: Any) -> web.Application:
+    seen.clear()
+    app, sub = web.Application(**settings), web.Application()
+    app.router.add_route("*", "/orders", orders)
+    app.router.add_get("/orders/{rest:.*}", orders)
+    app.router.add_get("/live", live)
+    sub.router.add_get("/orders", orders)
+    app.add_subapp("/sub", sub)
+    if folder is not None:
+        app.router.add_static("/static", folder)
+    return app
+
+
+def serve(app: web.Application, talk: Callable[[Client], Awaitable[Any]]) -> Any:
+    """Serve an application, let a client talk to it, and return what that returns."""
+
+    async def run() -> Any:
+        async with TestClient(TestServer(app)) as client:
+            return await talk(client)
+
+    return asyncio.run(run())
+
+
+def guarded(door: Door, **settings: Any) -> web.Application:
+    app = application(**settings)
+    Invoker(app, door)
+    return app
+
+
+def get(app: web.Application, *targets: str, headers: Any = None, method: str = "GET", **more: Any) -> Any:
+    """Return status and text of each answer, or of the only one."""
+
+    async def talk(client: Client) -> Any:
+        found = []
+        for target in targets:
+            answer = await client.request(method, target, headers=headers, **more)
+            found.append((answer.status, await answer.text()))
+        return found[0] if len(found) == 1 else found
+
+    return serve(app, talk)
+
+
+class TestAdmitted:
+    def test_a_handler_gets_the_caller_the_body_and_the_token_without_its_signature(
+        self, door: Door, bearer: dict[str, str]
+    ) -> None:
+        expected = (200, f"{MEMBER} {REMOVED} one order")
+        app = guarded(door)
+        for _ in range(2):  # the token is new, and then cached
+            assert expected == get(app, "/orders", headers=bearer, method="POST", data="one order")
+            app = guarded(door)
+
+    def test_the_whole_token_is_nowhere_in_the_request(self, door: Door, bearer: dict[str, str]) -> None:
+        get(guarded(door), "/orders", headers=bearer)
+        (request,) = seen
+        signature = bearer["Authorization"].rpartition(".")[2]
+        assert [] == [part for part in (request.headers, request.raw_headers) if signature in str(part)]
+        assert isinstance(request[ADMISSION], Admission)
+
+    def test_what_only_a_platform_may_say_is_removed(self, door: Door, bearer: dict[str, str]) -> None:
+        spoofed = {"X-Goog-Authenticated-User-Email": "spoofed", "X-Shop": "open"}
+        get(guarded(door), "/orders", headers=bearer | spoofed)
+        (request,) = seen
+        assert (None, "open") == (
+            request.headers.get("X-Goog-Authenticated-User-Email"),
+            request.headers["X-Shop"],
+        )
+
+    def test_a_header_that_is_no_text_is_passed_on(self, door: Door, bearer: dict[str, str]) -> None:
+        lines = [b"GET /orders HTTP/1.1", b"Host: orders", b"Connection: close", b"X-Shop: \xff"]
+        lines.append(f"Authorization: {bearer['Authorization']}".encode())
+        raw = b"\r\n".join([*lines, b"", b""])
+
+        async def talk(client: Client) -> int:
+            base = f"http://127.0.0.1:{client.port}"
+            return (await asyncio.to_thread(exchange, base, raw)).status
+
+        assert 200 == serve(guarded(door), talk)
+        assert "\xff" == seen[0].headers["X-Shop"]
+
+    def test_everything_of_an_application_is_behind_the_door(
+        self, door: Door, bearer: dict[str, str], tmp_path: Path
+    ) -> None:
+        (tmp_path / "page.txt").write_text("static")
+        targets = ["/orders", "/sub/orders", "/static/page.txt", "/nowhere"]
+        answers = [
+            get(guarded(door, folder=tmp_path), *targets, headers=headers) for headers in (bearer, None)
+        ]
+        assert [[200, 200, 200, 404], [403] * 4] == [[status for status, _ in each] for each in answers]
+
+    def test_a_websocket_has_the_caller(self, door: Door, bearer: dict[str, str]) -> None:
+        async def talk(client: Client) -> str:
+            async with client.ws_connect("/live", headers=bearer) as socket:
+                return await socket.receive_str()
+
+        assert MEMBER == serve(guarded(door), talk)
+
+
+class TestRefused:
+    @pytest.mark.parametrize("target", ["/orders", "/orders/a%2Fb", "/nowhere", "/orders?token=secret"])
+    def test_a_request_without_a_token_is_refused_to_the_byte(self, door: Door, target: str) -> None:
+        refusal = door.admit([], PlainRequest(target.partition("?")[0]))
+        assert isinstance(refusal, Refusal)
+
+        async def talk(client: Client) -> Any:
+            answer = await client.get(target)
+            return answer.status, await answer.read(), answer.headers["content-type"]
+
+        assert (403, refusal.body, "text/html; charset=UTF-8") == serve(guarded(door), talk)
+        assert [] == seen
+
+    def test_a_refused_websocket_gets_the_whole_answer(self, door: Door, bearer: dict[str, str]) -> None:
+        async def talk(client: Client) -> list[int]:
+            found = []
+            for headers in ({}, {"Authorization": bearer["Authorization"][:-8] + "AAAAAAAA"}):
+                with pytest.raises(WSServerHandshakeError) as raised:
+                    await client.ws_connect("/live", headers=headers)
+                found.append(raised.value.status)
+            return found
+
+        assert [403, 401] == serve(guarded(door), talk)
+
+    def test_keys_that_are_away_are_unavailable(
+        self, door: Door, world: World, bearer: dict[str, str]
+    ) -> None:
+        world.endpoint.down()
+
+        async def talk(client: Client) -> Any:
+            answer = await client.get("/orders", headers=bearer)
+            return answer.status, answer.headers["retry-after"].isdigit()
+
+        assert (503, True) == serve(guarded(door), talk)
+
+    def test_a_doubled_credential_is_unauthorized(self, door: Door, bearer: dict[str, str]) -> None:
+        assert 401 == get(guarded(door), "/orders", headers=[*bearer.items()] * 2)[0]
+
+
+class TestFacts:
+    @pytest.mark.parametrize(
+        "row",
+        [
+            ("/orders/käse", "/orders/k%C3%A4se", 200),
+            ("/orders/a", "/orders/a/../b", 403),
+            ("/orders/a/b", "/orders/a%2Fb", 403),  # a router that keeps the slash encoded reads another path
+        ],
+    )
+    def test_a_condition_sees_every_reading_of_a_path(
+        self, world: World, bearer: dict[str, str], monkeypatch: Any, row: tuple[str, str, int]
+    ) -> None:
+        allowed, target, status = row
+        app = guarded(conditional(world, monkeypatch, allowed))
+
+        async def talk(client: Client) -> int:
+            line = f"GET {target} HTTP/1.1\r\nHost: orders\r\nConnection: close\r\n"
+            raw = f"{line}Authorization: {bearer['Authorization']}\r\n\r\n".encode()
+            return (await asyncio.to_thread(exchange, f"http://127.0.0.1:{client.port}", raw)).status
+
+        assert status == serve(app, talk)
+
+    def test_a_condition_sees_what_a_proxy_cuts_off(
+        self, world: World, bearer: dict[str, str], monkeypatch: Any
+    ) -> None:
+        door, app = conditional(world, monkeypatch, "/api/orders"), application()
+        Invoker(app, door, public_prefix="/api")
+        assert 200 == get(app, "/orders", headers=bearer)[0]
+
+    @pytest.mark.parametrize(
+        ("exempt", "socket", "plain"), [("GET", 403, 400), ("WEBSOCKET", 101, 403), ("POST", 403, 403)]
+    )
+    def test_an_exemption_for_get_opens_no_websocket_and_the_other_way_round(
+        self, world: World, exempt: str, socket: int, plain: int
+    ) -> None:
+        policy = InvokerPolicy.from_members([MEMBER])
+        door = Door(world.verifier(), policy, exempt=[(exempt, "/live")])
+
+        async def talk(client: Client) -> Any:
+            answer = await client.get("/live")
+            try:
+                async with client.ws_connect("/live") as opened:
+                    assert "anonymous" == await opened.receive_str()
+            except WSServerHandshakeError as error:
+                return error.status, answer.status
+            return 101, answer.status
+
+        assert (socket, plain) == serve(guarded(door), talk)
+
+
+def conditional(world: World, monkeypatch: pytest.MonkeyPatch, allowed: str) -> Door:
+    """Return a door that admits to one path."""
+    Conditions.install(monkeypatch)
+    condition = {"expression": f"request.path == '{allowed}'", "title": "one path"}
+    binding = {"role": "roles/run.invoker", "members": [MEMBER], "condition": condition}
+    return Door(world.verifier(), InvokerPolicy.from_dict({"version": 3, "bindings": [binding]}))
+
+
+@web.middleware
+async def preflights(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.method == "OPTIONS":
+        return web.Response(headers={"Access-Control-Allow-Origin": "*"})
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = error
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    return response
+
+
+class TestOrder:
+    def test_a_middleware_that_was_there_runs_behind_the_door(self, door: Door) -> None:
+        app = guarded(door, middlewares=[preflights])
+        assert 403 == get(app, "/orders", method="OPTIONS")[0]
+
+    def test_a_middleware_that_is_named_before_the_door_answers_preflights_and_sees_refusals(
+        self, door: Door
+    ) -> None:
+        app = application(middlewares=[preflights, invoker_middleware(door)])
+
+        async def talk(client: Client) -> Any:
+            answers = [await client.options("/orders"), await client.get("/orders")]
+            return [(one.status, one.headers["Access-Control-Allow-Origin"]) for one in answers]
+
+        assert [(200, "*"), (403, "*")] == serve(app, talk)
+
+    def test_an_application_does_not_start_with_a_middleware_put_before_the_door(self, door: Door) -> None:
+        app = guarded(door)
+        app.middlewares.insert(0, preflights)
+        with pytest.raises(ConfigurationError, match="a middleware was put before the door"):
+            asyncio.run(web.AppRunner(app).setup())
+
+    def test_a_middleware_may_be_appended(self, door: Door, bearer: dict[str, str]) -> None:
+        app = guarded(door)
+        app.middlewares.append(preflights)
+        assert 200 == get(app, "/orders", headers=bearer)[0]
+
+
+class TestMistakes:
+    def test_without_a_door_there_is_no_caller(self) -> None:
+        with pytest.raises(ConfigurationError, match="no door has decided on this request"):
+            principal_of(make_mocked_request("GET", "/orders"))
+
+    def test_a_door_must_be_given(self, world: World) -> None:
+        wrong: Any = world.verifier()
+        with pytest.raises(ConfigurationError, match=r"Invoker\(app, door\) needs a Door, not Verifier"):
+            Invoker(application(), wrong)
+        with pytest.raises(
+            ConfigurationError, match=r"invoker_middleware\(door\) needs a Door, not Verifier"
+        ):
+            invoker_middleware(wrong)
+
+    def test_an_application_must_be_given(self, door: Door) -> None:
+        wrong: Any = application().router
+        with pytest.raises(ConfigurationError, match="needs the application itself, not UrlDispatcher"):
+            Invoker(wrong, door)
+
+    def test_an_application_has_one_door(self, door: Door) -> None:
+        app = guarded(door)
+        with pytest.raises(ConfigurationError, match="has a door already"):
+            Invoker(app, door)
+
+    def test_an_application_that_has_started_takes_no_door(self, door: Door) -> None:
+        app = application()
+        app.freeze()
+        with pytest.raises(ConfigurationError, match="has started"):
+            Invoker(app, door)
+
+    def test_a_prefix_must_be_a_path(self, door: Door) -> None:
+        with pytest.raises(ConfigurationError, match="public_prefix='api'"):
+            Invoker(application(), door, public_prefix="api")

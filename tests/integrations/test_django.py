@@ -1,0 +1,289 @@
+"""The Django middleware: through Django's own handlers and test clients, of both kinds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import django
+import pytest
+from django.conf import settings
+from django.core.checks.registry import registry
+from django.http import HttpRequest, HttpResponse
+from django.test import AsyncClient, Client
+from django.test.utils import override_settings
+from django.urls import path
+
+from doorward import Admission, ConfigurationError, Door, InvokerPolicy, PlainRequest, Refusal
+from doorward.door.refusal import RefusalStyle
+from doorward_integrations.admission import ADMISSION
+from doorward_integrations.django import DoorwardConfig, InvokerMiddleware, check_settings, principal_of
+from support.conditions import Conditions
+from support.tokens import MEMBER
+from support.world import World
+
+MIDDLEWARE = "doorward_integrations.django.InvokerMiddleware"
+REMOVED = "SIGNATURE_REMOVED_BY_GOOGLE"
+
+if not settings.configured:
+    settings.configure(
+        ALLOWED_HOSTS=["*"],
+        INSTALLED_APPS=["doorward_integrations.django.DoorwardConfig"],
+        SECRET_KEY="a secret of the tests",
+    )
+    django.setup()
+
+seen: list[Any] = []
+"""The requests that a view has got."""
+
+
+def view(request: Any, rest: str = "") -> HttpResponse:
+    seen.append(request)
+    assert request.principal == principal_of(request)
+    return HttpResponse(
+        f"{request.principal} {request.headers.get('Authorization', '').rpartition('.')[2]}".encode()
+    )
+
+
+async def async_view(request: HttpRequest, rest: str = "") -> HttpResponse:
+    return view(request, rest)
+
+
+def broken(request: Any) -> HttpResponse:
+    raise LookupError(str(request.principal))
+
+
+urlpatterns = [
+    path("orders", view),
+    path("orders/<path:rest>", view),
+    path("async/orders", async_view),
+    path("broken", broken),
+]
+
+
+def reads_headers(get_response: Callable[[HttpRequest], HttpResponse]) -> Any:
+    """A middleware of one kind alone, that reads the headers, which Django then keeps."""
+
+    def respond(request: Any) -> HttpResponse:
+        assert request.headers is request.headers
+        return get_response(request)
+
+    return respond
+
+
+Ask = Callable[..., HttpResponse]
+
+
+def blocking(method: str, target: str, headers: dict[str, str]) -> HttpResponse:
+    client: Any = Client(raise_request_exception=False)
+    response: HttpResponse = client.generic(method, target, headers=headers)
+    return response
+
+
+def in_loop(method: str, target: str, headers: dict[str, str]) -> HttpResponse:
+    client: Any = AsyncClient(raise_request_exception=False)
+    response: HttpResponse = asyncio.run(client.generic(method, target, headers=headers))
+    return response
+
+
+@pytest.fixture(params=[blocking, in_loop], ids=["WSGI", "ASGI"])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    """Ask the application, as both interfaces have it."""
+    send: Ask = request.param
+    return lambda target="/orders", headers=(), method="GET": send(method, target, dict(headers))
+
+
+@pytest.fixture
+def door(world: World) -> Door:
+    return Door(world.verifier(), InvokerPolicy.from_members([MEMBER]))
+
+
+@pytest.fixture
+def bearer(world: World) -> dict[str, str]:
+    return {"Authorization": f"Bearer {world.token()}"}
+
+
+@pytest.fixture(autouse=True)
+def _application(door: Door) -> Iterator[None]:
+    """An application behind the door; further settings can be set in a test."""
+    seen.clear()
+    with override_settings(DOORWARD_DOOR=door, MIDDLEWARE=[MIDDLEWARE], ROOT_URLCONF=__name__):
+        yield
+
+
+class TestAdmitted:
+    @pytest.mark.parametrize("target", ["/orders", "/orders/1", "/async/orders"])
+    def test_a_view_gets_the_caller_and_the_token_without_its_signature(
+        self, ask: Ask, bearer: dict[str, str], target: str
+    ) -> None:
+        for _ in range(2):  # the token is new, and then cached
+            response = ask(target, bearer)
+            assert (200, f"{MEMBER} {REMOVED}") == (response.status_code, response.text)
+
+    def test_the_whole_token_is_nowhere_in_the_request(
+        self, ask: Ask, bearer: dict[str, str], world: World
+    ) -> None:
+        with override_settings(MIDDLEWARE=[f"{__name__}.reads_headers", MIDDLEWARE]):
+            ask("/orders", bearer)
+        (request,) = seen
+        signature = world.token().rpartition(".")[2]
+        carriers = [
+            request.META,
+            request.headers,
+            getattr(request, "scope", {}),
+            getattr(request, "environ", {}),
+        ]
+        assert [] == [carrier for carrier in carriers if signature in str(carrier)]
+        assert str(request.META["HTTP_AUTHORIZATION"]).endswith(REMOVED)
+
+    def test_what_only_a_platform_may_say_is_removed(self, ask: Ask, bearer: dict[str, str]) -> None:
+        ask("/orders", bearer | {"X-Goog-Authenticated-User-Email": "spoofed", "X-Shop": "open"})
+        (request,) = seen
+        assert (None, "open") == (
+            request.headers.get("X-Goog-Authenticated-User-Email"),
+            request.headers["X-Shop"],
+        )
+        assert "HTTP_X_GOOG_AUTHENTICATED_USER_EMAIL" not in request.META
+
+    def test_the_request_carries_the_admission(self, ask: Ask, bearer: dict[str, str]) -> None:
+        ask("/orders", bearer)
+        (request,) = seen
+        carrier = getattr(request, "scope", None) or request.environ
+        assert isinstance(carrier[ADMISSION], Admission)
+
+    def test_a_path_that_is_not_there_is_not_found(self, ask: Ask, bearer: dict[str, str]) -> None:
+        assert 404 == ask("/nowhere", bearer).status_code
+
+    def test_an_error_of_a_view_is_an_error_of_the_application(
+        self, ask: Ask, bearer: dict[str, str]
+    ) -> None:
+        assert 500 == ask("/broken", bearer).status_code
+
+    @pytest.mark.parametrize("order", [1, -1], ids=["behind the door", "before the door"])
+    def test_a_middleware_of_one_kind_may_stand_beside_it(
+        self, ask: Ask, bearer: dict[str, str], order: int
+    ) -> None:
+        both = [MIDDLEWARE, f"{__name__}.reads_headers"][::order]
+        with override_settings(MIDDLEWARE=both):
+            assert [200, 403] == [ask("/orders", headers).status_code for headers in (bearer, {})]
+
+
+class TestRefused:
+    @pytest.mark.parametrize("target", ["/orders", "/nowhere", "/async/orders"])
+    def test_a_request_without_a_token_is_refused_to_the_byte(
+        self, ask: Ask, door: Door, target: str
+    ) -> None:
+        refusal = door.admit([], PlainRequest(target))
+        assert isinstance(refusal, Refusal)
+        response = ask(target)
+        assert (403, refusal.body) == (response.status_code, response.content)
+        expected = {name.decode(): value.decode() for name, value in refusal.headers}
+        assert expected == {name.lower(): value for name, value in response.items()}
+        assert [] == seen
+
+    def test_a_head_is_refused_without_a_body(self, ask: Ask) -> None:
+        response = ask(method="HEAD")
+        assert (403, b"", True) == (response.status_code, response.content, "content-length" in response)
+
+    def test_a_bad_token_is_unauthorized(self, ask: Ask, bearer: dict[str, str]) -> None:
+        response = ask("/orders", {"Authorization": bearer["Authorization"][:-8] + "AAAAAAAA"})
+        assert (401, True) == (response.status_code, "www-authenticate" in response)
+
+    def test_keys_that_are_away_are_unavailable(self, ask: Ask, world: World, bearer: dict[str, str]) -> None:
+        world.endpoint.down()
+        response = ask("/orders", bearer)
+        assert (503, True) == (response.status_code, "retry-after" in response)
+
+    def test_a_style_of_an_own_answers_as_it_says(self, ask: Ask, world: World) -> None:
+        def bare(error: Any, _path: str) -> Refusal:
+            return Refusal(418, ((b"x-why", b"tea"),), b"", error.reason, error)
+
+        style: RefusalStyle = bare
+        door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), style=style)
+        with override_settings(DOORWARD_DOOR=door):
+            response = ask()
+        assert (418, {"x-why": "tea"}) == (response.status_code, dict(response.items()))
+
+
+class TestPaths:
+    @pytest.mark.parametrize(("target", "status"), [("/orders/k%C3%A4se", 200), ("/orders/other", 403)])
+    def test_a_condition_sees_a_path_beyond_ascii(
+        self, world: World, bearer: dict[str, str], monkeypatch: Any, target: str, status: int
+    ) -> None:
+        """Django writes the decoded path into the environ. Its client for ASGI makes no such paths."""
+        with override_settings(DOORWARD_DOOR=conditional(world, monkeypatch, "/orders/käse")):
+            assert status == blocking("GET", target, bearer).status_code
+
+    def test_a_condition_sees_what_a_proxy_cuts_off(
+        self, ask: Ask, world: World, bearer: dict[str, str], monkeypatch: Any
+    ) -> None:
+        door = conditional(world, monkeypatch, "/api/orders")
+        with override_settings(DOORWARD_DOOR=door, DOORWARD_PUBLIC_PREFIX="/api"):
+            assert 200 == ask("/orders", bearer).status_code
+
+    def test_a_forced_script_name_does_not_hide_a_path(
+        self, ask: Ask, world: World, bearer: dict[str, str], monkeypatch: Any
+    ) -> None:
+        """With it, the view of ``/orders`` can answer ``/shop/orders`` too, and both must be granted."""
+        door = conditional(world, monkeypatch, "/shop/orders")
+        with override_settings(DOORWARD_DOOR=door, FORCE_SCRIPT_NAME="/shop"):
+            assert 403 == ask("/shop/orders", bearer).status_code
+
+
+def conditional(world: World, monkeypatch: pytest.MonkeyPatch, allowed: str) -> Door:
+    """Return a door that admits to one path."""
+    Conditions.install(monkeypatch)
+    condition = {"expression": f"request.path == '{allowed}'", "title": "one path"}
+    binding = {"role": "roles/run.invoker", "members": [MEMBER], "condition": condition}
+    return Door(world.verifier(), InvokerPolicy.from_dict({"version": 3, "bindings": [binding]}))
+
+
+named_door: Any = None
+
+
+class TestSettings:
+    def test_the_door_may_be_named(
+        self, ask: Ask, door: Door, bearer: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(globals(), "named_door", door)
+        with override_settings(DOORWARD_DOOR=f"{__name__}.named_door"):
+            assert [200, 403] == [ask("/orders", headers).status_code for headers in (bearer, {})]
+
+    @pytest.mark.parametrize(
+        ("setting", "message"),
+        [
+            (None, "DOORWARD_DOOR must be a Door, or where it is, such as"),
+            (7, "not int"),
+            ("nowhere.at.all", "DOORWARD_DOOR='nowhere.at.all' cannot be imported"),
+            (f"{__name__}.named_door", "not NoneType"),
+        ],
+    )
+    def test_without_a_door_nothing_is_served(self, setting: Any, message: str) -> None:
+        with override_settings(DOORWARD_DOOR=setting), pytest.raises(ConfigurationError, match=message):
+            InvokerMiddleware(lambda _: HttpResponse())
+
+    def test_a_prefix_that_is_no_path_is_a_mistake(self) -> None:
+        with override_settings(DOORWARD_PUBLIC_PREFIX="api"), pytest.raises(ConfigurationError):
+            InvokerMiddleware(lambda _: HttpResponse())
+
+    @pytest.mark.parametrize(
+        ("changed", "found"),
+        [
+            ({}, []),
+            ({"MIDDLEWARE": []}, ["doorward.E001"]),
+            ({"MIDDLEWARE": [MIDDLEWARE, MIDDLEWARE]}, ["doorward.E001"]),
+            ({"MIDDLEWARE": ["corsheaders.middleware.CorsMiddleware", MIDDLEWARE]}, []),
+            ({"MIDDLEWARE": ["shop.Any", MIDDLEWARE]}, ["doorward.W001"]),
+            ({"DOORWARD_DOOR": "nowhere.at.all"}, ["doorward.E002"]),
+            ({"DOORWARD_PUBLIC_PREFIX": "api"}, ["doorward.E002"]),
+        ],
+    )
+    def test_a_check_says_what_is_wrong(self, changed: dict[str, Any], found: list[str]) -> None:
+        with override_settings(**changed):
+            assert found == [message.id for message in check_settings()]
+
+    def test_the_application_adds_the_check(self) -> None:
+        checks: set[Any] = set(registry.get_checks())
+        assert check_settings in checks
+        assert "doorward" == DoorwardConfig.label
