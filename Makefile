@@ -29,7 +29,7 @@ $(STAMP): remake
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-floors check fuzz format test-all lock build bench bench-run clean remake
+.PHONY: help demo test test-floors check fuzz soak format test-all lock build bench bench-run clean remake
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -63,6 +63,9 @@ fuzz: $(STAMP) ## Fuzz every parser and the door (SECONDS=30 for each property)
 	@if $(BIN)/python -m pip install --quiet --require-hashes -r .locks/fuzz.txt 2>/dev/null; \
 	then $(BIN)/python tests/fuzz/run.py $(or $(SECONDS),30) $(ARGS); \
 	else DOORWARD_FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/fuzz $(ARGS); fi
+
+soak: $(STAMP) ## Judge two real servers while keys, policy and machine go wrong (SECONDS=300)
+	@$(BIN)/python tests/operation/soak/run.py --seconds $(or $(SECONDS),300)
 
 format: $(STAMP) ## Format the code, and mend what the linter can
 	@$(BIN)/ruff check --fix-only

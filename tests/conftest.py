@@ -39,10 +39,15 @@ def _no_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_late_summaries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep the log of a test out of the next one: no thread sums up later what was not written."""
+    """Keep the log of a test out of the next one: nothing is counted from before, or summed up later."""
     monkeypatch.setattr(loglimit, "in_a_thread", lambda _seconds, _work: None)
+    # Those of modules were made with the thread, and are there in every test.
+    for limit in [*loglimit._limits]:
+        limit._begin()
+        monkeypatch.setattr(limit, "_later", lambda _seconds, _work: None)
     yield
-    loglimit._limits.clear()
+    for limit in [*loglimit._limits]:
+        limit._begin()
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from collections.abc import Iterator
@@ -155,18 +157,32 @@ class TestImports:
         assert [] == [path for path, text in sources.items() if "from doorward_integrations" in text]
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
-    """The wheel, built from the working tree as a release is."""
-    out = tmp_path_factory.mktemp("dist")
+def build(kind: str, source: Path, out: Path) -> Path:
+    """Build a distribution as a release is built, and return its path."""
     subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)],
+        [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", str(out), str(source)],
         capture_output=True,
         timeout=120,
         check=True,
     )
     (path,) = out.iterdir()
-    with zipfile.ZipFile(path) as wheel:
+    return path
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source archive, built from the working tree and unpacked."""
+    archive = build("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
+    folder = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(archive) as opened:
+        opened.extractall(folder, filter="data")
+    return folder / archive.name.removesuffix(".tar.gz")
+
+
+@pytest.fixture(scope="module")
+def wheel(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    """The wheel, built from the source archive as a release is."""
+    with zipfile.ZipFile(build("wheel", unpacked, tmp_path_factory.mktemp("dist"))) as wheel:
         yield wheel
 
 
@@ -208,6 +224,38 @@ class TestWheel:
     def test_it_carries_its_licence(self, wheel: zipfile.ZipFile, metadata: Message) -> None:
         assert "Apache-2.0" == metadata["License-Expression"]
         assert any(name.endswith("/licenses/LICENSE") for name in wheel.namelist())
+
+
+class TestSourceArchive:
+    def test_it_holds_every_file_that_the_tests_are_made_of_and_read(self, unpacked: Path) -> None:
+        folders = ("verifier", "integrations", "tests", "benchmarks", "docs", ".locks", ".ci")
+        files = ("README.md", "CHANGELOG.md", "LICENSE", "SECURITY.md", "Makefile", "pyproject.toml")
+        below = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
+        needed = {path.relative_to(ROOT).as_posix() for path in below if path.suffix != ".pyc"} | {*files}
+
+        there = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
+
+        assert set() == needed - there
+        assert {"PKG-INFO", ".gitignore"} == there - needed
+
+    def test_the_tests_that_read_the_project_pass_in_it(self, unpacked: Path) -> None:
+        tests = ["tests/test_docs.py", "tests/test_house.py", "tests/benchmarks/test_page.py"]
+        done = run_tests(unpacked, *tests)
+
+        assert 0 == done.returncode, done.stdout[-2_000:]
+
+
+def run_tests(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run tests of an unpacked archive, with its own modules."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(["verifier", "integrations"])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 def metadata_version() -> str:

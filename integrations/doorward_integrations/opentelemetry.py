@@ -38,9 +38,11 @@ from doorward.keys.events import (
     KeyEvent,
     Listener,
     SetRefused,
+    SnapshotTaken,
     StaleUsed,
     StateChanged,
     UnknownKid,
+    WaitRefused,
     log_event,
 )
 from doorward.keys.state import KeyState
@@ -160,9 +162,11 @@ class KeyMetrics:
     Counters: ``doorward.keys.fetches`` by ``doorward.outcome`` and ``doorward.trigger`` (and ``error.type``,
     the stage of the `doorward.FetchError`), ``doorward.keys.stale_uses``, ``doorward.keys.unknown_kids`` by
     ``doorward.outcome``, ``doorward.keys.state_changes`` by ``doorward.before`` and ``doorward.after``, and
-    ``doorward.keys.refused_sets`` by ``error.type``. Histogram: ``doorward.keys.fetch.duration``, in seconds,
-    with the attributes of the fetches. Gauges, for each cache given to `observe`: ``doorward.keys.age``, in
-    seconds, and ``doorward.keys.state``, 1 for the current ``doorward.state`` and 0 for the others.
+    ``doorward.keys.refused_sets`` by ``error.type``, ``doorward.keys.snapshots_taken`` by
+    ``doorward.trigger``, and ``doorward.keys.refused_waits``. Histogram: ``doorward.keys.fetch.duration``, in
+    seconds, with the attributes of the fetches. Gauges, for each cache given to `observe`:
+    ``doorward.keys.age``, in seconds, ``doorward.keys.state``, 1 for the current ``doorward.state`` and 0
+    for the others, and ``doorward.keys.hanging``, the fetches that were given up and have not ended.
     """
 
     def __init__(self, meter: Meter | None = None, *, then: Listener | None = log_event) -> None:
@@ -203,6 +207,22 @@ class KeyMetrics:
             lambda cache: _endpoint(cache.url),
             "Time since the endpoint last confirmed the keys.",
         )
+        self._count_processes(meter)
+
+    def _count_processes(self, meter: Meter) -> None:
+        self._snapshots_taken = meter.create_counter(
+            "doorward.keys.snapshots_taken", "{snapshot}", "Key sets taken from another process."
+        )
+        self._refused_waits = meter.create_counter(
+            "doorward.keys.refused_waits", "{request}", "Requests that did not wait for the first keys."
+        )
+        meter.create_observable_gauge(
+            "doorward.keys.hanging", [self._hanging], "{fetch}", "Fetches given up that have not ended."
+        )
+
+    def _hanging(self, _: CallbackOptions) -> Iterable[Observation]:
+        for cache in self._caches:
+            yield Observation(cache.health()["hanging"], _endpoint(cache.url))
 
     def observe(self, cache: KeyCache) -> None:
         """Report the age and the state of a cache each time that metrics are collected.
@@ -234,8 +254,12 @@ class KeyMetrics:
                 self._state_changes.add(1, {**endpoint, **_state_change(event.before, event.after)})
             case SetRefused():
                 self._refused_sets.add(1, {**endpoint, "error.type": event.error.stage})
+            case SnapshotTaken():
+                self._snapshots_taken.add(1, {**endpoint, "doorward.trigger": event.trigger})
+            case WaitRefused():
+                self._refused_waits.add(1, endpoint)
             case _:
-                pass  # a fetch that has started is counted when it has finished
+                pass  # a fetch is counted when it has finished; those that hang are a gauge
         if self._then is not None:
             self._then(event)
 

@@ -20,7 +20,7 @@ from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricR
 from doorward import Door, InvokerPolicy, KeyCache, KeysUnavailableError, PlainRequest
 from doorward.door.events import Decided
 from doorward.errors import SignatureError
-from doorward.keys.events import FetchStarted, KeyEvent, StaleUsed, StateChanged, UnknownKid
+from doorward.keys.events import FetchStarted, KeyEvent, StaleUsed, StateChanged, UnknownKid, WaitRefused
 from doorward.keys.state import KeyState
 from doorward.policy.watching.events import LookFinished, PolicyEvent
 from doorward_integrations.opentelemetry import DoorMetrics, KeyMetrics, PolicyMetrics
@@ -214,6 +214,23 @@ class TestCounters:
             "state_changes", "doorward.before", "doorward.after"
         )
 
+    def test_keys_of_another_process_are_counted_by_why_they_were_needed(
+        self, endpoint: SimulatedEndpoint, collector: Collector, metrics: KeyMetrics, tmp_path: Path
+    ) -> None:
+        caches = [endpoint.cache(listener=metrics, snapshot=tmp_path / "keys.json") for _ in range(2)]
+        for cache in caches:
+            cache.get(KEY.kid)
+            join_fetches()
+
+        assert {("cold",): 1} == collector.values("snapshots_taken", "doorward.trigger")
+        assert {("changed",): 1} == collector.values("fetches", "doorward.outcome")
+
+    def test_requests_that_did_not_wait_are_counted(self, collector: Collector, metrics: KeyMetrics) -> None:
+        for _ in range(3):
+            metrics(WaitRefused("https://keys.example/certs"))
+
+        assert {(): 3} == collector.values("refused_waits")
+
     def test_a_fetch_that_has_only_started_is_not_counted(
         self, collector: Collector, metrics: KeyMetrics
     ) -> None:
@@ -309,6 +326,23 @@ class TestGauges:
             seen.append(current(collector))
 
         assert ["empty", "fresh", "ageing", "stale", "dead"] == seen
+
+    def test_fetches_that_hang_can_be_seen(
+        self, endpoint: SimulatedEndpoint, collector: Collector, metrics: KeyMetrics, cache: KeyCache
+    ) -> None:
+        metrics.observe(cache)
+        cache.warm()
+        gate = endpoint.hang()
+        seen = []
+        for _ in range(3):
+            endpoint.pass_time(3_600.0)
+            cache.get(KEY.kid)
+            seen.append(collector.values("hanging")[()])
+        gate.set()
+        join_fetches()
+
+        assert [0, 1, 2] == seen
+        assert {(): 0} == collector.values("hanging")
 
     def test_a_cache_that_was_not_observed_is_not_reported(
         self, collector: Collector, cache: KeyCache

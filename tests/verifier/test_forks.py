@@ -65,7 +65,7 @@ LOCKS = re.compile(
     r"\b(Lock|RLock|Condition|Semaphore|BoundedSemaphore|Event|Barrier|Future|Queue)(\[\w+\])?\(\)"
 )
 FREE = {
-    "flight.py": "its owner drops it in a child, and who waits for it waits for some seconds at most",
+    "milestone.py": "its owner drops it in a child, and who waits for it waits for some seconds at most",
     "emulator.py": "a command that forks nothing",
 }
 RENEWS = re.compile(r"\brenew_in_children\(|\bregister_at_fork\(")

@@ -134,6 +134,13 @@ def test_a_document_that_leads_nowhere_safe_is_refused(changed: dict[str, Any], 
         discover(ISSUER, fetch=WellKnown(document(**changed)))
 
 
+@pytest.mark.parametrize("url", ["http://keys.example/jwks", "https://keys.example/a b"])
+def test_no_error_shows_the_query_of_a_key_url(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        discover(ISSUER, fetch=WellKnown(document(jwks_uri=f"{url}?key=made-up-secret")))
+    assert "made-up-secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "body",
     [

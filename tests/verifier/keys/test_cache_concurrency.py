@@ -174,8 +174,9 @@ def test_many_loops_wait_for_one_fetch_of_a_new_key(
 
 
 def test_200_threads_with_200_bogus_key_ids_cause_at_most_two_fetches(
-    world: World, cache: KeyCache, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    cache = world.cache(GOOGLE, patience=PATIENCE, miss_patience=PATIENCE, max_waiting=200)
     cache.warm()
     await_reader = watch_readers(monkeypatch)
     world.endpoint.gate.clear()
@@ -312,7 +313,7 @@ def test_whatever_many_threads_and_a_loop_do_there_is_one_fetch_at_a_time(
             asking.release()
 
     wall = ManualClock()
-    cache = world.cache(GOOGLE, fetch=fetch, clock=wall, miss_burst=10_000, max_stale=1e9)
+    cache = world.cache(GOOGLE, fetch=fetch, clock=wall, miss_burst=10_000, max_waiting=10, max_stale=1e9)
     cache.warm()
 
     def act(index: int) -> None:

@@ -141,10 +141,10 @@ def test_the_door_answers_503_with_the_time_that_the_endpoint_asked_for(
     endpoint: SimulatedEndpoint, api: Api
 ) -> None:
     door = Door(endpoint.verifier(endpoint.cache()), InvokerPolicy.all_authenticated_users())
-    endpoint.throttle(42)
+    endpoint.throttle(2)
     refusal = api.admit(door, [(b"authorization", f"Bearer {endpoint.token(KEY)}".encode())])
     assert isinstance(refusal, Refusal)
-    assert (503, "42") == (refusal.status, dict(refusal.headers)[b"retry-after"].decode())
+    assert (503, "2") == (refusal.status, dict(refusal.headers)[b"retry-after"].decode())
 
 
 # Backing off.
@@ -183,9 +183,10 @@ def test_what_the_endpoint_asks_for_is_honoured_between_a_second_and_five_minute
     endpoint: SimulatedEndpoint, asked_for: float, wait: float
 ) -> None:
     cache = endpoint.cache()
+    cache.warm()
     endpoint.throttle(asked_for)
     with pytest.raises(KeysUnavailableError) as refusal:
-        cache.warm()
+        cache.refresh()
     assert pytest.approx(wait) == refusal.value.retry_after
     assert pytest.approx(wait) == cache.health()["retry_in"]
 
@@ -410,7 +411,7 @@ def test_a_fetch_may_raise_anything(api: Api, caplog: pytest.LogCaptureFixture, 
 def test_a_fetch_may_answer_anything(api: Api, answer: Any) -> None:
     cache = without_network()[0]
     cache.warm()
-    cache._updater._client._fetch = lambda _url, _headers: answer  # type: ignore[misc]  # it is final to all but a test
+    cache._client._fetch = lambda _url, _headers: answer  # type: ignore[misc]  # it is final to all but a test
     with pytest.raises(KeysUnavailableError):
         api.refresh(cache)
     assert "key-1" == api.get(cache, "key-1").kid
@@ -496,8 +497,10 @@ def test_a_fetch_that_was_given_up_counts_as_failed(endpoint: SimulatedEndpoint)
     cache = endpoint.cache()
     cache.warm()
     endpoint.pass_time(3_600)
+    endpoint.await_fetch()
     endpoint.hang()
     cache.keys(endpoint.wall.now)
+    endpoint.await_fetch()
     endpoint.pass_time(31)
     cache.keys(endpoint.wall.now)
     health = cache.health()

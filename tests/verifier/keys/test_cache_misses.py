@@ -131,8 +131,11 @@ def test_a_key_that_came_between_the_look_and_the_lock_is_not_asked_for_again(
 
 
 def test_requests_for_a_new_key_share_one_fetch(
-    endpoint: SimulatedEndpoint, cache: KeyCache, api: Api, monkeypatch: pytest.MonkeyPatch
+    endpoint: SimulatedEndpoint, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    cache = endpoint.cache(max_waiting=10)
+    cache.warm()
+    endpoint.requests.clear()
     await_reader = watch_readers(monkeypatch)
     endpoint.rotate(OTHER)
     gate = endpoint.hang()

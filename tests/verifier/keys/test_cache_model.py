@@ -22,10 +22,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from doorward import KeyCache, KeysUnavailableError, Reason
 from doorward.errors import FetchError, SignatureError
+from doorward.forks import _renew_all
 from doorward.keys.events import FetchStarted, KeyEvent
 from doorward.keys.fetch import FetchResponse
 from doorward.keys.flight import Flight
 from doorward.keys.key import VerificationKey
+from doorward.keys.milestone import Milestone
 from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
@@ -41,6 +43,8 @@ IDLE_WAIT: Final = 1.0
 ABSENT_FOR: Final = 60.0
 ABSENT: Final = 8  # fewer than outside of this test, so that a history can get there
 KIDS: Final = ("a", "b", "c", "d")
+
+NO_PAUSE: Final = (float("-inf"), float("-inf"))
 
 # Cache-Control, and what of it counts: seconds fresh, and seconds of use beyond that.
 CACHE_CONTROL: Final[dict[str | None, tuple[float, float]]] = {
@@ -193,8 +197,8 @@ class History(RuleBasedStateMachine):
         self.finished = 0
         self.failed = False
         self.failures = 0
-        self.quiet = (float("-inf"), float("-inf"))
-        self.failed_at = (float("-inf"), float("-inf"))
+        self.pauses = {True: NO_PAUSE, False: NO_PAUSE}  # by whether there are usable keys
+        self.failed_at = NO_PAUSE
         self.held: Held | None = None
         self.generation = 0
         self.current: Ticket | None = None
@@ -208,8 +212,11 @@ class History(RuleBasedStateMachine):
         self.patch.setattr(Flight, "start", self._starting(Flight.start))
         self.patch.setattr(Flight, "wait", lambda flight, timeout: self._wait(flight))
         self.patch.setattr(Flight, "wait_async", self._wait_async)
+        # What comes before the endpoint is asked takes no time here.
+        self.patch.setattr(Milestone, "wait", lambda milestone, timeout: True)
+        self.patch.setattr(Milestone, "wait_async", self._reached)
         self.patch.setattr("doorward.keys.caching.misses._ABSENT_KIDS", ABSENT)
-        self.patch.setattr("doorward.keys.caching.updater._log.exception", lambda *args: None)
+        self.patch.setattr("doorward.keys.caching.obtaining._log.exception", lambda *args: None)
         self.cache = KeyCache(
             "https://keys.example/certs",
             ("ES256",),
@@ -252,7 +259,7 @@ class History(RuleBasedStateMachine):
         return starting
 
     def _fetch(self, url: str, headers: Mapping[str, str], /) -> FetchResponse:
-        flight = self.cache._updater._current_flight
+        flight = self.cache._updater.flights.current
         assert flight is not None
         ticket = Ticket(threading.current_thread(), headers, flight.trigger)
         self.arrivals.put(ticket)
@@ -302,6 +309,11 @@ class History(RuleBasedStateMachine):
         )
 
     @property
+    def quiet(self) -> tuple[float, float]:
+        """Between which times the pause after a failure is over; the jitter decides."""
+        return self.pauses[self.usable is not None]
+
+    @property
     def on_its_way(self) -> bool:
         """Whether there is a fetch to wait for."""
         return self.current is not None and self.mono.now - self.current.began < GIVEN_UP
@@ -336,16 +348,17 @@ class History(RuleBasedStateMachine):
         now = self.mono.now
         self.failed_at = (now, self.wall.now)
         if retry_after is None:
-            self.quiet = (now + 1.0, now + min(300.0, 2.0**self.failures))
+            pause = (1.0, min(300.0, 2.0**self.failures))
         else:
-            asked_for = min(max(retry_after, 1.0), 300.0)
-            self.quiet = (now + asked_for, now + asked_for)
+            pause = (min(max(retry_after, 1.0), 300.0),) * 2
+        self.pauses[True] = (now + pause[0], now + pause[1])
+        self.pauses[False] = (now + min(pause[0], 2.5), now + min(pause[1], 5.0))
 
     # What the model judges.
 
     def _settle(self) -> None:
         """Take note of a fetch that has begun, once it waits at the endpoint."""
-        while self.begun < self.cache._updater.started:
+        while self.begun < self.cache._updater.flights.started:
             if self.current is not None:
                 assert not self.on_its_way, "two fetches at once"
                 self._fail(None)
@@ -359,6 +372,10 @@ class History(RuleBasedStateMachine):
             ticket.number, ticket.began = self.begun, self.mono.now
             ticket.early = self._answer(ticket.headers)
             self._judge_start(ticket, self.before)
+            # Those that were given up may not pile up here, or no other would be started.
+            for given_up in self.air[:-1]:
+                self.air.remove(given_up)
+                self._release(given_up, self._answer(given_up.headers))
             self.current = ticket
             self.air.append(ticket)
 
@@ -389,7 +406,7 @@ class History(RuleBasedStateMachine):
             assert self.finished <= call.since, "kept waiting although its answer is there"
             assert self.on_its_way, "waits for what has been given up"
         if isinstance(outcome, KeysUnavailableError):
-            assert 0.0 < outcome.retry_after <= 300.0
+            assert 0.0 < outcome.retry_after <= (300.0 if self.usable is not None else 5.0)
             if not gave_up and self.finished <= call.since:
                 assert not self.on_its_way, "sent away although a fetch was on its way"
                 time = self.mono.now >= self.quiet[1] or call.kind == "refresh"
@@ -461,6 +478,10 @@ class History(RuleBasedStateMachine):
     async def _wait_async(flight: Flight, timeout: float) -> bool:  # noqa: ASYNC109 - as its original
         return await Pause(flight)
 
+    @staticmethod
+    async def _reached(milestone: Milestone, timeout: float) -> bool:  # noqa: ASYNC109 - as its original
+        return True
+
     def _finish(self, ticket: Ticket, said: Said) -> None:
         """Let one fetch come back, and work out what that changes."""
         self.air.remove(ticket)
@@ -472,7 +493,7 @@ class History(RuleBasedStateMachine):
             self._fail(said.retry_after)
             return
         self.failed, self.failures = False, 0
-        self.quiet = (float("-inf"), float("-inf"))
+        self.pauses = {True: NO_PAUSE, False: NO_PAUSE}
         self._hold(said.published, said.stale_after, said.dead_after)
 
     def _hold(self, published: Published, stale_after: float, dead_after: float) -> None:
@@ -576,7 +597,7 @@ class History(RuleBasedStateMachine):
             self._drop(call)
         self.calls.clear()
         self.current = None
-        self.cache._updater.after_fork()
+        _renew_all()
 
     def _calling(self, call: Callable[[], Any]) -> Any:
         """Call into the cache, and take note of what began meanwhile."""

@@ -273,7 +273,7 @@ def test_forked_workers_do_not_pause_in_step_when_the_endpoint_fails() -> None:
 def fork_workers_of_a_warm_cache() -> None:
     local = Local(KEY)
     local.cache.warm()
-    report(refresh_after=[forked(lambda: local.cache._updater.held.refresh_after) for _ in range(4)])
+    report(refresh_after=[forked(lambda: local.cache._holding.held.refresh_after) for _ in range(4)])
 
 
 @forking
@@ -465,6 +465,81 @@ def test_a_process_that_is_gone_while_a_snapshot_is_written_leaves_the_one_befor
         later.cache.get("key-1").kid,
         later.endpoint.fetches,
     )
+
+
+def end_after_one_read(path: str) -> None:
+    local = Local(KEY, snapshot=path)
+    fsync = os.fsync
+
+    def slow(descriptor: int) -> None:
+        time.sleep(0.1)
+        fsync(descriptor)
+
+    pytest.MonkeyPatch().setattr(os, "fsync", slow)
+    local.cache.get("key-1")
+    report(done=True)
+
+
+def test_a_process_that_lives_for_one_read_leaves_its_snapshot(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    assert b"" == ends(end_after_one_read, str(path))
+    assert KeyState.FRESH is Local(KEY, snapshot=str(path)).cache.state
+
+
+def fork_while_requests_wait(path: str) -> None:
+    local = Local(KEY, snapshot=path, patience=PATIENCE, max_waiting_cold=1)
+    local.endpoint.gate.clear()
+    reader = background(lambda: local.cache.get("key-1").kid)
+    assert local.endpoint.asked.wait(PATIENCE)
+
+    def child() -> object:
+        local.endpoint.gate.set()
+        kid = local.cache.get("key-1").kid
+        join_fetches()
+        return [kid, local.cache._cold_seats.taken]
+
+    found: list[object] = []
+
+    def fork() -> None:
+        found.append(forked(child))
+
+    forking = background(fork)
+    # The child waits until the parent has fetched, whose turn it is, and takes what the parent has written.
+    local.endpoint.gate.set()
+    parent = reader.result(PATIENCE)
+    forking.result(PATIENCE)
+    join_fetches()
+    report(child=found[0], parent=parent)
+
+
+@forking
+def test_a_child_has_its_own_seats_and_does_not_hold_the_lock_of_its_parent(tmp_path: Path) -> None:
+    expected = {"child": ["key-1", 0], "parent": "key-1"}
+    assert expected == run_script(fork_while_requests_wait, str(tmp_path / "keys.json"))
+
+
+def fork_then_die(path: str) -> None:
+    """Fork during a fetch whose turn is held, and be killed; the child lives on, and holds nothing."""
+    local = Local(KEY, snapshot=path)
+    local.endpoint.gate.clear()
+    background(local.cache.warm)
+    assert local.endpoint.asked.wait(PATIENCE)
+    if os.fork() == 0:
+        time.sleep(EXIT)
+        os._exit(0)
+    report(done=True)
+    os.kill(os.getpid(), 9)
+
+
+@forking
+def test_a_lock_is_free_once_its_holder_is_killed_although_a_child_of_it_lives(tmp_path: Path) -> None:
+    path = str(tmp_path / "keys.json")
+    with started(fork_then_die, path) as process:
+        assert process.stdout is not None
+        assert b'{"done": true}\n' == process.stdout.readline()
+        assert -9 == process.wait(EXIT)
+        local = Local(KEY, snapshot=path)
+        assert "key-1" == background(local.cache.get, "key-1").result(EXIT / 2).kid
 
 
 def test_a_process_that_ends_while_its_first_snapshot_is_written_leaves_none(tmp_path: Path) -> None:

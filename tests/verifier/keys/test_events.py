@@ -12,13 +12,16 @@ import pytest
 from doorward import ConfigurationError, FetchError, KeyCache, KeysUnavailableError
 from doorward.errors import SignatureError
 from doorward.keys.events import (
+    FetchesHang,
     FetchFinished,
     FetchStarted,
     KeyEvent,
     SetRefused,
+    SnapshotTaken,
     StaleUsed,
     StateChanged,
     UnknownKid,
+    WaitRefused,
     log_event,
 )
 from doorward.keys.state import KeyState
@@ -208,6 +211,7 @@ class TestFetches:
         self, endpoint: SimulatedEndpoint, warm: KeyCache
     ) -> None:
         """So that every start has an end, and a count of the ends is that of `KeyCache.health`."""
+        endpoint.await_fetch()
         gate = endpoint.hang()
         first = background(warm.refresh)
         endpoint.await_fetch()
@@ -490,6 +494,16 @@ class TestLog:
             ),
             (good(URL, "cold", "changed", "a", "b"), logging.INFO, f"keys of {URL}: 'a', 'b'"),
             (SetRefused(URL, ERROR), logging.ERROR, f"the key set of {URL} was refused whole: {ERROR}"),
+            (
+                FetchesHang(URL, 2),
+                logging.ERROR,
+                f"fetches from {URL} that were given up and have not ended: 2",
+            ),
+            (
+                SnapshotTaken(URL, "cold", 60.0, ("a", "b")),
+                logging.INFO,
+                f"keys of {URL} were taken from another process: 'a', 'b'",
+            ),
             (StateChanged(URL, EMPTY, FRESH), logging.INFO, f"the keys of {URL} are fresh"),
             (StateChanged(URL, FRESH, AGEING), logging.INFO, f"the keys of {URL} are ageing"),
             (StateChanged(URL, AGEING, STALE), logging.WARNING, f"the keys of {URL} are stale"),
@@ -514,6 +528,7 @@ class TestLog:
             good(URL, "refresh", "unchanged", "a", refused=("'b': odd",)),
             StaleUsed(URL, 4_000.0),
             UnknownKid(URL, "absent"),
+            WaitRefused(URL),
         ],
         ids=lambda event: type(event).__name__,
     )
@@ -598,3 +613,11 @@ def test_the_query_of_a_key_url_that_is_refused_is_not_shown(url: str) -> None:
     with pytest.raises(ConfigurationError) as refusal:
         KeyCache(url)
     assert "AIza" not in str(refusal.value)
+
+
+def test_a_flood_of_unknown_key_ids_is_logged_in_part(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "doorward")
+    for _ in range(500):
+        log_event(UnknownKid("https://keys.example/certs", "no_budget"))
+
+    assert 21 == len(caplog.records)

@@ -115,7 +115,9 @@ class TestFiles:
         body += b" " * (size - len(body))
 
         if size > LIMIT:
-            with pytest.raises(ConfigurationError, match="is over 262144 bytes"):
+            with pytest.raises(
+                ConfigurationError, match="it has 262,145 bytes, and may have 262,144 bytes at most"
+            ):
                 from_file(body, tmp_path)
         else:
             assert ["key-1"] == list(from_file(body, tmp_path).keys(0.0))

@@ -18,7 +18,9 @@ import pytest
 
 from doorward import GOOGLE, Issuer, KeyCache, Principal, Reason, Verifier
 from doorward.errors import RefusedError
-from doorward.tokens import jws
+from doorward.keys.key import VerificationKey
+from doorward.tokens import engine, jws
+from doorward.tokens.accepted_issuer import check_signature
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
 from support.tokens import AUDIENCE, MEMBER, SigningKey, b64, claims, header, signed
@@ -45,9 +47,9 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 class Two:
     """Google and an issuer of one's own, both with RSA keys, each with an endpoint that counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, own_kid: str = "own-1") -> None:
         self.clock = ManualClock()
-        self.keys = {"google": SigningKey("key-1"), "own": SigningKey("own-1")}
+        self.keys = {"google": SigningKey("key-1"), "own": SigningKey(own_kid, name="own")}
         self.endpoints = {name: KeyEndpoint(key) for name, key in self.keys.items()}
         self.verifier = Verifier(AUDIENCE, issuers=(GOOGLE, OWN), key_cache=self._cache, clock=self.clock)
 
@@ -157,6 +159,34 @@ def test_with_the_keys_of_both_a_forgery_has_only_the_issuer_that_it_names_asked
 
     assert Reason.BAD_SIGNATURE == refused(ask, two.verifier, forged)
     assert (1, 2) == two.fetches  # the named one was asked whether it has such a key by now
+
+
+@between
+def test_a_signature_that_does_not_hold_is_checked_once(
+    ask: Ask, two: Two, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two.warm("own")
+    checked: list[str] = []
+
+    def check(token: jws.Token, head: jws.Header, key: VerificationKey) -> None:
+        checked.append(key.kid)
+        check_signature(token, head, key)
+
+    monkeypatch.setattr(engine, "check_signature", check)
+    forged = two.token(SigningKey("own-1", name="forger"), length, iss=OWN_ISS)
+
+    assert Reason.BAD_SIGNATURE == refused(ask, two.verifier, forged)
+    assert ["own-1"] == checked
+
+
+@between
+def test_where_every_issuer_has_the_key_id_the_payload_is_not_read(ask: Ask, length: int) -> None:
+    two = Two(own_kid="key-1")
+    two.warm("google", "own")
+    forged = two.token(SigningKey("key-1", name="forger"), length, iss="https://other.example")
+
+    assert Reason.BAD_SIGNATURE == refused(ask, two.verifier, forged)
+    assert (1, 1) == two.fetches
 
 
 @between

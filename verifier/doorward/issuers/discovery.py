@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from doorward.errors import ConfigurationError
 from doorward.issuers.issuer import Issuer
 from doorward.keys.fetch import Fetch, HttpxFetch
-from doorward.keys.http.urls import check_key_url
+from doorward.keys.http.urls import check_key_url, shown_url
 from doorward.keys.key import ALGORITHMS, check_algorithms
 from doorward.strictjson import StrictJSONError, read_object
 
@@ -57,7 +57,7 @@ def discover(
     if not isinstance(jwks_uri, str):
         raise ConfigurationError(f"{url} names no 'jwks_uri'")
     if urlsplit(issuer).scheme == "https" and urlsplit(jwks_uri).scheme != "https":
-        raise ConfigurationError(f"{url} names keys at {jwks_uri!r}, which is not https")
+        raise ConfigurationError(f"{url} names keys at {shown_url(jwks_uri)!r}, which is not https")
     return Issuer(
         name=issuer if name is None else name,
         iss_values=(issuer,),

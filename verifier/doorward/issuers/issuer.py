@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final, NamedTuple
 
 from doorward.audiences.audience import Audience, Audiences
 from doorward.errors import ConfigurationError
 from doorward.issuers.claim_rule import ClaimRule
-from doorward.keys.http.urls import check_key_url
+from doorward.keys.http.urls import check_key_url, shown_url
 from doorward.keys.key import check_algorithms
 
 __all__ = ["Identity", "Issuer"]
@@ -95,3 +95,9 @@ class Issuer:
         if not isinstance(self.extra_rules, tuple) or not all(map(callable, self.extra_rules)):
             raise ConfigurationError(f"extra_rules of issuer {self.name!r} must be a tuple of functions")
         check_key_url(self.key_url)
+
+    def __repr__(self) -> str:
+        """Show every field; of the key URL without its query, which may hold an API key."""
+        shown = {one.name: getattr(self, one.name) for one in fields(self)}
+        shown["key_url"] = shown_url(self.key_url)
+        return f"Issuer({', '.join(f'{name}={value!r}' for name, value in shown.items())})"

@@ -14,21 +14,25 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from doorward.errors import ConfigurationError, KeysUnavailableError
+from doorward.errors import ConfigurationError, KeysUnavailableError, SignatureError
 from doorward.keys.caching.endpoint_client import EndpointClient
+from doorward.keys.caching.holding import Holding
 from doorward.keys.caching.misses import Misses, refusal_of
 from doorward.keys.caching.reading import HeldKeysReader
 from doorward.keys.caching.reporter import Reporter
+from doorward.keys.caching.seats import Seats
+from doorward.keys.caching.sharing import Sharing
 from doorward.keys.caching.snapshot import SnapshotFile
 from doorward.keys.caching.updater import LONG_IDLE_WAIT, Updater
-from doorward.keys.events import Listener, UnknownKid, log_event
+from doorward.keys.events import Listener, UnknownKid, WaitRefused, log_event
 from doorward.keys.fetch import Fetch, HttpxFetch
 from doorward.keys.flight import Flight
 from doorward.keys.key import VerificationKey
-from doorward.keys.state import NOTHING_HELD
 from doorward.keys.waiting import BLOCKING, IN_LOOP, Waits, run_blocking
 
 __all__ = ["KeyCache"]
+
+_PREPARING: Final = 3.0  # times the patience, for what a fetch does before it asks the endpoint
 
 
 class KeyCache(HeldKeysReader):
@@ -49,7 +53,12 @@ class KeyCache(HeldKeysReader):
         miss_burst: How many of those fetches may be made at once.
         patience: Seconds that a request waits for a fetch at most, while there are no usable keys.
         miss_patience: The same for an unknown key id, while there are usable keys.
-        snapshot: A file in which the last good answer is kept, for the next start; none by default.
+        max_waiting: How many threads may wait for an unknown key id at once, while there are usable keys; a
+            request beyond that is refused at once. Set it to a small share of the threads of the server.
+        max_waiting_cold: How many threads and tasks may wait for a fetch at once, while there are no usable
+            keys, and how many tasks may wait for an unknown key id: they hold no thread.
+        snapshot: A file in which the last good answer is kept, for the next start and for other processes;
+            none by default.
         listener: Receives the events, in the thread in which they happen; logs them by default.
         clock: Wall clock, in seconds since the epoch.
         monotonic: Monotonic clock, in seconds.
@@ -75,6 +84,8 @@ class KeyCache(HeldKeysReader):
         miss_burst: int = 3,
         patience: float = 10.0,
         miss_patience: float = 3.0,
+        max_waiting: int = 4,
+        max_waiting_cold: int = 1024,
         snapshot: str | os.PathLike[str] | None = None,
         listener: Listener = log_event,
         clock: Callable[[], float] = time.time,
@@ -82,7 +93,9 @@ class KeyCache(HeldKeysReader):
         rng: random.Random | None = None,
     ) -> None:
         """Take the settings, which the class describes."""
-        _check_bounds(max_stale, miss_interval, miss_burst, patience, miss_patience)
+        _check_bounds(
+            max_stale, (miss_interval, patience, miss_patience), (miss_burst, max_waiting, max_waiting_cold)
+        )
         self._client: Final = EndpointClient(
             url,
             algorithms,
@@ -91,15 +104,19 @@ class KeyCache(HeldKeysReader):
             obey_must_revalidate=obey_must_revalidate,
             clock=clock,
         )
-        file = None if snapshot is None else SnapshotFile(snapshot)
         reporter = Reporter(self._client.shown_url, listener)
         jitter = rng if rng is not None else random.Random()  # noqa: S311 - spreads refreshes; no secret
-        updater = Updater(self._client, file, reporter, clock=clock, monotonic=monotonic, rng=jitter)
-        super().__init__(self._client.shown_url, updater, reporter, clock=clock, monotonic=monotonic)
+        clocks = {"clock": clock, "monotonic": monotonic}
+        holding = Holding(self._client, rng=jitter, **clocks)
+        sharing = None if snapshot is None else Sharing(SnapshotFile(snapshot), url, clock)
+        updater = Updater(self._client, holding, sharing, reporter, rng=jitter, **clocks)
+        super().__init__(self._client.shown_url, holding, updater, reporter, **clocks)
         self.algorithms: Final[tuple[str, ...]] = algorithms
         self._patience: Final = patience
         self._miss_patience: Final = miss_patience
-        self._misses: Final = Misses(updater, miss_interval, miss_burst)
+        self._misses: Final = Misses(updater, holding, miss_interval, miss_burst)
+        self._cold_seats: Final = Seats(max_waiting_cold)
+        self._miss_seats: Final = {True: Seats(max_waiting), False: Seats(max_waiting_cold)}  # by thread
 
     def __repr__(self) -> str:
         """Show the endpoint and the state."""
@@ -139,21 +156,50 @@ class KeyCache(HeldKeysReader):
         return await self._getting(kid, IN_LOOP)
 
     async def _getting(self, kid: str, waits: Waits) -> VerificationKey:
-        since, waited = self._updater.started, False
+        since, began, waited = self._updater.flights.started, self._monotonic(), False
         while isinstance(found := self._find(kid, since, waited=waited), Flight):
-            limit, waited = self._limit_for(kid), True
-            if not await waits.flight(found, limit):
-                # The key may be held all the same: from before a long idle time, or since a moment ago.
-                if (key := self._key_at_hand(kid, waited=True)) is not None:
-                    return key
-                raise self._late(limit)
+            waited = True
+            if not self.ready:
+                await self._await_first_keys(found, waits)
+            elif kid in self._holding.held.keys:  # after a long idle time
+                await waits.flight(found, LONG_IDLE_WAIT)
+            else:
+                await self._await_new_key(kid, found, began, waits)
         return found
 
-    def _limit_for(self, kid: str) -> float:
-        """Return for how many seconds a request for a key waits at most."""
-        if not self.ready:
-            return self._patience
-        return LONG_IDLE_WAIT if kid in self._updater.held.keys else self._miss_patience
+    async def _await_first_keys(self, flight: Flight, waits: Waits) -> None:
+        """Wait for usable keys; raises if they do not come in time, or too many requests wait already."""
+        if not self._cold_seats.take():
+            self._reporter.report(WaitRefused(self.url))
+            raise KeysUnavailableError(
+                f"as many requests as may wait for the keys of {self.url} do so already"
+            )
+        try:
+            if not await self._waited_patiently(flight, waits) and not self.ready:
+                raise self._late(self._patience)
+        finally:
+            self._cold_seats.leave()
+
+    async def _waited_patiently(self, flight: Flight, waits: Waits) -> bool:
+        """Wait for a flight; what it does before it asks the endpoint does not use the patience up.
+
+        Where many processes start at once, the imports alone take longer than that.
+        """
+        prepared = await waits.flight(flight.prepared, _PREPARING * self._patience)
+        return prepared and await waits.flight(flight, self._patience)
+
+    async def _await_new_key(self, kid: str, flight: Flight, began: float, waits: Waits) -> None:
+        """Wait for an unknown key id, no longer than that is worth; raises as `_await_first_keys`."""
+        seats, now = self._miss_seats[waits.thread], self._monotonic()
+        if not seats.take():
+            raise self._refused("no_seat", kid)
+        try:
+            # A fetch that has taken longer than that already will not end now.
+            left = min(began, flight.started_at) + self._miss_patience - now
+            if not await waits.flight(flight, max(0.0, left)) and kid not in self._holding.held.keys:
+                raise self._late(self._miss_patience)
+        finally:
+            seats.leave()
 
     def _find(self, kid: str, since: int, *, waited: bool) -> VerificationKey | Flight:
         """Return the key, or the flight to wait for before looking again; raises if there is neither."""
@@ -161,7 +207,7 @@ class KeyCache(HeldKeysReader):
             return key
         updater = self._updater
         with updater.lock:
-            now, wall, held = self._monotonic(), self._clock(), updater.held
+            now, wall, held = self._monotonic(), self._clock(), self._holding.held
             if not held.state(now, wall).usable:
                 return updater.share(since, now) or updater.start("cold", now)
             if kid in held.keys:  # after a long idle time; or a flight has finished since the look above
@@ -169,8 +215,12 @@ class KeyCache(HeldKeysReader):
             outcome = self._misses.decide(kid, since, now)
         if isinstance(outcome, Flight):
             return outcome
+        raise self._refused(outcome, kid)
+
+    def _refused(self, outcome: str, kid: str) -> SignatureError:
+        """Report that a token is refused for its key id; return the error to raise."""
         self._reporter.report(UnknownKid(self.url, outcome))
-        raise refusal_of(outcome, kid)
+        return refusal_of(outcome, kid)
 
     def _late(self, limit: float) -> KeysUnavailableError:
         return KeysUnavailableError(f"the key endpoint {self.url} did not answer within {limit:g} s")
@@ -210,9 +260,9 @@ class KeyCache(HeldKeysReader):
         await self._fetching("asked", IN_LOOP)
 
     async def _fetching(self, trigger: str, waits: Waits) -> None:
-        since = self._updater.started
+        since = self._updater.flights.started
         while (flight := self._flight_for(trigger, since)) is not None:
-            if not await waits.flight(flight, self._patience) and not (trigger == "cold" and self.ready):
+            if not await self._waited_patiently(flight, waits) and not (trigger == "cold" and self.ready):
                 raise self._late(self._patience)
 
     def _flight_for(self, trigger: str, since: int) -> Flight | None:
@@ -220,7 +270,7 @@ class KeyCache(HeldKeysReader):
         updater, cold = self._updater, trigger == "cold"
         with updater.lock:
             now = self._monotonic()
-            refreshed = updater.finished_since(since) and updater.last_error is None
+            refreshed = updater.concluded_since(since) and updater.last_error is None
             if self.ready if cold else refreshed:
                 return None
             return updater.share(since, now, patient=cold) or updater.start(trigger, now)
@@ -240,15 +290,12 @@ class KeyCache(HeldKeysReader):
         """
         answer = self._client.read_seed(body)
         with self._updater.lock:
-            if self._updater.held is NOTHING_HELD:
-                self._updater.replace(answer, self._monotonic(), self._clock())
+            self._holding.seed(answer)
 
 
-def _check_bounds(
-    max_stale: float, miss_interval: float, miss_burst: int, patience: float, miss_patience: float
-) -> None:
-    if max_stale < 0 or miss_burst < 1 or min(miss_interval, patience, miss_patience) <= 0:
+def _check_bounds(max_stale: float, seconds: tuple[float, ...], counts: tuple[int, ...]) -> None:
+    if max_stale < 0 or min(counts) < 1 or min(seconds) <= 0:
         raise ConfigurationError(
-            "max_stale must be at least 0, miss_burst at least 1, and miss_interval, patience and "
-            "miss_patience positive (seconds)"
+            "max_stale must be at least 0, miss_burst, max_waiting and max_waiting_cold at least 1, and "
+            "miss_interval, patience and miss_patience positive (seconds)"
         )

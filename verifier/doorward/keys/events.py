@@ -13,20 +13,25 @@ from typing import Final
 
 from doorward.errors import FetchError
 from doorward.keys.state import KeyState
+from doorward.loglimit import LogLimit
 
 __all__ = [
     "FetchFinished",
     "FetchStarted",
+    "FetchesHang",
     "KeyEvent",
     "Listener",
     "SetRefused",
+    "SnapshotTaken",
     "StaleUsed",
     "StateChanged",
     "UnknownKid",
+    "WaitRefused",
     "log_event",
 ]
 
 _log: Final = logging.getLogger("doorward.keys")
+_frequent: Final = LogLimit(_log, logging.DEBUG, "events of a key cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,37 @@ class FetchFinished:
     kids: tuple[str, ...]
     refused: tuple[str, ...]
     error: FetchError | None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchesHang:
+    """A fetch was given up, and its thread has not ended.
+
+    Attributes:
+        url: The key endpoint.
+        hanging: How many such threads there are. At 3, no other fetch is started until one of them ends.
+    """
+
+    url: str
+    hanging: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotTaken:
+    """Keys were taken from the snapshot, which another process has written.
+
+    Attributes:
+        url: The key endpoint.
+        trigger: Why keys were needed, as in `FetchStarted`; or ``snapshot``, if none were held and the
+            endpoint was left alone after a failure.
+        age: Seconds since the endpoint last confirmed them.
+        kids: The key ids that are held now.
+    """
+
+    url: str
+    trigger: str
+    age: float
+    kids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +151,36 @@ class UnknownKid:
     Attributes:
         url: The key endpoint.
         outcome: ``absent`` (the endpoint was asked, and does not publish the key), ``remembered`` (it was
-            asked in the last 60 s) or ``no_budget`` (it was not asked).
+            asked in the last 60 s), ``no_budget`` (it was not asked) or ``no_seat`` (it is being asked, and
+            as many requests as may wait for that do so already).
     """
 
     url: str
     outcome: str
 
 
-KeyEvent = FetchStarted | FetchFinished | SetRefused | StateChanged | StaleUsed | UnknownKid
+@dataclass(frozen=True, slots=True)
+class WaitRefused:
+    """A request was refused at once since no usable keys are held, and as many as may wait for them do so.
+
+    Attributes:
+        url: The key endpoint.
+    """
+
+    url: str
+
+
+KeyEvent = (
+    FetchStarted
+    | FetchFinished
+    | FetchesHang
+    | SnapshotTaken
+    | SetRefused
+    | StateChanged
+    | StaleUsed
+    | UnknownKid
+    | WaitRefused
+)
 """Any event of a key cache."""
 
 Listener = Callable[[KeyEvent], None]
@@ -133,7 +191,8 @@ thread that no request waits for. An exception that it raises is logged, and cha
 def log_event(event: KeyEvent) -> None:
     """Log what an operator wants to read, to the logger ``doorward.keys``; the default listener.
 
-    Events that come once for each request (stale uses, unknown key ids) are logged at level DEBUG.
+    Events that come once for each request (stale uses, unknown key ids, refused waits) are logged at level
+    DEBUG, and under a flood in part, since callers can cause them (`doorward.loglimit`).
 
     Args:
         event: What happened.
@@ -146,11 +205,19 @@ def log_event(event: KeyEvent) -> None:
             _log.info("keys of %s: %s", event.url, ", ".join(map(repr, event.kids)))
             for refused in event.refused:
                 _log.warning("a key of %s is not used: %s", event.url, refused)
+        case FetchesHang():
+            _log.error("fetches from %s that were given up and have not ended: %d", event.url, event.hanging)
+        case SnapshotTaken():
+            _log.info(
+                "keys of %s were taken from another process: %s", event.url, ", ".join(map(repr, event.kids))
+            )
         case SetRefused():
             _log.error("the key set of %s was refused whole: %s", event.url, event.error)
         case StateChanged(after=KeyState.STALE | KeyState.DEAD):
             _log.warning("the keys of %s are %s", event.url, event.after)
         case StateChanged():
             _log.info("the keys of %s are %s", event.url, event.after)
-        case _:
+        case _ if _frequent.allows(type(event).__name__):
             _log.debug("%s", event)
+        case _:
+            pass

@@ -6,11 +6,13 @@ An answer is believed as little as a token: only 200 and 304 count, no redirect 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from doorward.keys.http.client import httpx_of
 from doorward.keys.http.reader import HttpReader, require_ok
 from doorward.keys.http.urls import check_key_url
 
@@ -42,7 +44,11 @@ class FetchResponse:
 
 
 class Fetch(Protocol):
-    """Fetches from a key endpoint. A key cache calls it in a thread of its own, one call at a time."""
+    """Fetches from a key endpoint. A key cache calls it in a thread of its own, one call at a time.
+
+    If it has a method ``prepare`` that takes nothing, that is called before each request, and the patience of
+    a request for keys counts only from then on.
+    """
 
     def __call__(self, url: str, headers: Mapping[str, str], /) -> FetchResponse:
         """Send one request.
@@ -100,6 +106,11 @@ class HttpxFetch:
             verify=verify,
             ssl_context=ssl_context,
         )
+
+    def prepare(self) -> None:
+        """Import httpx, which takes seconds where many processes start at once on few processors."""
+        with contextlib.suppress(Exception):  # the request will fail for it, and say why
+            httpx_of(None)
 
     def __call__(self, url: str, headers: Mapping[str, str], /) -> FetchResponse:
         """Send one request; see `Fetch`.

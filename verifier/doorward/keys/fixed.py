@@ -13,6 +13,7 @@ from doorward.errors import ConfigurationError, FetchError, Reason, SignatureErr
 from doorward.keys.fetch import SIZE_LIMIT
 from doorward.keys.formats.keyset import parse_key_set
 from doorward.keys.key import VerificationKey, check_algorithms
+from doorward.regular_file import read_regular_file
 
 __all__ = ["NO_KEYS", "FixedKeys"]
 
@@ -66,13 +67,10 @@ class FixedKeys:
             ConfigurationError: If the file cannot be read, or is not a usable key set.
         """
         try:
-            with open(path, "rb") as file:  # noqa: PTH123 - pathlib is slow to import, for this one call
-                body = file.read(SIZE_LIMIT + 1)
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else error
+            body = read_regular_file(path, SIZE_LIMIT)
+        except OSError as error:
+            why = error.strerror
             raise ConfigurationError(f"the key file {os.fspath(path)!r} cannot be read: {why}") from error
-        if len(body) > SIZE_LIMIT:
-            raise ConfigurationError(f"the key file {os.fspath(path)!r} is over {SIZE_LIMIT} bytes")
         return cls(body, algorithms)
 
     @classmethod

@@ -6,12 +6,11 @@ changes nothing for the others. The thread is a daemon, so that an interpreter t
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Final
+
+from doorward.keys.milestone import Milestone
 
 __all__ = ["FOLLOW_UP_THREAD", "Flight"]
 
@@ -25,10 +24,14 @@ class Flight:
     Attributes:
         number: Counts the flights of one cache, from 1.
         started_at: When it was made, on the monotonic clock of the cache, in seconds.
-        trigger: Why it was started: ``cold``, ``refresh``, ``unknown_kid`` or ``asked``.
+        trigger: Why it was started: ``cold``, ``refresh``, ``unknown_kid`` or ``asked``; or ``snapshot``, if
+            only the snapshot is looked at.
+        asked_at: When the endpoint was asked, on that clock; None before.
+        prepared: Reached once the endpoint is about to be asked, or is not asked: what is needed is imported,
+            and no other process is waited for.
     """
 
-    __slots__ = ("_done", "number", "started_at", "trigger")
+    __slots__ = ("_over", "asked_at", "number", "prepared", "started_at", "trigger")
 
     def __init__(self, number: int, started_at: float, trigger: str) -> None:
         """Make a flight; `start` starts it.
@@ -41,9 +44,9 @@ class Flight:
         self.number: Final[int] = number
         self.started_at: Final[float] = started_at
         self.trigger: Final[str] = trigger
-        self._done: Final[Future[None]] = Future()
-        # From here on the future cannot be cancelled, whatever becomes of a waiter.
-        self._done.set_running_or_notify_cancel()
+        self.asked_at: float | None = None
+        self.prepared: Final[Milestone] = Milestone()
+        self._over: Final[Milestone] = Milestone()
 
     def start(self, work: Callable[[Flight], Callable[[], None] | None]) -> bool:
         """Run the work in a thread of its own, and wake every waiter when it ends, also with an error.
@@ -57,27 +60,39 @@ class Flight:
         """
 
         def run() -> None:
+            follow_up = None
             try:
                 follow_up = work(self)
-            except BaseException as error:
-                self._done.set_exception(error)
-                raise
-            threading.current_thread().name = FOLLOW_UP_THREAD
-            self._done.set_result(None)
+            finally:
+                threading.current_thread().name = FOLLOW_UP_THREAD
+                self._land()
             if follow_up is not None:
                 follow_up()
 
         try:
             threading.Thread(target=run, name="doorward-keys", daemon=True).start()
         except RuntimeError:
-            self._done.set_result(None)
+            self._land()
             return False
         return True
+
+    def asks(self, now: float) -> None:
+        """Take note that the endpoint is asked now.
+
+        Args:
+            now: The time on the monotonic clock of the cache.
+        """
+        self.asked_at = now
+        self.prepared.reach()
+
+    def _land(self) -> None:
+        self.prepared.reach()
+        self._over.reach()
 
     @property
     def finished(self) -> bool:
         """Whether it is over."""
-        return self._done.done()
+        return self._over.reached
 
     def wait(self, timeout: float) -> bool:
         """Block this thread until it is over.
@@ -88,11 +103,7 @@ class Flight:
         Returns:
             False if it was not over in time.
         """
-        try:
-            self._done.exception(timeout)
-        except FutureTimeoutError:
-            return False
-        return True
+        return self._over.wait(timeout)
 
     async def wait_async(self, timeout: float) -> bool:  # noqa: ASYNC109 - takes what `wait` takes
         """Wait until it is over, in the running event loop of asyncio or trio.
@@ -103,33 +114,4 @@ class Flight:
         Returns:
             False if it was not over in time.
         """
-        import anyio  # noqa: PLC0415 - comes with starlette, and is needed only to wait for a fetch
-
-        finished = anyio.Event()
-        wake = _waker(finished.set)
-        self._done.add_done_callback(lambda _: wake())
-        with anyio.move_on_after(timeout):
-            await finished.wait()
-        return self._done.done()
-
-
-def _waker(call: Callable[[], object]) -> Callable[[], None]:
-    """Make a function that any thread may call to have `call` run in the event loop that runs now."""
-    import asyncio  # noqa: PLC0415 - imported already where a loop runs, and not wanted where none does
-
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        import trio  # noqa: PLC0415 - the only other loop that anyio supports
-
-        run_soon: Callable[[Callable[[], object]], object] = trio.lowlevel.current_trio_token().run_sync_soon
-        ended: type[Exception] = trio.RunFinishedError
-    else:
-        run_soon, ended = loop.call_soon_threadsafe, RuntimeError
-
-    def wake() -> None:
-        # In a loop that has ended, no task waits any more.
-        with contextlib.suppress(ended):
-            run_soon(call)
-
-    return wake
+        return await self._over.wait_async(timeout)

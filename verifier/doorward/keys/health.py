@@ -25,6 +25,8 @@ class KeyHealth(TypedDict):
         last_error: Why the last fetch failed; None if it did not.
         stale_uses: How many reads were given stale keys.
         fetches: Counts of fetches by outcome; see `FetchFinished`.
+        snapshots_taken: How many times keys were taken from the snapshot of another process instead.
+        hanging: How many fetches were given up and have not ended; at 3, no other is started until one ends.
     """
 
     url: str
@@ -41,3 +43,5 @@ class KeyHealth(TypedDict):
     last_error: str | None
     stale_uses: int
     fetches: dict[str, int]
+    snapshots_taken: int
+    hanging: int

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from doorward.keys.flight import Flight
 from doorward.keys.key import VerificationKey
+from doorward.keys.milestone import Milestone
 from doorward.keys.source import KeySource
 
 __all__ = ["BLOCKING", "IN_LOOP", "Waits", "run_blocking"]
@@ -24,18 +25,21 @@ class Waits(NamedTuple):
 
     Attributes:
         key: Asks a key source for a key, by its id.
-        flight: Waits for a flight, for some seconds at most; False if it was not over in time.
+        flight: Waits for a flight, or for a milestone of one, for some seconds at most; False if it was not
+            over in time.
+        thread: Whether a thread is blocked meanwhile.
     """
 
     key: Callable[[KeySource, str], Awaitable[VerificationKey]]
-    flight: Callable[[Flight, float], Awaitable[bool]]
+    flight: Callable[[Flight | Milestone, float], Awaitable[bool]]
+    thread: bool
 
 
 async def _key_blocking(source: KeySource, kid: str) -> VerificationKey:
     return source.get(kid)
 
 
-async def _flight_blocking(flight: Flight, seconds: float) -> bool:
+async def _flight_blocking(flight: Flight | Milestone, seconds: float) -> bool:
     return flight.wait(seconds)
 
 
@@ -43,14 +47,14 @@ async def _key_in_loop(source: KeySource, kid: str) -> VerificationKey:
     return await source.aget(kid)
 
 
-async def _flight_in_loop(flight: Flight, seconds: float) -> bool:
+async def _flight_in_loop(flight: Flight | Milestone, seconds: float) -> bool:
     return await flight.wait_async(seconds)
 
 
-BLOCKING: Final = Waits(_key_blocking, _flight_blocking)
+BLOCKING: Final = Waits(_key_blocking, _flight_blocking, thread=True)
 """Blocks the thread; for `run_blocking` only."""
 
-IN_LOOP: Final = Waits(_key_in_loop, _flight_in_loop)
+IN_LOOP: Final = Waits(_key_in_loop, _flight_in_loop, thread=False)
 """Suspends the task, in asyncio or trio."""
 
 

@@ -253,7 +253,7 @@ class TestReading:
     ) -> None:
         os.mkfifo(path, 0o600)
 
-        assert "it is not a regular file" == refusal(path, caplog)
+        assert "it is a named pipe, and must be a regular file" == refusal(path, caplog)
 
     @needs_posix
     def test_a_folder_is_refused_and_not_left_open(
@@ -263,7 +263,7 @@ class TestReading:
         free = os.open(os.devnull, os.O_RDONLY)
         os.close(free)
 
-        assert "Is a directory" in refusal(path, caplog)
+        assert "it is a directory, and must be a regular file" == refusal(path, caplog)
         again = os.open(os.devnull, os.O_RDONLY)
         os.close(again)
         assert free == again
@@ -334,7 +334,7 @@ class TestReading:
             (sealed().replace(b'"format": 1', b'"format": 2'), "it has another format"),
             (sealed().replace(b'"format": 1', b'"format": "1"'), "it has another format"),
             (jwks(KEY), "it has another format"),
-            (b" " * (512 * 1024 + 1), "it is over 524288 bytes"),
+            (b" " * (512 * 1024 + 1), "it has 524,289 bytes, and may have 524,288 bytes at most"),
         ],
     )
     def test_what_is_no_snapshot_is_refused(

@@ -56,26 +56,46 @@ class TokenBucket:
 class Backoff:
     """When the endpoint may be asked again after failures: exponential with full jitter, reset by a success.
 
+    While no usable keys are held every request is refused, so a pause is then over after seconds, whatever
+    the failures before and the endpoint ask for.
+
     Attributes:
         failures: How many fetches have failed in a row.
-        until: The time on the monotonic clock before which the endpoint is not asked.
     """
 
-    __slots__ = ("_longest", "_random", "_shortest", "failures", "until")
+    __slots__ = (
+        "_longest",
+        "_longest_without_keys",
+        "_random",
+        "_shortest",
+        "_until",
+        "_until_without_keys",
+        "failures",
+    )
 
-    def __init__(self, shortest: float, longest: float, rng: random.Random) -> None:
+    def __init__(
+        self,
+        shortest: float,
+        longest: float,
+        rng: random.Random,
+        *,
+        longest_without_keys: float | None = None,
+    ) -> None:
         """Start with nothing failed.
 
         Args:
             shortest: Seconds that every delay lasts at least.
             longest: Seconds that every delay lasts at most, also where the endpoint asks for more.
             rng: Source of the jitter.
+            longest_without_keys: The same while no usable keys are held, before jitter takes up to half of
+                it; as `longest` if None.
         """
         self._shortest: Final = shortest
         self._longest: Final = longest
+        self._longest_without_keys: Final = longest_without_keys
         self._random: Final = rng
         self.failures: int = 0
-        self.until: float = float("-inf")
+        self._until = self._until_without_keys = float("-inf")
 
     def failed(self, now: float, retry_after: float | None) -> None:
         """Count a failure.
@@ -88,20 +108,25 @@ class Backoff:
         self.failures += 1
         ceiling = min(self._longest, self._shortest * 2.0 ** min(self.failures, 32))
         wanted = self._random.uniform(0.0, ceiling) if retry_after is None else retry_after
-        self.until = now + min(max(wanted, self._shortest), self._longest)
+        delay = min(max(wanted, self._shortest), self._longest)
+        self._until = self._until_without_keys = now + delay
+        if self._longest_without_keys is not None:
+            longest = self._longest_without_keys * self._random.uniform(0.5, 1.0)
+            self._until_without_keys = now + min(delay, longest)
 
     def succeeded(self) -> None:
         """End the delay, and count failures from 0 again."""
         self.failures = 0
-        self.until = float("-inf")
+        self._until = self._until_without_keys = float("-inf")
 
-    def left(self, now: float) -> float:
+    def left(self, now: float, *, usable: bool = True) -> float:
         """Return the seconds still to wait, 0.0 if none.
 
         Args:
             now: The time on the monotonic clock.
+            usable: Whether usable keys are held.
         """
-        return max(0.0, self.until - now)
+        return max(0.0, (self._until if usable else self._until_without_keys) - now)
 
 
 class NegativeSet:

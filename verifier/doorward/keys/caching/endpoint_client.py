@@ -68,6 +68,12 @@ class EndpointClient:
         self._obey_must_revalidate: Final = obey_must_revalidate
         self._clock: Final = clock
 
+    def prepare(self) -> None:
+        """Do what is done once before the first request and needs no network, such as a slow import."""
+        prepare = getattr(self._fetch, "prepare", None)
+        if callable(prepare):
+            prepare()
+
     def ask(self, held: HeldKeys, trigger: str) -> PublishedKeys:
         """Send one request, conditional where the endpoint has sent a validator.
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from doorward.errors import KeysUnavailableError, Reason, SignatureError, clip
 from doorward.keys.caching.budget import NegativeSet, TokenBucket
+from doorward.keys.caching.holding import Holding
 from doorward.keys.caching.updater import Updater
 from doorward.keys.flight import Flight
 
@@ -18,44 +19,48 @@ __all__ = ["Misses", "refusal_of"]
 _ABSENT_KIDS: Final = 1024
 _ABSENT_FOR: Final = 60.0
 
-_REFUSALS: Final = {
-    "absent": (Reason.UNKNOWN_KEY, "the issuer does not publish it"),
-    "remembered": (Reason.UNKNOWN_KEY, "the issuer did not publish it a moment ago"),
-    "no_budget": (
-        Reason.KEY_NOT_FETCHED,
-        "the key endpoint is not asked, since too many tokens have named unknown key ids just now",
-    ),
-}
-
 
 def refusal_of(outcome: str, kid: str) -> SignatureError:
     """Make the error with which a token is refused for its key id.
 
     A flood of made-up key ids must not make the service look broken to its load balancer: that the endpoint
-    was not asked is a 401 too, with a reason of its own.
+    was not asked, or not waited for, is a 401 too, with a reason of its own.
 
     Args:
         outcome: As in `UnknownKid`.
         kid: The key id.
     """
-    reason, why = _REFUSALS[outcome]
+    reason = Reason.KEY_NOT_FETCHED
+    match outcome:
+        case "absent":
+            reason, why = Reason.UNKNOWN_KEY, "the issuer does not publish it"
+        case "remembered":
+            reason, why = Reason.UNKNOWN_KEY, "the issuer did not publish it a moment ago"
+        case "no_seat":
+            why = (
+                "the key endpoint is not waited for, since as many requests as may wait for it do so already"
+            )
+        case _:
+            why = "the key endpoint is not asked, since too many tokens have named unknown key ids just now"
     return SignatureError(reason, f"no key with the id {clip(kid)}: {why}")
 
 
 class Misses:
     """Decides about unknown key ids, within a budget of their own; the caller holds the updater's lock."""
 
-    __slots__ = ("_absent", "_budget", "_generation", "_updater")
+    __slots__ = ("_absent", "_budget", "_generation", "_holding", "_updater")
 
-    def __init__(self, updater: Updater, interval: float, burst: int) -> None:
+    def __init__(self, updater: Updater, holding: Holding, interval: float, burst: int) -> None:
         """Start with a full budget.
 
         Args:
             updater: Asks the endpoint.
+            holding: What is held.
             interval: Seconds in which one more fetch becomes available.
             burst: How many fetches may be made at once.
         """
         self._updater: Final = updater
+        self._holding: Final = holding
         self._budget: Final = TokenBucket(interval, burst)
         self._absent: Final = NegativeSet(_ABSENT_KIDS, _ABSENT_FOR)
         self._generation = 0
@@ -68,7 +73,7 @@ class Misses:
 
         Args:
             kid: The key id.
-            since: What `Updater.started` was when the request came.
+            since: What `Flights.started` was when the request came.
             now: The time on the monotonic clock.
 
         Returns:
@@ -78,10 +83,10 @@ class Misses:
             KeysUnavailableError: If it cannot be found out now.
         """
         updater = self._updater
-        if self._generation != updater.held.generation:
+        if self._generation != (generation := self._holding.held.generation):
             self._absent.clear()  # another key set is published now: what was absent may be in it
-            self._generation = updater.held.generation
-        if updater.finished_since(since) and updater.last_error is None:
+            self._generation = generation
+        if updater.concluded_since(since) and updater.last_error is None:
             self._absent.add(kid, now)
             return "absent"
         if self._absent.holds(kid, now):

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from doorward.keys.caching.holding import Holding
 from doorward.keys.caching.reporter import Reporter
 from doorward.keys.caching.updater import Updater
 from doorward.keys.events import StaleUsed
@@ -30,22 +31,25 @@ class HeldKeysReader:
     def __init__(
         self,
         url: str,
+        holding: Holding,
         updater: Updater,
         reporter: Reporter,
         *,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
-        """Read what an updater holds.
+        """Read what is held.
 
         Args:
             url: The key endpoint.
-            updater: Holds the keys.
+            holding: Holds the keys.
+            updater: Replaces them.
             reporter: Receives the events.
             clock: Wall clock, in seconds since the epoch.
             monotonic: Monotonic clock, in seconds.
         """
         self.url: Final[str] = url
+        self._holding: Final = holding
         self._updater: Final = updater
         self._reporter: Final = reporter
         self._clock: Final = clock
@@ -56,18 +60,18 @@ class HeldKeysReader:
     @property
     def state(self) -> KeyState:
         """What the cache can do now."""
-        return self._updater.held.state(self._monotonic(), self._clock())
+        return self._holding.held.state(self._monotonic(), self._clock())
 
     @property
     def age(self) -> float | None:
         """Seconds since the endpoint last confirmed the keys; None while no keys are held."""
-        held = self._updater.held
+        held = self._holding.held
         return None if held is NOTHING_HELD else held.age(self._monotonic(), self._clock())
 
     @property
     def generation(self) -> int:
         """Counts the key sets; it changes only when the published keys change."""
-        return self._updater.held.generation
+        return self._holding.held.generation
 
     @property
     def ready(self) -> bool:
@@ -82,15 +86,38 @@ class HeldKeysReader:
     @property
     def cooling_down(self) -> bool:
         """Whether the next fetch has to wait, since one has failed."""
-        return self._updater.backoff.left(self._monotonic()) > 0
+        return self._updater.pause(self._monotonic()) > 0
 
     def health(self) -> KeyHealth:
         """Return all of its state as plain data, for a health page.
 
+        It takes no lock, and asks no endpoint.
+
         Returns:
             The members of `KeyHealth`, which can be written as JSON.
         """
-        return health_of(self.url, self._updater, self._stale_uses, self._monotonic(), self._clock())
+        held, updater = self._holding.held, self._updater
+        now, wall = self._monotonic(), self._clock()
+        state = held.state(now, wall)
+        age = None if held is NOTHING_HELD else held.age(now, wall)
+        return {
+            "url": self.url,
+            "state": str(state),
+            "ready": state.usable,
+            "age": age,
+            "fresh_for": None if age is None else max(0.0, held.stale_after - age),
+            "usable_for": None if age is None else max(0.0, held.dead_after - age),
+            "generation": held.generation,
+            "kids": sorted(held.keys),
+            "refreshing": updater.flight_under_way(now) is not None,
+            "retry_in": updater.pause(now),
+            "failures": updater.backoff.failures,
+            "last_error": None if updater.last_error is None else str(updater.last_error),
+            "stale_uses": self._stale_uses,
+            "fetches": dict(updater.fetches),
+            "snapshots_taken": updater.taken,
+            "hanging": updater.flights.hanging,
+        }
 
     def keys(self, wall: float, /) -> Mapping[str, VerificationKey] | None:
         """Return the keys that may be used now, and start a refresh if it is time for one.
@@ -102,7 +129,7 @@ class HeldKeysReader:
             The usable keys by key id; None if there are none, or if after a long idle time a read should wait
             for the refresh (`Updater.long_idle_flight`), which `KeyCache.get` does.
         """
-        held = self._updater.held
+        held = self._holding.held
         if wall < held.fresh_until_wall and self._monotonic() < held.fresh_until:
             return held.keys
         return self._keys_past_refresh(held, wall)
@@ -133,36 +160,5 @@ class HeldKeysReader:
 
     def _key_at_hand(self, kid: str, *, waited: bool = False) -> VerificationKey | None:
         wall = self._clock()
-        keys = self._keys_past_refresh(self._updater.held, wall, waited=True) if waited else self.keys(wall)
+        keys = self._keys_past_refresh(self._holding.held, wall, waited=True) if waited else self.keys(wall)
         return None if keys is None else keys.get(kid)
-
-
-def health_of(url: str, updater: Updater, stale_uses: int, now: float, wall: float) -> KeyHealth:
-    """Gather the health of a key cache; takes no lock, and asks no endpoint.
-
-    Args:
-        url: The key endpoint.
-        updater: What holds the keys.
-        stale_uses: How many reads were given stale keys.
-        now: The time on the monotonic clock.
-        wall: The time on the wall clock, in seconds since the epoch.
-    """
-    held, backoff = updater.held, updater.backoff
-    state = held.state(now, wall)
-    age = None if held is NOTHING_HELD else held.age(now, wall)
-    return {
-        "url": url,
-        "state": str(state),
-        "ready": state.usable,
-        "age": age,
-        "fresh_for": None if age is None else max(0.0, held.stale_after - age),
-        "usable_for": None if age is None else max(0.0, held.dead_after - age),
-        "generation": held.generation,
-        "kids": sorted(held.keys),
-        "refreshing": updater.flight_under_way(now) is not None,
-        "retry_in": backoff.left(now),
-        "failures": backoff.failures,
-        "last_error": None if updater.last_error is None else str(updater.last_error),
-        "stale_uses": stale_uses,
-        "fetches": dict(updater.fetches),
-    }

@@ -1,13 +1,19 @@
-"""Reporting to the listener of a key cache: what a listener does cannot break the cache."""
+"""Reporting to the listener of a key cache: what a listener does cannot break the cache.
+
+Events of a read are handed over at once, in the thread of the reader. Those of a fetch are queued, and
+delivered in their order by one thread at a time, for which no request waits. A listener that never returns
+stops that one thread; what happens afterwards is counted, and not kept.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections import deque
 from typing import Final
 
 from doorward.errors import FetchError, clip
+from doorward.forks import renew_in_children
 from doorward.keys.events import FetchFinished, KeyEvent, Listener, StateChanged
 from doorward.keys.flight import FOLLOW_UP_THREAD, Flight
 from doorward.keys.state import HeldKeys, KeyState
@@ -15,6 +21,8 @@ from doorward.keys.state import HeldKeys, KeyState
 __all__ = ["Reporter"]
 
 _log: Final = logging.getLogger("doorward.keys")
+
+_LONGEST_QUEUE: Final = 1_000  # events
 
 
 class Reporter:
@@ -30,7 +38,11 @@ class Reporter:
         self._url: Final = url
         self._listener: Final = listener
         self._last_state = KeyState.EMPTY
-        self._postponed: list[KeyEvent] = []
+        self._queue: Final[deque[KeyEvent]] = deque()
+        self._dropped = 0
+        self._delivering = False
+        self._lock = threading.Lock()
+        renew_in_children(self, Reporter.after_fork)
 
     def report(self, event: KeyEvent) -> None:
         """Hand an event to the listener, and log an exception that it raises.
@@ -49,48 +61,59 @@ class Reporter:
         Args:
             state: The state now.
         """
-        before, self._last_state = self._last_state, state
-        if before is not state:
-            self.report(StateChanged(self._url, before, state))
-
-    def postpone(self, event: KeyEvent) -> None:
-        """Keep an event that happened while a lock was held.
-
-        Args:
-            event: What happened.
-        """
-        self._postponed.append(event)
-
-    def report_aside(self, event: KeyEvent) -> Callable[[], None]:
-        """Report what was postponed, and an event, in a thread of their own: a fetch does not wait for that.
-
-        Args:
-            event: What happened.
-
-        Returns:
-            Waits until it is reported; to be called before the next event of the same fetch is reported.
-        """
-
-        def work() -> None:
-            self.report_postponed()
+        if (event := self._state_event(state)) is not None:
             self.report(event)
 
-        thread = threading.Thread(target=work, name=FOLLOW_UP_THREAD, daemon=True)
+    def _state_event(self, state: KeyState) -> StateChanged | None:
+        before, self._last_state = self._last_state, state
+        return None if before is state else StateChanged(self._url, before, state)
+
+    def queue(self, event: KeyEvent) -> None:
+        """Keep an event until it is delivered; may be called while a lock is held.
+
+        Args:
+            event: What happened.
+        """
+        with self._lock:
+            if len(self._queue) < _LONGEST_QUEUE:
+                self._queue.append(event)
+            else:
+                self._dropped += 1
+
+    def queue_state(self, state: KeyState) -> None:
+        """Do as `report_state` does, once it is delivered.
+
+        Args:
+            state: The state now.
+        """
+        if (event := self._state_event(state)) is not None:
+            self.queue(event)
+
+    def deliver(self) -> None:
+        """Report what is queued, in its order, unless another thread does so already."""
+        while (event := self._next()) is not None:
+            try:
+                self.report(event)
+            finally:
+                self._delivering = False
+
+    def _next(self) -> KeyEvent | None:
+        with self._lock:
+            if self._delivering or not self._queue:
+                return None
+            self._delivering = True
+            dropped, self._dropped = self._dropped, 0
+            event = self._queue.popleft()
+        if dropped:
+            _log.warning("the listener did not return for long: %d events were dropped", dropped)
+        return event
+
+    def deliver_aside(self) -> None:
+        """Deliver in a thread of its own; if none can be started, with what is delivered next."""
         try:
-            thread.start()
-        except RuntimeError:  # no thread can be started
-            work()
-            return lambda: None
-        return thread.join
-
-    def report_postponed(self) -> None:
-        """Report what was postponed, in its order."""
-        while self._postponed:
-            self.report(self._postponed.pop(0))
-
-    def drop_postponed(self) -> None:
-        """Drop what was postponed, in a forked child: the parent reports it."""
-        self._postponed.clear()
+            threading.Thread(target=self.deliver, name=FOLLOW_UP_THREAD, daemon=True).start()
+        except RuntimeError:
+            _log.debug("no thread could be started to report events")
 
     def finished_event(
         self, flight: Flight, outcome: str, held: HeldKeys, now: float, error: FetchError | None
@@ -107,3 +130,9 @@ class Reporter:
         refused = tuple(f"{clip(key.kid)}: {key.why}" for key in held.key_set.refused)
         kids, seconds = tuple(sorted(held.keys)), now - flight.started_at
         return FetchFinished(self._url, flight.trigger, outcome, seconds, kids, refused, error)
+
+    def after_fork(self) -> None:
+        """Drop what is queued in a forked child: the parent reports it."""
+        self._lock = threading.Lock()
+        self._queue.clear()
+        self._delivering = False

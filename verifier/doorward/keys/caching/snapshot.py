@@ -8,21 +8,21 @@ no file, after a warning.
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
 import logging
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from doorward.errors import ConfigurationError
+from doorward.keys.caching.temporary import write_whole
 from doorward.keys.http.freshness import LONGEST_FRESH, Freshness, Validators
+from doorward.regular_file import read_regular_file
 from doorward.strictjson import StrictJSONError, read_object
 
-__all__ = ["Snapshot", "SnapshotFile"]
+__all__ = ["Signature", "Snapshot", "SnapshotFile"]
 
 _log: Final = logging.getLogger("doorward.keys")
 
@@ -30,7 +30,9 @@ _FORMAT: Final = 1
 _LIMIT: Final = 512 * 1024  # bytes of the file: a body of at most 256 KiB in base64, and a little more
 _AHEAD: Final = 300.0  # seconds by which the clock of the process that wrote it may have been ahead
 _LONGEST_DEAD_AFTER: Final = 1e12  # seconds: infinity is allowed as a setting, and is not JSON
-_OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+
+Signature = tuple[int, int, int, int]
+"""What tells one state of a file from another without reading it: device, inode, size, time of change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Snapshot:
         confirmed_at_wall: When the endpoint last confirmed it, in seconds since the epoch.
         freshness: For how long it may be used from then on.
         validators: For a conditional request.
+        asked_at_wall: When the endpoint was asked for it, in seconds since the epoch; 0.0 if that is not
+            known. A key that was published later may be missing.
     """
 
     url: str
@@ -50,6 +54,7 @@ class Snapshot:
     confirmed_at_wall: float
     freshness: Freshness
     validators: Validators
+    asked_at_wall: float = 0.0
 
 
 class _UnusableError(Exception):
@@ -73,6 +78,12 @@ class SnapshotFile:
         self._path: Final = os.fspath(path)
         if os.path.basename(self._path) in ("", ".", "..") or "\0" in self._path:  # noqa: PTH119 - as above
             raise ConfigurationError(f"snapshot={os.fspath(path)!r} must be the path of a file")
+        self._refused: Signature | None = None
+
+    @property
+    def path(self) -> str:
+        """Where it is kept."""
+        return self._path
 
     def __repr__(self) -> str:
         """Show the path."""
@@ -86,30 +97,33 @@ class SnapshotFile:
             wall: The time, in seconds since the epoch.
 
         Returns:
-            The snapshot; None if there is no file, or none that may be used. Then a warning says why.
+            The snapshot; None if there is no file, or none that may be used. Then a warning says why, once
+            for each state of the file.
         """
+        signature = self.signature()
         try:
-            return self._checked(self._read(), url, wall)
+            kept = self._checked(read_regular_file(self._path, _LIMIT, private=True), url, wall)
         except FileNotFoundError:
             return None
         except (_UnusableError, OSError, StrictJSONError) as error:
-            _log.warning("the key snapshot %s is not used: %s", self._path, error)
+            if signature is None or signature != self._refused:
+                self._refused = signature
+                why = error.strerror if isinstance(error, OSError) and error.strerror else error
+                _log.warning("the key snapshot %s is not used: %s", self._path, why)
             return None
+        self._refused = None
+        return kept
 
-    def _read(self) -> bytes:
-        # Links are not followed, and the checks are on the file that was opened: its name may change hands.
-        with open(self._path, "rb", opener=_open_plainly) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise _UnusableError("it is not a regular file")
-            if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
-                raise _UnusableError("it belongs to another user")
-            if os.name == "posix" and status.st_mode & _OTHERS_MAY_WRITE:
-                raise _UnusableError("others may write to it: its mode must be 0600")
-            content = file.read(_LIMIT + 1)
-        if len(content) > _LIMIT:
-            raise _UnusableError(f"it is over {_LIMIT} bytes")
-        return content
+    def signature(self) -> Signature | None:
+        """Look at the file without reading it.
+
+        Returns:
+            None if there is none.
+        """
+        try:
+            return _signature(os.stat(self._path, follow_symlinks=False))  # noqa: PTH116 - pathlib is slow to import
+        except OSError:
+            return None
 
     @staticmethod
     def _checked(content: bytes, url: str, wall: float) -> Snapshot:
@@ -132,13 +146,18 @@ class SnapshotFile:
             raise _UnusableError("its bounds are out of range")
         if wall - confirmed_at >= dead_after:
             raise _UnusableError(f"it is {wall - confirmed_at:.0f} s old, too old to be used")
-        return Snapshot(url, _body(kept), confirmed_at, Freshness(stale_after, dead_after), validators)
+        asked_at = _number(kept, "asked_at") if "asked_at" in kept else 0.0
+        freshness = Freshness(stale_after, dead_after)
+        return Snapshot(url, _body(kept), confirmed_at, freshness, validators, asked_at)
 
-    def store(self, snapshot: Snapshot) -> None:
+    def store(self, snapshot: Snapshot) -> Signature | None:
         """Write a snapshot whole or not at all. A failure is logged as a warning: the cache works without.
 
         Args:
             snapshot: The snapshot.
+
+        Returns:
+            What `signature` returns while no other process writes; None after a failure.
         """
         kept = {
             "url": snapshot.url,
@@ -148,35 +167,18 @@ class SnapshotFile:
             "dead_after": min(snapshot.freshness.dead_after, _LONGEST_DEAD_AFTER),
             "etag": snapshot.validators.etag,
             "last_modified": snapshot.validators.last_modified,
+            "asked_at": snapshot.asked_at_wall,
         }
         document = {"format": _FORMAT, "snapshot": kept, "sha256": _digest(kept)}
         try:
-            self._write(json.dumps(document, indent=1).encode())
+            return _signature(write_whole(self._path, json.dumps(document, indent=1).encode()))
         except OSError as error:
             _log.warning("the key snapshot %s was not written: %s", self._path, error)
-
-    def _write(self, content: bytes) -> None:
-        # mkstemp makes the file with mode 0600. A reader sees the old file or the new one, never a part of
-        # one.
-        import tempfile  # noqa: PLC0415 - slow to import, and a start only reads
-
-        folder, name = os.path.split(self._path)
-        descriptor, name = tempfile.mkstemp(prefix=f".{name}.", dir=folder or ".")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
-            os.replace(name, self._path)  # noqa: PTH105 - pathlib is slow to import
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)  # noqa: PTH108 - as above
-            raise
+            return None
 
 
-def _open_plainly(path: str, flags: int) -> int:
-    """Open a file without following a link, and without waiting for the other end of a pipe."""
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+def _signature(status: os.stat_result) -> Signature:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _is_flat(kept: Mapping[str, object]) -> bool:
