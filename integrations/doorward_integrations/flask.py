@@ -154,22 +154,26 @@ def only(
                 f"only(...) decorates a view function, not {view!r}: for a class put it into 'decorators'"
             )
         _narrowed.add(view)
-        if inspect.iscoroutinefunction(view):
-
-            @functools.wraps(view)
-            async def narrowed(*args: object, **kwargs: object) -> object:
-                refusal = callers.refusal_of(request.environ, WsgiRequest(request.environ))
-                return await view(*args, **kwargs) if refusal is None else _response_to(refusal)
-        else:
-
-            @functools.wraps(view)
-            def narrowed(*args: object, **kwargs: object) -> object:
-                refusal = callers.refusal_of(request.environ, WsgiRequest(request.environ))
-                return view(*args, **kwargs) if refusal is None else _response_to(refusal)
-
-        return narrowed  # type: ignore[return-value]  # it takes what the view takes
+        return _narrow(view, callers)
 
     return narrow
+
+
+def _narrow(view: _View, callers: Narrowing) -> _View:
+    if inspect.iscoroutinefunction(view):
+
+        @functools.wraps(view)
+        async def narrowed(*args: object, **kwargs: object) -> object:
+            refusal = callers.refusal_of(request.environ, WsgiRequest(request.environ))
+            return await view(*args, **kwargs) if refusal is None else _response_to(refusal)
+    else:
+
+        @functools.wraps(view)
+        def narrowed(*args: object, **kwargs: object) -> object:
+            refusal = callers.refusal_of(request.environ, WsgiRequest(request.environ))
+            return view(*args, **kwargs) if refusal is None else _response_to(refusal)
+
+    return narrowed  # type: ignore[return-value]  # it takes what the view takes
 
 
 _narrowed: Final[weakref.WeakSet[Callable[..., Any]]] = weakref.WeakSet()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple, final
+from typing import Final, NamedTuple, Unpack, final
 
 from doorward.door.admission import EXEMPT, Admission
 from doorward.door.credentials import (
@@ -13,8 +13,9 @@ from doorward.door.credentials import (
     RawHeaders,
     explain_no_token,
     find_credential,
+    names_with_scheme,
 )
-from doorward.door.end_user import IN_AUTHORIZATION, read_end_users
+from doorward.door.end_user import EndUserSettings, read_end_users
 from doorward.door.events import DoorListener, event_of, report
 from doorward.door.exemptions import Exemptions, is_exempt, read_exemptions
 from doorward.door.forwarding import Forwarding, without_signature
@@ -194,11 +195,8 @@ class Door:
         style: RefusalStyle = cloud_run,
         listener: DoorListener | None = None,
         log: DoorLog | None = None,
-        end_user: Verifier | None = None,
-        end_user_callers: Iterable[str] | None = None,
-        end_user_credential: CredentialHeaders = IN_AUTHORIZATION,
-        end_user_required: bool = False,
         unsafe_invoker_check_is_on: bool = False,
+        **end_users: Unpack[EndUserSettings],
     ) -> None:
         """Put a policy behind a verifier; see the class."""
         if not isinstance(verifier, Verifier):
@@ -213,21 +211,15 @@ class Door:
         self._find: Final[FindCredential] = (
             credential.__call__ if isinstance(credential, CredentialHeaders) else credential
         )
-        self.end_user_verifier: Final = end_user
-        self._end_users: Final = read_end_users(
-            end_user, end_user_callers, end_user_credential, credential, required=end_user_required
-        )
+        self.end_user_verifier: Final = end_users.get("end_user")
+        self._end_users: Final = read_end_users(credential, end_users)
         further = () if self._end_users is None else (self._end_users.header,)
         self.forwarding: Final = Forwarding(credential, further)
         self._watched: Final = self.forwarding.watched
         # Whether a decision on the caller is all: nothing is verified or reported besides.
         self._alone: Final = listener is None and self._end_users is None
         # The headers that `admit_cached` reads.
-        self._with_scheme: Final[tuple[bytes, ...]] = (
-            credential.names
-            if isinstance(credential, CredentialHeaders) and credential.scheme and self._alone
-            else ()
-        )
+        self._with_scheme: Final = names_with_scheme(credential) if self._alone else ()
         self._read: Callable[[bytes], VerifiedToken | NeedsKey] = self._engine.start
         if unsafe_invoker_check_is_on is not False:
             from doorward.door.stripped import start_stripped  # noqa: PLC0415 - what few doors need

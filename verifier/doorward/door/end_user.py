@@ -9,7 +9,7 @@ one that the door was given by name: any other caller could pass on a token that
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypedDict
 
 from doorward.door.admission import Admission, AdmissionForUser
 from doorward.door.credentials import (
@@ -30,49 +30,64 @@ from doorward.tokens.engine import NeedsKey
 from doorward.tokens.principal import ANONYMOUS, Principal
 from doorward.tokens.verifier import Verifier, engine_of
 
-__all__ = ["IN_AUTHORIZATION", "EndUsers", "read_end_users"]
+__all__ = ["EndUserSettings", "EndUsers", "read_end_users"]
 
-IN_AUTHORIZATION: Final = CredentialHeaders(AUTHORIZATION)
+_IN_AUTHORIZATION: Final = CredentialHeaders(AUTHORIZATION)
 """Where the token of the end user is, unless another header is named."""
 
 
-def read_end_users(
-    verifier: Verifier | None,
-    callers: Iterable[str] | None,
-    credential: CredentialHeaders,
-    find_caller: FindCredential,
-    *,
-    required: bool,
-) -> EndUsers | None:
-    """Read what was passed to a door of end users.
+class EndUserSettings(TypedDict, total=False):
+    """What a door may be given of end users; `Door` says what each of them means."""
+
+    end_user: Verifier | None
+    end_user_callers: Iterable[str]
+    end_user_credential: CredentialHeaders
+    end_user_required: bool
+
+
+def read_end_users(find_caller: FindCredential, settings: EndUserSettings) -> EndUsers | None:
+    """Read what a door was given of end users.
 
     Args:
-        verifier: Verifies their tokens.
-        callers: The callers that may pass one on.
-        credential: Where it is.
         find_caller: Finds the credential of the caller.
-        required: Whether a request without an end user is refused.
+        settings: The settings.
 
     Returns:
-        What verifies them; None if the door was given no verifier for them.
+        What verifies end users; None if the door was given no verifier for them.
 
     Raises:
         ConfigurationError: If something is missing or cannot work.
+        TypeError: If a setting is not known.
     """
+    if unknown := sorted(settings.keys() - EndUserSettings.__annotations__.keys()):
+        raise TypeError(f"Door() got an unexpected keyword argument {unknown[0]!r}")
+    verifier = settings.get("end_user")
     if verifier is None:
-        if callers is not None or required or credential is not IN_AUTHORIZATION:
+        if settings.keys() - {"end_user"}:
             raise ConfigurationError(
-                "end_user_callers, end_user_credential and end_user_required need end_user"
+                f"{', '.join(sorted(settings.keys() - {'end_user'}))}: they need end_user"
             )
         return None
     if not isinstance(verifier, Verifier):
         raise ConfigurationError(f"end_user must be a Verifier, not {type(verifier).__name__}")
-    given = () if callers is None or isinstance(callers, str) else tuple(callers)
+    callers = _read_callers(settings.get("end_user_callers"))
+    credential = settings.get("end_user_credential", _IN_AUTHORIZATION)
+    _check_credential(credential, find_caller)
+    required = settings.get("end_user_required", False)
+    return EndUsers(verifier, callers, credential, find_caller, required=required)
+
+
+def _read_callers(callers: object) -> NamedCallers:
+    given = tuple(callers) if isinstance(callers, Iterable) and not isinstance(callers, str) else ()
     if not given or ALL_AUTHENTICATED_USERS in given:
         raise ConfigurationError(
             "end_user needs end_user_callers, the members of IAM whose word on the user is taken: "
             'end_user_callers=["serviceAccount:web@my-project.iam.gserviceaccount.com"]'
         )
+    return NamedCallers(given, "end_user_callers")
+
+
+def _check_credential(credential: object, find_caller: FindCredential) -> None:
     if not isinstance(credential, CredentialHeaders) or len(credential.names) != 1:
         raise ConfigurationError(
             'end_user_credential must name one header: CredentialHeaders(b"x-user-token", scheme=False)'
@@ -85,7 +100,6 @@ def read_end_users(
         raise ConfigurationError(
             f"end_user_credential: {header.decode()} holds the caller's own credential, or a platform's word"
         )
-    return EndUsers(verifier, NamedCallers(given, "end_user_callers"), credential, find_caller, required)
 
 
 class EndUsers:
@@ -103,7 +117,8 @@ class EndUsers:
         callers: NamedCallers,
         credential: CredentialHeaders,
         find_caller: FindCredential,
-        required: bool,  # noqa: FBT001 - made by `read_end_users` only
+        *,
+        required: bool,
     ) -> None:
         """Take settings that were checked before; see `read_end_users`."""
         self._engine: Final = engine_of(verifier)
