@@ -40,7 +40,7 @@ def _door() -> Door:
             of.key_url,
             of.algorithms,
             fetch=HttpxFetch(deadline=FETCH_DEADLINE),
-            snapshot=os.environ["SOAK_SNAPSHOT"],
+            snapshot=os.environ.get("SOAK_SNAPSHOT"),
             clock=clock,
             monotonic=lambda: time.monotonic() * SPEED,
         )

@@ -7,9 +7,11 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import httpx
 
 from operation.soak.judge import Fact
 from operation.soak.stream import OTHER, Stream
@@ -27,10 +29,18 @@ KEY_KNOWN = 1.0 + SLACK
 """A key that was published is known from its first token on: one fetch."""
 KEY_GONE = MAX_AGE / SPEED + 1.0 + SLACK
 """A key that was withdrawn is believed until its key set is no longer fresh, and one fetch."""
+COLD_KNOWN = 5.0 / SPEED + 1.0 + SLACK
+"""After an outage, a server without keys has them after its longest pause and one fetch."""
 POLICY_KNOWN = 0.25 + SLACK
 """A policy is known after one look at its file."""
 POLICY_MENDED = 3.0 + SLACK
 """After looks that failed, the next one comes after a pause that has grown with them."""
+
+
+def readiness(base: str) -> int:
+    """Return the status with which a server answers a readiness probe."""
+    status: int = httpx.get(f"{base}/readyz", trust_env=False, timeout=10).status_code
+    return status
 
 
 @dataclass
@@ -43,6 +53,7 @@ class Conductor:
         policy: The policy file.
         pids: The first process of each server.
         survived: The faults that are over, by whether all answers in them were right.
+        start_cold: Starts one more server, without a snapshot; gives its base URL.
     """
 
     stream: Stream
@@ -50,6 +61,7 @@ class Conductor:
     policy: PolicyFile
     pids: dict[str, int]
     survived: dict[str, bool]
+    start_cold: Callable[[], AbstractContextManager[str]]
     keys_made: int = 1
 
     def round(self) -> None:
@@ -71,6 +83,7 @@ class Conductor:
         with self._fault("worker killed while keys are away", "500", fragile=True):
             self._kill_a_worker()
             time.sleep(4.0)
+        self._start_cold()
         with self._fault("keys: 429", "429"):
             time.sleep(2.5)
         self._change_policy()
@@ -116,6 +129,26 @@ class Conductor:
     def _kill_a_worker(self) -> None:
         (_, *workers) = family(self.pids["gunicorn"])
         os.kill(workers[0], signal.SIGKILL)
+
+    def _start_cold(self) -> None:
+        """Start a server that has no keys, while there are none to be fetched."""
+        name, has_keys = "cold start while keys are away", Fact(value=False)
+        self.stream.phase, self.endpoint.fault = name, "500"
+        with self.start_cold() as base:
+            self._ask_for("cold", base, has_keys, 1.5)
+            not_ready = readiness(base)
+            self.endpoint.fault = None
+            has_keys.change(time.monotonic(), COLD_KNOWN, value=True)
+            self._ask_for("cold", base, has_keys, COLD_KNOWN + 1.0)
+            self._close(name)
+            self.survived["readiness of the cold server"] = (503, 200) == (not_ready, readiness(base))
+
+    def _ask_for(self, name: str, base: str, fact: Fact, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        connection = None
+        while time.monotonic() < end:
+            connection = self.stream.exchange(name, base, self.stream.known(fact), connection)
+            time.sleep(0.02)
 
     # The policy.
 

@@ -57,7 +57,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(name: str, folder: Path, start: float, keys: str, policy: Path) -> Iterator[tuple[str, int]]:
+def server(
+    name: str, folder: Path, start: float, keys: str, policy: Path, *, snapshot: Path | None
+) -> Iterator[tuple[str, int]]:
     """Serve one of the applications; gives its base URL and its first process."""
     port = free_port()
     address = str(port) if name == "uvicorn" else f"127.0.0.1:{port}"
@@ -67,9 +69,8 @@ def server(name: str, folder: Path, start: float, keys: str, policy: Path) -> It
         "SOAK_START": repr(start),
         "SOAK_KEYS": keys,
         "SOAK_POLICY": str(policy),
-        "SOAK_SNAPSHOT": str(folder / f"{name}.keys"),
-    }
-    with (folder / f"{name}.log").open("wb") as log:
+    } | ({} if snapshot is None else {"SOAK_SNAPSHOT": str(snapshot)})
+    with (folder / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *SERVERS[name], address], cwd=TESTS, env=environ, stdout=log, stderr=log
         )
@@ -84,6 +85,20 @@ def server(name: str, folder: Path, start: float, keys: str, policy: Path) -> It
                 process.wait()
 
 
+def await_listening(base: str) -> None:
+    """Wait until a server takes connections."""
+    host, _, port = base.removeprefix("http://").partition(":")
+    end = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection((host, int(port)), 1).close()
+        except OSError:
+            assert time.monotonic() < end, f"nothing listens at {base}"
+            time.sleep(0.05)
+        else:
+            return
+
+
 def soak(seconds: float, folder: Path) -> tuple[Tally, Watch, dict[str, bool]]:
     """Run the soak for about so many seconds, in whole rounds."""
     start, first = time.time(), SigningKey("key-1")
@@ -92,7 +107,10 @@ def soak(seconds: float, folder: Path) -> tuple[Tally, Watch, dict[str, bool]]:
     with ExitStack() as stack:
         url = stack.enter_context(endpoint.serve())
         served = {
-            name: stack.enter_context(server(name, folder, start, url, policy.path)) for name in SERVERS
+            name: stack.enter_context(
+                server(name, folder, start, url, policy.path, snapshot=folder / f"{name}.keys")
+            )
+            for name in SERVERS
         }
         pids = {name: pid for name, (_, pid) in served.items()}
         bases = {name: base for name, (base, _) in served.items()}
@@ -101,7 +119,14 @@ def soak(seconds: float, folder: Path) -> tuple[Tally, Watch, dict[str, bool]]:
         watch = Watch(pids)
         work = [threading.Thread(target=watch.run, daemon=True), *stream.run()]
         work[0].start()
-        conductor = Conductor(stream, endpoint, policy, pids, survived)
+
+        @contextmanager
+        def start_cold() -> Iterator[str]:
+            with server("uvicorn", folder, start, url, policy.path, snapshot=None) as (base, _):
+                await_listening(base)
+                yield base
+
+        conductor = Conductor(stream, endpoint, policy, pids, survived, start_cold)
         began = time.monotonic()
         for _ in range(max(1, round(seconds / ROUND))):
             conductor.round()

@@ -94,7 +94,7 @@ class Stream:
         """Wait until every server admits a good token."""
         end = time.monotonic() + 30
         for base in self.servers.values():
-            while self._send(base, self._known())[0] != 200:
+            while self._send(base, self.known())[0] != 200:
                 assert time.monotonic() < end, f"{base} does not admit a good token"
                 time.sleep(0.1)
 
@@ -126,20 +126,45 @@ class Stream:
         connection = None
         while not self._ended.wait(_PAUSE):
             request = self._any(chance)
-            connection = self._exchange(name, base, request, connection)
+            connection = self.exchange(name, base, request, connection)
 
     def _flood(self, name: str, base: str) -> None:
         with ThreadPoolExecutor(64) as pool:
             while not self._ended.wait(1 / FLOOD):
                 if self._flooding.is_set():
                     key = SigningKey(f"invented-{time.monotonic_ns()}", name="foreign")
-                    pool.submit(
-                        self._exchange, name, base, self._made("unknown kid", key, unknown=True), None
-                    )
+                    pool.submit(self.exchange, name, base, self._made("unknown kid", key, unknown=True), None)
 
-    def _exchange(
-        self, name: str, base: str, request: Request, connection: http.client.HTTPConnection | None
+    def known(self, fact: Fact | None = None) -> Request:
+        """Present the same token again and again, as service accounts do; admitted always, or by a fact."""
+        kid, now = self.keys.current.kid, time.monotonic()
+        made_at, made = self._kept.get(kid, (0.0, ""))
+        if not made or now - made_at > _RENEW:
+            made = token(self.keys.current, fast_clock(self.start))
+            self._kept[kid] = (now, made)
+        who = f"serviceAccount:{CALLER}"
+        if fact is not None:
+            return Request("known from cold", made, who, fact, unknown=True)
+        return Request("known", made, who, self._always, known=True)
+
+    def exchange(
+        self,
+        name: str,
+        base: str,
+        request: Request,
+        connection: http.client.HTTPConnection | None = None,
     ) -> http.client.HTTPConnection | None:
+        """Send one request and judge its answer.
+
+        Args:
+            name: The server.
+            base: Its base URL.
+            request: The request.
+            connection: The connection to use, if one is open.
+
+        Returns:
+            The connection, if it is still open.
+        """
         phase, fragile, began = self.phase, self.fragile, time.monotonic()
         status, caller, connection = self._send(base, request, connection)
         answer = Answer(request.kind, status, caller, began, time.monotonic())
@@ -177,7 +202,7 @@ class Stream:
 
     def _any(self, chance: random.Random) -> Request:
         kinds: list[tuple[int, Callable[[], Request]]] = [
-            (8, self._known),
+            (8, self.known),
             (
                 2,
                 lambda: self._made(
@@ -199,15 +224,6 @@ class Stream:
             kinds.append((1, lambda: self._made("old key", gone, member=CALLER, fact=believed, unknown=True)))
         weights = [weight for weight, _ in kinds]
         return chance.choices([make for _, make in kinds], weights)[0]()
-
-    def _known(self) -> Request:
-        """Present the same token again and again, as service accounts do."""
-        kid, now = self.keys.current.kid, time.monotonic()
-        made_at, made = self._kept.get(kid, (0.0, ""))
-        if not made or now - made_at > _RENEW:
-            made = token(self.keys.current, fast_clock(self.start))
-            self._kept[kid] = (now, made)
-        return Request("known", made, f"serviceAccount:{CALLER}", self._always, known=True)
 
     def _made(
         self,

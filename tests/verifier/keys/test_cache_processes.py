@@ -493,23 +493,16 @@ def fork_while_requests_wait(path: str) -> None:
     assert local.endpoint.asked.wait(PATIENCE)
 
     def child() -> object:
-        local.endpoint.gate.set()
+        """Wait until the parent has fetched, whose turn it is, and take what it has written."""
         kid = local.cache.get("key-1").kid
         join_fetches()
         return [kid, local.cache._cold_seats.taken]
 
-    found: list[object] = []
-
-    def fork() -> None:
-        found.append(forked(child))
-
-    forking = background(fork)
-    # The child waits until the parent has fetched, whose turn it is, and takes what the parent has written.
-    local.endpoint.gate.set()
-    parent = reader.result(PATIENCE)
-    forking.result(PATIENCE)
-    join_fetches()
-    report(child=found[0], parent=parent)
+    answering = threading.Timer(0.2, local.endpoint.gate.set)
+    answering.start()
+    found = forked(child)
+    answering.join(PATIENCE)
+    report(child=found, parent=reader.result(PATIENCE))
 
 
 @forking

@@ -7,7 +7,14 @@ import pytest
 
 from doorward import GOOGLE, IAP, InvokerPolicy, Issuer, PolicyError, firebase
 from doorward.policy.decision import Decision
+from doorward.policy.evaluation import decide
+from doorward.policy.groups import resolver
+from doorward.policy.identities import NO_KNOWN_ACCOUNTS
+from doorward.policy.index import PermissionBinding, PolicyIndex
+from doorward.policy.members import Member
+from doorward.policy.request import ANYWHERE
 from doorward.tokens.principal import ANONYMOUS
+from support.conditions import StubCondition
 from support.policies import INVOKER, binding, deny, document, principal
 from support.tokens import MEMBER
 
@@ -86,6 +93,16 @@ def test_they_are_admitted_beside_conditions_and_groups_which_are_not_asked() ->
     joined = InvokerPolicy.join(groups, InvokerPolicy.users_of(FIREBASE))
 
     assert joined.decide(principal(FIREBASE)).same_for_every_request
+
+
+def test_under_a_condition_they_are_not_admitted() -> None:
+    """No policy has such a binding; if one had, it must not grant whatever its condition says."""
+    member = Member("users", issuer=FIREBASE.iss_values[0])
+    condition = StubCondition("request.path == '/'")
+    bound = PermissionBinding("bindings[0]", INVOKER, (member,), condition, resolver(None))
+    index = PolicyIndex([bound], (), NO_KNOWN_ACCOUNTS)
+
+    assert not decide(index, principal(FIREBASE), ANYWHERE, 0.0).granted
 
 
 def test_deny_policies_come_before_them() -> None:

@@ -53,7 +53,7 @@ each_fault = pytest.mark.parametrize(
         (absent, "No such file or directory"),
         (broken, "'bindings' must be a list"),
         (half_written, "not a policy in JSON"),
-        (empty, "not a policy in JSON"),
+        (empty, "not a policy: it is empty"),
         (too_large, "10,000,000,000 bytes"),
         pytest.param(Path.mkdir, "it is a directory", marks=needs_posix),
         pytest.param(pipe, "it is a named pipe", marks=needs_posix),

@@ -102,7 +102,9 @@ def test_looks_that_hang_are_given_up_and_three_hang_at_most(hanging: tuple[Hang
         watched.pass_time(30.0)
         _ = watched.policy.current
 
-    assert 1 + 3 == len(load.threads)
+    for _ in range(2):
+        assert load.reading.acquire(timeout=PATIENCE)
+    assert (3, 1 + 3) == (watched.policy._looks._started, len(load.threads))
     assert [("deadline", "no end in 30 s")] * 2 == watched.failures_so_far
     assert "stale" == watched.state
     load.let_go()

@@ -99,7 +99,7 @@ class PolicyIndex:
             if always is False:
                 continue
             for member in binding.members:
-                if member.issuer is not None:
+                if member.issuer is not None and always:
                     issuers.setdefault(member.issuer, binding)
                 elif member.group is not None:
                     groups.append((member.group, binding, always is True))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from doorward.errors import FetchError, clip
@@ -108,10 +109,20 @@ class Reporter:
             _log.warning("the listener did not return for long: %d events were dropped", dropped)
         return event
 
-    def deliver_aside(self) -> None:
-        """Deliver in a thread of its own; if none can be started, with what is delivered next."""
+    def deliver_aside(self, before: Callable[[], None] | None = None) -> None:
+        """Deliver in a thread of its own; if none can be started, with what is delivered next.
+
+        Args:
+            before: Is done in that thread first: what must not be done where a lock is held.
+        """
+
+        def work() -> None:
+            if before is not None:
+                before()
+            self.deliver()
+
         try:
-            threading.Thread(target=self.deliver, name=FOLLOW_UP_THREAD, daemon=True).start()
+            threading.Thread(target=work, name=FOLLOW_UP_THREAD, daemon=True).start()
         except RuntimeError:
             _log.debug("no thread could be started to report events")
 

@@ -204,12 +204,11 @@ class Updater:
         """Give up the flight that is late, if there is one, and let other processes have its turn."""
         if (late := self.flights.give_up()) is None:
             return
-        self._obtainer.release(late)
         error = FetchError("deadline", f"given up after {GIVE_UP:g} s without an answer")
         self._count_failure(now, error)
         self._reporter.queue(self._reporter.finished_event(late, "failed", self._holding.held, now, error))
         self._reporter.queue(FetchesHang(self._url, self.flights.hanging))
-        self._reporter.deliver_aside()
+        self._reporter.deliver_aside(lambda: self._obtainer.release(late))
 
     def start_refresh(self, now: float) -> None:
         """Start a flight ahead of time, unless one is under way or the endpoint must not be asked yet.
