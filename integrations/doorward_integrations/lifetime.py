@@ -74,19 +74,20 @@ class ConnectionLifetime:
             await app(scope, receive, send)
             return
         sleep = self._sleep or anyio.sleep
+        connection = (_Socket if scope["type"] == "websocket" else _Stream)(receive, send)
+        life = anyio.CancelScope()
         failure: Exception | None = None
+
+        async def end_in_time() -> None:
+            await sleep(max(0.0, end - clock_of(scope[DOOR])()))
+            await connection.end()
+            if connection.may_go_on:
+                await sleep(_GRACE)
+            life.cancel()
+
         async with anyio.create_task_group() as group:
-            with anyio.CancelScope() as life:
-
-                async def end_in_time() -> None:
-                    await sleep(max(0.0, end - clock_of(scope[DOOR])()))
-                    await connection.end()
-                    if connection.may_go_on:
-                        await sleep(_GRACE)
-                    life.cancel()
-
-                kind = _Socket if scope["type"] == "websocket" else _Stream
-                connection = kind(receive, send, lambda: group.start_soon(end_in_time))
+            connection.begin(lambda: group.start_soon(end_in_time))
+            with life:
                 try:
                     await app(scope, connection.receive, connection.send)
                 except Exception as error:  # noqa: BLE001 - raised below, where no group is put around it
@@ -110,13 +111,15 @@ class _Socket:
 
     may_go_on: Final = True  # until it receives or sends again, and then sees that the client has gone
 
-    def __init__(self, receive: Receive, send: Send, begin: Callable[[], object]) -> None:
+    def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
         self._closed = False
         self._ended = False
         self._receiving: CancelScope | None = None
-        begin()
+
+    def begin(self, start_clock: Callable[[], object]) -> None:
+        start_clock()
 
     async def receive(self) -> Message:
         from anyio import CancelScope  # noqa: PLC0415 - as in `ConnectionLifetime.run`
@@ -154,11 +157,13 @@ class _Stream:
 
     may_go_on: Final = False
 
-    def __init__(self, receive: Receive, send: Send, begin: Callable[[], object]) -> None:
+    def __init__(self, receive: Receive, send: Send) -> None:
         self.receive = receive
         self._send = send
-        self._begin = begin
         self._open = False
+
+    def begin(self, start_clock: Callable[[], object]) -> None:
+        self._start_clock = start_clock
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -167,7 +172,7 @@ class _Stream:
                 for name, value in message.get("headers", ())
             )
             if self._open:
-                self._begin()
+                self._start_clock()
         elif not message.get("more_body", False):
             self._open = False
         await self._send(message)

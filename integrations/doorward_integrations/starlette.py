@@ -166,27 +166,26 @@ def only(
 
 def _narrow(endpoint: _Endpoint, callers: Narrowing) -> _Endpoint:
     find = _finder_of_connection(endpoint)
-    if inspect.iscoroutinefunction(endpoint):
 
-        @functools.wraps(endpoint)
-        async def narrowed(*args: object, **kwargs: object) -> object:
-            connection = find(args, kwargs)
-            refusal = callers.refusal_of(connection.scope, AsgiRequest(connection.scope))
-            if refusal is None:
-                return await endpoint(*args, **kwargs)
-            if connection.scope["type"] == "websocket":
-                await refuse_websocket(connection, refusal)
-                return None
-            return response_to(refusal, connection.scope["method"])
-    else:
+    @functools.wraps(endpoint)
+    def narrowed(*args: object, **kwargs: object) -> object:
+        scope = find(args, kwargs).scope
+        refusal = callers.refusal_of(scope, AsgiRequest(scope))
+        return endpoint(*args, **kwargs) if refusal is None else response_to(refusal, scope["method"])
 
-        @functools.wraps(endpoint)
-        def narrowed(*args: object, **kwargs: object) -> object:
-            scope = find(args, kwargs).scope
-            refusal = callers.refusal_of(scope, AsgiRequest(scope))
-            return endpoint(*args, **kwargs) if refusal is None else response_to(refusal, scope["method"])
+    @functools.wraps(endpoint)
+    async def narrowed_async(*args: object, **kwargs: object) -> object:
+        connection = find(args, kwargs)
+        refusal = callers.refusal_of(connection.scope, AsgiRequest(connection.scope))
+        if refusal is None:
+            return await endpoint(*args, **kwargs)
+        if connection.scope["type"] == "websocket":
+            await refuse_websocket(connection, refusal)
+            return None
+        return response_to(refusal, connection.scope["method"])
 
-    return narrowed  # type: ignore[return-value]  # it takes what the endpoint takes
+    found: Any = narrowed_async if inspect.iscoroutinefunction(endpoint) else narrowed
+    return found  # type: ignore[no-any-return]  # it takes what the endpoint takes
 
 
 def _finder_of_connection(
