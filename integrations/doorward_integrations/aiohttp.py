@@ -21,9 +21,10 @@ from multidict import CIMultiDict
 from doorward import Admission, ConfigurationError, Door, Principal, Refusal
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
+from doorward_integrations.readiness import READINESS_PATH, check_door, readiness_answer
 from doorward_integrations.refusal import body_of
 
-__all__ = ["ADMISSION", "AiohttpRequest", "Invoker", "invoker_middleware", "principal_of"]
+__all__ = ["ADMISSION", "AiohttpRequest", "Invoker", "add_readiness", "invoker_middleware", "principal_of"]
 
 ADMISSION: Final = web.RequestKey("doorward.admission", Admission)
 """The key of the `doorward.Admission` in an admitted request."""
@@ -76,8 +77,7 @@ class Invoker:
             ConfigurationError: If the door is not a `doorward.Door`, the prefix is not a path, or the
                 application is not a `web.Application`, has started, or has a door already.
         """
-        if not isinstance(door, Door):
-            raise ConfigurationError(f"Invoker(app, door) needs a Door, not {type(door).__name__}")
+        check_door(door, "Invoker(app, door)")
         if not isinstance(app, web.Application):
             raise ConfigurationError(
                 f"Invoker(app, door) needs the application itself, not {type(app).__name__}"
@@ -118,8 +118,7 @@ def invoker_middleware(door: Door, *, public_prefix: str = "") -> Middleware:
     Raises:
         ConfigurationError: If the door is not a `doorward.Door`, or the prefix is not a path.
     """
-    if not isinstance(door, Door):
-        raise ConfigurationError(f"invoker_middleware(door) needs a Door, not {type(door).__name__}")
+    check_door(door, "invoker_middleware(door)")
     check_public_prefix(public_prefix)
 
     @web.middleware
@@ -135,6 +134,27 @@ def invoker_middleware(door: Door, *, public_prefix: str = "") -> Middleware:
         return await handler(passed)
 
     return decide
+
+
+def add_readiness(app: web.Application, door: Door, path: str = READINESS_PATH) -> None:
+    """Answer readiness probes: 200 if the door can decide now, else 503, with what is not ready as JSON.
+
+    Args:
+        app: The application, before a route is added to it that takes every path.
+        door: The door. If it stands in front of the application, it must exempt the path:
+            ``exempt=[("GET", "/readyz")]``.
+        path: The path of the probe.
+
+    Raises:
+        ConfigurationError: If the door is not a `doorward.Door`.
+    """
+    check_door(door, "add_readiness(app, door)")
+
+    async def answer(request: web.Request) -> web.Response:
+        status, headers, body = readiness_answer(door, request.method)
+        return web.Response(status=status, headers=CIMultiDict(headers), body=body)
+
+    app.router.add_get(path, answer)
 
 
 class AiohttpRequest:

@@ -32,10 +32,11 @@ from doorward.policy.request import RequestFacts
 from doorward_integrations import admission as shared
 from doorward_integrations.admission import ADMISSION, DOOR
 from doorward_integrations.asgi import AsgiRequest
+from doorward_integrations.readiness import readiness_answer
 from doorward_integrations.refusal import body_of
 from doorward_integrations.wsgi import WsgiRequest, headers_of
 
-__all__ = ["DoorwardConfig", "InvokerMiddleware", "check_settings", "principal_of"]
+__all__ = ["DoorwardConfig", "InvokerMiddleware", "check_settings", "principal_of", "readiness"]
 
 _NAME: Final = "doorward_integrations.django.InvokerMiddleware"
 _MAY_STAND_BEFORE: Final = frozenset({"corsheaders.middleware.CorsMiddleware"})
@@ -122,6 +123,22 @@ class InvokerMiddleware:
         return response
 
 
+def readiness(request: HttpRequest) -> HttpResponse:
+    """Answer a readiness probe: 200 if the door can decide now, else 503, with what is not ready as JSON.
+
+    It is a view, ``path("readyz", readiness)``, and the door must exempt its path:
+    ``exempt=[("GET", "/readyz")]``.
+
+    Args:
+        request: The request.
+
+    Returns:
+        The response.
+    """
+    status, headers, body = readiness_answer(_door(), request.method or "GET")
+    return HttpResponse(body, status=status, headers=dict(headers))
+
+
 def _read(request: Any, public_prefix: str) -> tuple[RawHeaders, RequestFacts]:  # noqa: ANN401 - of two classes
     """Return the headers and the facts of a request, from what the server gave."""
     scope = getattr(request, "scope", None)
@@ -134,11 +151,10 @@ def _read(request: Any, public_prefix: str) -> tuple[RawHeaders, RequestFacts]: 
 
 def _hand_over(request: Any, before: RawHeaders, admission: Admission, door: Door) -> None:  # noqa: ANN401
     """Give a request the headers and the caller of its admission, wherever a view could look."""
-    # Names with '_' are not in META under ASGI, and there are none under WSGI.
-    changed = {name for name, _ in set(before) ^ set(admission.headers) if b"_" not in name}
-    for name in changed:
-        key = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
-        values = [value for other, value in admission.headers if other == name]
+    for key in {_key(name) for name, _ in set(before) ^ set(admission.headers)}:
+        # Names with '_' are not in META under ASGI, except in a Django that lacks a security release; under
+        # WSGI there are none.
+        values = [value for name, value in admission.headers if _key(name) == key and b"_" not in name]
         if values:
             request.META[key] = b",".join(values).decode("latin-1")
         else:
@@ -150,6 +166,10 @@ def _hand_over(request: Any, before: RawHeaders, admission: Admission, door: Doo
     else:
         request.environ.update(admitted)
     request.principal = admission.principal
+
+
+def _key(name: bytes) -> str:
+    return "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
 
 
 def _response_to(refusal: Refusal, method: str) -> HttpResponse:

@@ -45,6 +45,7 @@ from doorward_integrations import admission as shared
 from doorward_integrations.admission import ADMISSION, CURRENT, DOOR, principal_of
 from doorward_integrations.asgi import decide
 from doorward_integrations.flask import Invoker
+from doorward_integrations.readiness import check_door
 from doorward_integrations.starlette import response_to
 
 __all__ = ["current_principal", "guard_functions", "guarded_cloud_event", "guarded_http", "principal_of"]
@@ -130,7 +131,7 @@ def guarded_http(door: Door) -> Callable[[Callable[[Request], Any]], _Handle]:
     Raises:
         ConfigurationError: If it is not a `doorward.Door`.
     """
-    _check(door, "guarded_http")
+    check_door(door, "@guarded_http(door)")
 
     def decorate(function: Callable[[Request], Any]) -> _Handle:
         return _register(door, function, lambda request: _call(function, request))
@@ -154,7 +155,7 @@ def guarded_cloud_event(door: Door) -> Callable[[Callable[[CloudEvent], Any]], _
     Raises:
         ConfigurationError: If it is not a `doorward.Door`.
     """
-    _check(door, "guarded_cloud_event")
+    check_door(door, "@guarded_cloud_event(door)")
 
     def decorate(function: Callable[[CloudEvent], Any]) -> _Handle:
         async def handle(request: Request) -> Response:
@@ -204,8 +205,3 @@ async def _call(function: Callable[[Any], Any], argument: object) -> Any:  # noq
     if inspect.iscoroutinefunction(function):
         return await function(argument)
     return await asyncio.to_thread(function, argument)
-
-
-def _check(door: Door, name: str) -> None:
-    if not isinstance(door, Door):
-        raise ConfigurationError(f"@{name}(door) needs a Door, not {type(door).__name__}")

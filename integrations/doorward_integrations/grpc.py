@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import grpc
 
-from doorward import Admission, ConfigurationError, Door, PlainRequest, Principal, Refusal
+from doorward import Admission, Door, PlainRequest, Principal, Refusal
 from doorward_integrations import admission as shared
 from doorward_integrations.admission import ADMISSION, CURRENT, current_principal
+from doorward_integrations.readiness import check_door
 from doorward_integrations.refusal import headers_beside_content
 
 __all__ = [
@@ -78,12 +79,8 @@ def principal_of(context: grpc.ServicerContext | grpc.aio.ServicerContext[Any, A
     return shared.principal_of(carrier)
 
 
-class InvokerInterceptor(grpc.ServerInterceptor):
-    """Passes admitted calls on to their handlers, and answers the others itself, on a server with threads.
-
-    It must be the first interceptor. It decides in the thread of the call, before a message is read:
-    interceptors run in the one thread that serves all calls, which must not wait for a key. A refused caller
-    cannot tell a method that is there from one that is not.
+class _Interceptor:
+    """What both interceptors are made of.
 
     Attributes:
         door: The door.
@@ -100,7 +97,17 @@ class InvokerInterceptor(grpc.ServerInterceptor):
         Raises:
             ConfigurationError: If it is not a `doorward.Door`.
         """
-        self.door = _checked(door, type(self).__name__)
+        check_door(door, f"{type(self).__name__}(door)")
+        self.door = door
+
+
+class InvokerInterceptor(_Interceptor, grpc.ServerInterceptor):
+    """Passes admitted calls on to their handlers, and answers the others itself, on a server with threads.
+
+    It must be the first interceptor. It decides in the thread of the call, before a message is read:
+    interceptors run in the one thread that serves all calls, which must not wait for a key. A refused caller
+    cannot tell a method that is there from one that is not.
+    """
 
     def intercept_service(
         self,
@@ -119,9 +126,7 @@ class InvokerInterceptor(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         door, call = self.door, _Call(handler_call_details)
 
-        # Of the four kinds of handlers this one alone is called before a message has come, and it can answer
-        # as each of the others does.
-        def decide_first(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
+        def decide_first(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:  # noqa: ANN401
             outcome = call.admitted_at_once(door) or door.admit(call.headers, call.facts)
             if isinstance(outcome, Refusal):
                 code, details, trailing = _status(outcome)
@@ -131,29 +136,15 @@ class InvokerInterceptor(grpc.ServerInterceptor):
                 context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
             return _respond(handler, messages, _Context(context, outcome))
 
-        serializer = None if handler is None else handler.response_serializer
-        return grpc.stream_stream_rpc_method_handler(decide_first, None, serializer)
+        # A handler that takes a stream is called before a message has come, and answers a single one as well.
+        if handler is None or handler.response_streaming:
+            serializer = None if handler is None else handler.response_serializer
+            return grpc.stream_stream_rpc_method_handler(decide_first, None, serializer)
+        return grpc.stream_unary_rpc_method_handler(decide_first, None, handler.response_serializer)
 
 
-class AioInvokerInterceptor(grpc.aio.ServerInterceptor):
-    """As `InvokerInterceptor`, for a server of `grpc.aio`, whose handlers may be of either kind.
-
-    Attributes:
-        door: The door.
-    """
-
-    door: Final[Door]
-
-    def __init__(self, door: Door) -> None:
-        """Make the interceptor.
-
-        Args:
-            door: The door.
-
-        Raises:
-            ConfigurationError: If it is not a `doorward.Door`.
-        """
-        self.door = _checked(door, type(self).__name__)
+class AioInvokerInterceptor(_Interceptor, grpc.aio.ServerInterceptor):
+    """As `InvokerInterceptor`, for a server of `grpc.aio`, whose handlers may be of either kind."""
 
     async def intercept_service(
         self,
@@ -178,12 +169,6 @@ class AioInvokerInterceptor(grpc.aio.ServerInterceptor):
         CURRENT.set(outcome.principal)  # for this call alone, whose task it is
         handler = await continuation(handler_call_details)
         return None if handler is None else _in_loop(handler, outcome)
-
-
-def _checked(door: Door, name: str) -> Door:
-    if not isinstance(door, Door):
-        raise ConfigurationError(f"{name}(door) needs a Door, not {type(door).__name__}")
-    return door
 
 
 class _Metadatum(NamedTuple):
@@ -258,19 +243,15 @@ def _kind(handler: _Handler) -> str:
     return f"{'stream' if requests else 'unary'}_{'stream' if responses else 'unary'}"
 
 
-def _respond(handler: _Handler, messages: Iterator[bytes], context: _Context) -> Iterator[Any]:
+def _respond(handler: _Handler, messages: Iterator[bytes], context: _Context) -> object:
     """Do what a handler of any kind does, over messages as they were sent."""
     requests = _decoded(handler.request_deserializer, messages, context)
     request: Any = requests if handler.request_streaming else next(requests, _NONE)
     if request is _NONE:
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "the method requires exactly one request message")
-    responses = _in_thread(getattr(handler, _kind(handler)), streaming=handler.response_streaming)(
-        request, context
-    )
-    if handler.response_streaming:
-        yield from responses
-    else:
-        yield responses
+    behavior = _in_thread(getattr(handler, _kind(handler)), streaming=handler.response_streaming)
+    responses: object = behavior(request, context)
+    return responses
 
 
 def _decoded(

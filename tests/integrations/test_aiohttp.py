@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from aiohttp.typedefs import Handler
 
 from doorward import Admission, ConfigurationError, Door, InvokerPolicy, PlainRequest, Refusal
-from doorward_integrations.aiohttp import ADMISSION, Invoker, invoker_middleware, principal_of
+from doorward_integrations.aiohttp import ADMISSION, Invoker, add_readiness, invoker_middleware, principal_of
 from support.conditions import Conditions
 from support.servers import exchange
 from support.tokens import MEMBER
@@ -284,6 +284,28 @@ class TestOrder:
         app = guarded(door)
         app.middlewares.append(preflights)
         assert 200 == get(app, "/orders", headers=bearer)[0]
+
+
+class TestReadiness:
+    @pytest.mark.parametrize(("warm", "exempt", "status"), [(True, 1, 200), (False, 1, 503), (True, 0, 403)])
+    def test_a_probe_is_answered_where_the_door_exempts_it(
+        self, world: World, *, warm: bool, exempt: int, status: int
+    ) -> None:
+        probes = [("GET", "/readyz"), ("HEAD", "/readyz")][: 2 * exempt]
+        door, app = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), exempt=probes), application()
+        add_readiness(app, door)
+        Invoker(app, door)
+        if warm:
+            door.verifier.warm()
+        else:
+            world.endpoint.down()
+
+        async def talk(client: Client) -> Any:
+            answers = [await client.get("/readyz"), await client.head("/readyz")]
+            return [one.status for one in answers], answers[0].content_type, await answers[1].read()
+
+        kind = "application/json" if exempt else "text/html"
+        assert ([status, status], kind, b"") == serve(app, talk)
 
 
 class TestMistakes:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Any
 
 import django
 import pytest
 from django.conf import settings
 from django.core.checks.registry import registry
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 from django.test.utils import override_settings
@@ -18,7 +20,13 @@ from django.urls import path
 from doorward import Admission, ConfigurationError, Door, InvokerPolicy, PlainRequest, Refusal
 from doorward.door.refusal import RefusalStyle
 from doorward_integrations.admission import ADMISSION
-from doorward_integrations.django import DoorwardConfig, InvokerMiddleware, check_settings, principal_of
+from doorward_integrations.django import (
+    DoorwardConfig,
+    InvokerMiddleware,
+    check_settings,
+    principal_of,
+    readiness,
+)
 from support.conditions import Conditions
 from support.tokens import MEMBER
 from support.world import World
@@ -59,6 +67,7 @@ urlpatterns = [
     path("orders/<path:rest>", view),
     path("async/orders", async_view),
     path("broken", broken),
+    path("readyz", readiness),
 ]
 
 
@@ -145,6 +154,25 @@ class TestAdmitted:
             request.headers["X-Shop"],
         )
         assert "HTTP_X_GOOG_AUTHENTICATED_USER_EMAIL" not in request.META
+
+    @pytest.mark.parametrize("credential", [True, False], ids=["a twin of the credential", "a claim"])
+    def test_a_name_with_underscores_leaves_nothing_in_an_older_django(
+        self, world: World, *, credential: bool
+    ) -> None:
+        """Before a security release, its ASGI handler read such a name as the one with hyphens."""
+        name = b"x-serverless-authorization" if credential else b"x-goog-authenticated-user-email"
+        good = (b"x-serverless-authorization", b"Bearer " + world.token().encode())
+        spoofed = (name.replace(b"-", b"_"), b"spoofed")
+        scope = {"type": "http", "method": "GET", "path": "/orders", "headers": [good, spoofed]}
+        request: Any = ASGIRequest(scope, BytesIO())
+        key = "HTTP_" + name.decode().upper().replace("-", "_")
+        request.META[key] = f"{request.META.get(key)},spoofed"
+
+        response: Any = InvokerMiddleware(lambda _: HttpResponse())(request)
+
+        assert 200 == response.status_code
+        assert "spoofed" not in str(request.META)
+        assert credential == (key in request.META)
 
     def test_the_request_carries_the_admission(self, ask: Ask, bearer: dict[str, str]) -> None:
         ask("/orders", bearer)
@@ -240,6 +268,23 @@ def conditional(world: World, monkeypatch: pytest.MonkeyPatch, allowed: str) -> 
 
 
 named_door: Any = None
+
+
+class TestReadiness:
+    @pytest.mark.parametrize(("warm", "exempt", "status"), [(True, 1, 200), (False, 1, 503), (True, 0, 403)])
+    def test_a_probe_is_answered_where_the_door_exempts_it(
+        self, world: World, *, warm: bool, exempt: int, status: int
+    ) -> None:
+        probes = [("GET", "/readyz")][:exempt]
+        door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), exempt=probes)
+        if warm:
+            door.verifier.warm()
+        else:
+            world.endpoint.down()
+        with override_settings(DOORWARD_DOOR=door):
+            response = blocking("GET", "/readyz", {})
+        kind = "application/json" if exempt else "text/html; charset=UTF-8"
+        assert (status, kind) == (response.status_code, response["content-type"])
 
 
 class TestSettings:
