@@ -69,7 +69,7 @@ def principal_of(request: Mapping[Any, Any] | HasScope | HasEnviron) -> Principa
     return _admission_of(request).principal
 
 
-def end_user_of(request: Mapping[str, Any] | HasScope | HasEnviron) -> Principal | None:
+def end_user_of(request: Mapping[Any, Any] | HasScope | HasEnviron) -> Principal | None:
     """Return the verified user on whose behalf the caller of a request calls.
 
     Args:
@@ -84,7 +84,7 @@ def end_user_of(request: Mapping[str, Any] | HasScope | HasEnviron) -> Principal
     return _admission_of(request).end_user
 
 
-def _admission_of(request: Mapping[str, Any] | HasScope | HasEnviron) -> Admission:
+def _admission_of(request: Mapping[Any, Any] | HasScope | HasEnviron) -> Admission:
     carrier = request if isinstance(request, Mapping) else getattr(request, "scope", None)
     if carrier is None:
         carrier = getattr(request, "environ", None)
