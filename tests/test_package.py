@@ -228,7 +228,7 @@ class TestWheel:
 
 class TestSourceArchive:
     def test_it_holds_every_file_that_the_tests_are_made_of_and_read(self, unpacked: Path) -> None:
-        folders = ("verifier", "integrations", "tests", "benchmarks", "docs", ".locks", ".ci")
+        folders = ("verifier", "integrations", "tests", "benchmarks", "docs", "examples", ".locks", ".ci")
         files = ("README.md", "CHANGELOG.md", "LICENSE", "SECURITY.md", "Makefile", "pyproject.toml")
         below = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
         needed = {path.relative_to(ROOT).as_posix() for path in below if path.suffix != ".pyc"} | {*files}

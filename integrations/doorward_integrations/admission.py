@@ -13,14 +13,23 @@ from typing import Any, Final, Protocol
 
 from doorward import Admission, ConfigurationError, Principal
 
-__all__ = ["ADMISSION", "CURRENT", "DOOR", "HasEnviron", "HasScope", "current_principal", "principal_of"]
+__all__ = [
+    "ADMISSION",
+    "CURRENT",
+    "DOOR",
+    "HasEnviron",
+    "HasScope",
+    "current_principal",
+    "end_user_of",
+    "principal_of",
+]
 
 ADMISSION: Final = "doorward.admission"
 """The key of the `doorward.Admission` in the scope or environ of an admitted request. A client cannot set it:
 its headers arrive in the list ``headers`` of a scope, or as ``HTTP_…`` in an environ."""
 
 DOOR: Final = "doorward.door"
-"""The key of the `doorward.Door` that admitted the request, in its scope."""
+"""The key of the `doorward.Door` that admitted the request, in its scope or environ."""
 
 
 CURRENT: Final = contextvars.ContextVar[Principal]("doorward.principal")
@@ -57,6 +66,25 @@ def principal_of(request: Mapping[Any, Any] | HasScope | HasEnviron) -> Principa
     Raises:
         ConfigurationError: If no door has decided on the request, or if it is none of the above.
     """
+    return _admission_of(request).principal
+
+
+def end_user_of(request: Mapping[Any, Any] | HasScope | HasEnviron) -> Principal | None:
+    """Return the verified user on whose behalf the caller of a request calls.
+
+    Args:
+        request: As for `principal_of`.
+
+    Returns:
+        The user, never the caller itself; None if the request has none, or the door looks for none.
+
+    Raises:
+        ConfigurationError: As `principal_of`.
+    """
+    return _admission_of(request).end_user
+
+
+def _admission_of(request: Mapping[Any, Any] | HasScope | HasEnviron) -> Admission:
     carrier = request if isinstance(request, Mapping) else getattr(request, "scope", None)
     if carrier is None:
         carrier = getattr(request, "environ", None)
@@ -71,7 +99,7 @@ def principal_of(request: Mapping[Any, Any] | HasScope | HasEnviron) -> Principa
             "no door has decided on this request, so its caller is not verified: put Invoker(app, door) or "
             "InvokerMiddleware(app, door) in front of the application"
         )
-    return admission.principal
+    return admission
 
 
 def current_principal() -> Principal:

@@ -9,17 +9,27 @@ from urllib.parse import quote
 from doorward import Admission, ConfigurationError, Door, Refusal
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
-from doorward_integrations.admission import ADMISSION, DOOR, principal_of
+from doorward_integrations.admission import ADMISSION, DOOR, end_user_of, principal_of
+from doorward_integrations.browser_socket import hide_token
+from doorward_integrations.lifetime import POLICY_VIOLATION, ConnectionLifetime
 from doorward_integrations.readiness import check_door, readiness_answer
 from doorward_integrations.refusal import body_of
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-__all__ = ["AsgiRequest", "InvokerMiddleware", "ReadinessApp", "decide", "principal_of"]
+__all__ = [
+    "POLICY_VIOLATION",
+    "AsgiRequest",
+    "ConnectionLifetime",
+    "InvokerMiddleware",
+    "ReadinessApp",
+    "decide",
+    "end_user_of",
+    "principal_of",
+]
 
 _DENIAL: Final = "websocket.http.response"
-_POLICY_VIOLATION: Final = 1008  # RFC 6455, section 7.4.1; a server that has not accepted answers 403 instead
 
 
 ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
@@ -41,7 +51,14 @@ class InvokerMiddleware:
     app: ASGIApp
     door: Final[Door]
 
-    def __init__(self, app: ASGIApp, door: Door, *, public_prefix: str = "") -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        door: Door,
+        *,
+        public_prefix: str = "",
+        lifetime: ConnectionLifetime | None = None,
+    ) -> None:
         """Put a door in front of an application.
 
         Args:
@@ -49,15 +66,19 @@ class InvokerMiddleware:
             door: The door.
             public_prefix: The part of the path that a proxy in front cuts off, where conditions name the path
                 with it, such as ``/api``; empty where conditions name the path that the application receives.
+            lifetime: When websockets and event streams end that outlive the decision on them; None for never.
 
         Raises:
-            ConfigurationError: If the door is not a `doorward.Door`, or the prefix is not a path.
+            ConfigurationError: If the door is not a `doorward.Door`, or another setting cannot work.
         """
         if not isinstance(door, Door):
             raise ConfigurationError(f"InvokerMiddleware(app, door) needs a Door, not {type(door).__name__}")
         self.app = app
         self.door = door
+        if lifetime is not None and not isinstance(lifetime, ConnectionLifetime):
+            raise ConfigurationError(f"lifetime must be a ConnectionLifetime, not {type(lifetime).__name__}")
         self._public_prefix: Final = check_public_prefix(public_prefix)
+        self._lifetime: Final = lifetime
         # FastAPI sets its root path in the scope only once the request has come through this middleware.
         self._root_path: Final[str] = getattr(app, "root_path", "")
 
@@ -89,7 +110,12 @@ class InvokerMiddleware:
                 return
             admission = outcome
         passed = {**scope, "headers": admission.headers, ADMISSION: admission, DOOR: self.door}
-        await self.app(passed, receive, send)
+        if kind == "websocket":
+            send = hide_token(passed, send)
+        if self._lifetime is None:
+            await self.app(passed, receive, send)
+        else:
+            await self._lifetime.run(self.app, passed, receive, send)
 
 
 def decide(
@@ -221,7 +247,7 @@ async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) 
     if _DENIAL in (scope.get("extensions") or ()):
         await _answer(refusal, _DENIAL, scope, send)
     else:
-        await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION})
 
 
 async def _answer(refusal: Refusal, kind: str, scope: Scope, send: Send) -> None:

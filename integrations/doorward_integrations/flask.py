@@ -12,20 +12,39 @@
 
 from __future__ import annotations
 
-from typing import Final
+import functools
+import inspect
+import weakref
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.local import LocalProxy
 
-from doorward import ConfigurationError, Door, Principal
+from doorward import ConfigurationError, Door, Principal, Refusal
 from doorward.policy.paths import check_public_prefix
-from doorward_integrations.admission import principal_of
+from doorward_integrations.admission import end_user_of, principal_of
+from doorward_integrations.narrowing import Narrowing, Predicate, service_accounts
 from doorward_integrations.readiness import READINESS_PATH, check_door, readiness_answer
-from doorward_integrations.wsgi import InvokerMiddleware
+from doorward_integrations.refusal import text_headers
+from doorward_integrations.wsgi import FurtherHeaders, InvokerMiddleware, WsgiRequest, environ_of, headers_of
 
-__all__ = ["Invoker", "InvokerMiddleware", "add_readiness", "current_principal", "principal_of"]
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIEnvironment
+
+__all__ = [
+    "Invoker",
+    "InvokerMiddleware",
+    "add_readiness",
+    "current_principal",
+    "end_user_of",
+    "only",
+    "principal_of",
+    "service_accounts",
+]
 
 _EXTENSION: Final = "doorward"
+_View = TypeVar("_View", bound=Callable[..., Any])
 
 
 class Invoker:
@@ -40,7 +59,12 @@ class Invoker:
     door: Final[Door]
 
     def __init__(
-        self, app: Flask | None = None, door: Door | None = None, *, public_prefix: str = ""
+        self,
+        app: Flask | None = None,
+        door: Door | None = None,
+        *,
+        public_prefix: str = "",
+        after_request: bool = False,
     ) -> None:
         """Guard an application, now or with `init_app`.
 
@@ -48,6 +72,9 @@ class Invoker:
             app: The application, if it exists already.
             door: The door.
             public_prefix: As for `doorward_integrations.wsgi.InvokerMiddleware`.
+            after_request: Whether the ``after_request`` functions of the application run on refusals too, so
+                that those of flask-cors add their headers. They see the request without its credentials, and
+                can add headers only: status, body and the door's own headers stay.
 
         Raises:
             ConfigurationError: If the door is missing or not a `doorward.Door`, or as `init_app`.
@@ -56,6 +83,7 @@ class Invoker:
             raise ConfigurationError(f"Invoker(app, door) needs a Door, not {type(door).__name__}")
         self.door = door
         self._public_prefix: Final = check_public_prefix(public_prefix)
+        self._after_request: Final = after_request
         if app is not None:
             self.init_app(app)
 
@@ -73,9 +101,87 @@ class Invoker:
                 f"the application {app.name!r} has a door already: call Invoker once for it"
             )
         app.extensions[_EXTENSION] = self
-        guarded = InvokerMiddleware(app.wsgi_app, self.door, public_prefix=self._public_prefix)
+        guarded = InvokerMiddleware(
+            app.wsgi_app,
+            self.door,
+            public_prefix=self._public_prefix,
+            further_headers=_headers_of_hooks(app, self.door) if self._after_request else None,
+        )
         app.wsgi_app = guarded  # type: ignore[method-assign]  # as Flask documents it
         app.before_request_funcs.setdefault(None, []).insert(0, _set_principal)
+
+
+def _headers_of_hooks(app: Flask, door: Door) -> FurtherHeaders:
+    """Return what gives the headers that ``after_request`` functions add to a refusal."""
+
+    def further(refusal: Refusal, environ: WSGIEnvironment) -> list[tuple[str, str]]:
+        bare = environ_of(environ, door.forwarding.without_credentials(headers_of(environ)))
+        with app.request_context(bare):
+            response = app.process_response(_response_to(refusal))
+        own = {name for name, _ in text_headers(refusal)}
+        return [(name, value) for name, value in response.headers if name.lower() not in own]
+
+    return further
+
+
+def only(
+    predicate: Predicate | None = None, /, *, members: Iterable[str] | None = None
+) -> Callable[[_View], _View]:
+    """Let only some of the callers that the door admits into a view; the others get its 403.
+
+    It stands below the decorator that makes the route, and works for sync and async views, and in the
+    ``decorators`` of a class of views::
+
+        @app.get("/reports")
+        @only(service_accounts)
+        def reports(): ...
+
+    Args:
+        predicate: Returns True for a caller that may use the view.
+        members: In place of it, the members of IAM that may.
+
+    Returns:
+        The decorator.
+
+    Raises:
+        ConfigurationError: If neither or both are given, one cannot decide, or it decorates no function.
+    """
+    callers = Narrowing(predicate, members)
+
+    def narrow(view: _View) -> _View:
+        if isinstance(view, type) or not callable(view):
+            raise ConfigurationError(
+                f"only(...) decorates a view function, not {view!r}: for a class put it into 'decorators'"
+            )
+        _narrowed.add(view)
+        return _narrow(view, callers)
+
+    return narrow
+
+
+def _narrow(view: _View, callers: Narrowing) -> _View:
+    @functools.wraps(view)
+    def narrowed(*args: object, **kwargs: object) -> object:
+        refusal = callers.refusal_of(request.environ, WsgiRequest(request.environ))
+        return view(*args, **kwargs) if refusal is None else _response_to(refusal)
+
+    @functools.wraps(view)
+    async def narrowed_async(*args: object, **kwargs: object) -> object:
+        refusal = callers.refusal_of(request.environ, WsgiRequest(request.environ))
+        return await view(*args, **kwargs) if refusal is None else _response_to(refusal)
+
+    found: Any = narrowed_async if inspect.iscoroutinefunction(view) else narrowed
+    return found  # type: ignore[no-any-return]  # it takes what the view takes
+
+
+_narrowed: Final[weakref.WeakSet[Callable[..., Any]]] = weakref.WeakSet()
+"""The views inside of ``only(...)``."""
+
+
+def _response_to(refusal: Refusal) -> Response:
+    return Response(
+        refusal.body, refusal.status, text_headers(refusal)
+    )  # Flask leaves the body out of a HEAD
 
 
 def add_readiness(app: Flask, door: Door, path: str = READINESS_PATH) -> None:
@@ -101,6 +207,12 @@ def add_readiness(app: Flask, door: Door, path: str = READINESS_PATH) -> None:
 
 def _set_principal() -> None:
     g.principal = principal_of(request)
+    view = current_app.view_functions.get(request.endpoint or "")
+    if view in _narrowed:  # Flask's decorators register the function that they are given, and return it
+        raise ConfigurationError(
+            f"the view {request.endpoint!r} is registered without the only(...) that stands above its route: "
+            "put only(...) below the decorator that makes the route"
+        )
 
 
 def _current() -> Principal:

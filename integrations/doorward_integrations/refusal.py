@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from doorward import Refusal
 
-__all__ = ["body_of", "headers_beside_content"]
+__all__ = ["body_of", "headers_beside_content", "text_headers"]
 
 
 def body_of(refusal: Refusal, method: str) -> bytes:
@@ -38,3 +38,12 @@ def headers_beside_content(refusal: Refusal) -> dict[str, str]:
         for name, value in refusal.headers
         if not name.startswith(b"content-")
     }
+
+
+def text_headers(refusal: Refusal) -> list[tuple[str, str]]:
+    """Return the headers of a refusal as text whose characters stand for single bytes (PEP 3333).
+
+    Args:
+        refusal: The refusal.
+    """
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in refusal.headers]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from http.client import responses
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -9,17 +10,28 @@ from urllib.parse import quote
 from doorward import ConfigurationError, Door, Refusal
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
-from doorward_integrations.admission import ADMISSION, principal_of
+from doorward_integrations.admission import ADMISSION, DOOR, end_user_of, principal_of
 from doorward_integrations.readiness import check_door, readiness_answer
-from doorward_integrations.refusal import body_of
+from doorward_integrations.refusal import body_of, text_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["InvokerMiddleware", "ReadinessApp", "WsgiRequest", "headers_of", "principal_of"]
+__all__ = [
+    "FurtherHeaders",
+    "InvokerMiddleware",
+    "ReadinessApp",
+    "WsgiRequest",
+    "end_user_of",
+    "environ_of",
+    "headers_of",
+    "principal_of",
+]
 
 _HEADER: Final = "HTTP_"
+
+FurtherHeaders = Callable[[Refusal, "WSGIEnvironment"], list[tuple[str, str]]]
+"""Gives the headers that a refusal has besides its own, by the environ of the request."""
 
 
 class InvokerMiddleware:
@@ -36,7 +48,14 @@ class InvokerMiddleware:
     app: WSGIApplication
     door: Final[Door]
 
-    def __init__(self, app: WSGIApplication, door: Door, *, public_prefix: str = "") -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        door: Door,
+        *,
+        public_prefix: str = "",
+        further_headers: FurtherHeaders | None = None,
+    ) -> None:
         """Put a door in front of an application.
 
         Args:
@@ -44,6 +63,7 @@ class InvokerMiddleware:
             door: The door.
             public_prefix: The part of the path that a proxy in front cuts off, where conditions name the path
                 with it, such as ``/api``; empty where conditions name the path that the application receives.
+            further_headers: Gives the headers that a refusal has besides its own, such as those of CORS.
 
         Raises:
             ConfigurationError: If the door is not a `doorward.Door`, or the prefix is not a path.
@@ -53,6 +73,7 @@ class InvokerMiddleware:
         self.app = app
         self.door = door
         self._public_prefix: Final = check_public_prefix(public_prefix)
+        self._further_headers: Final = further_headers
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Decide on one request (PEP 3333).
@@ -66,15 +87,15 @@ class InvokerMiddleware:
         """
         outcome = self.door.admit(headers_of(environ), WsgiRequest(environ, self._public_prefix))
         if isinstance(outcome, Refusal):
-            # PEP 3333 wants text whose characters stand for single bytes. A style of the application's own
-            # may use a status that is not in the table.
-            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in outcome.headers]
-            start_response(f"{outcome.status} {responses.get(outcome.status, 'Refused')}", headers)
             body = body_of(outcome, environ["REQUEST_METHOD"])
+            headers = text_headers(outcome)
+            if self._further_headers is not None:
+                headers += self._further_headers(outcome, environ)
+            # A style of the application's own may use a status that is not in the table.
+            start_response(f"{outcome.status} {responses.get(outcome.status, 'Refused')}", headers)
             return [body] if body else []
-        admitted = {key: value for key, value in environ.items() if not key.startswith(_HEADER)}
-        admitted |= {_key(name): value.decode("latin-1") for name, value in outcome.headers}
-        admitted[ADMISSION] = outcome
+        admitted = environ_of(environ, outcome.headers)
+        admitted |= {ADMISSION: outcome, DOOR: self.door}
         return self.app(admitted, start_response)
 
 
@@ -125,6 +146,17 @@ def headers_of(environ: WSGIEnvironment) -> list[tuple[bytes, bytes]]:
         for key, value in environ.items()
         if key.startswith(_HEADER)
     ]
+
+
+def environ_of(environ: WSGIEnvironment, headers: Iterable[tuple[bytes, bytes]]) -> WSGIEnvironment:
+    """Return an environ with other headers.
+
+    Args:
+        environ: The environ of a request; it is not changed.
+        headers: The headers, in the form of a door.
+    """
+    plain = {key: value for key, value in environ.items() if not key.startswith(_HEADER)}
+    return plain | {_key(name): value.decode("latin-1") for name, value in headers}
 
 
 def _key(name: bytes) -> str:

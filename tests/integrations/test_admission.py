@@ -14,7 +14,7 @@ from werkzeug.wrappers import Request as WerkzeugRequest
 
 from doorward import ConfigurationError, Door, InvokerPolicy, Refusal
 from doorward_integrations import asgi, fastapi, flask, starlette, wsgi
-from doorward_integrations.admission import ADMISSION, principal_of
+from doorward_integrations.admission import ADMISSION, end_user_of, principal_of
 from support.tokens import MEMBER
 from support.world import World
 
@@ -74,6 +74,28 @@ def test_it_returns_the_anonymous_caller_that_a_public_door_admits(
 
 
 @each_carrier
+def test_it_returns_the_end_user_apart_from_the_caller(carrier: Callable[..., Any], world: World) -> None:
+    policy = InvokerPolicy.from_members([MEMBER])
+    users = world.verifier("https://web")
+    door = Door(world.verifier(), policy, end_user=users, end_user_callers=[MEMBER])
+    caller = (b"x-serverless-authorization", b"Bearer " + world.token().encode())
+    token = world.token(aud="https://web", email="ann@example.com", sub="7")
+    one, other = (
+        carrier(**{ADMISSION: door.admit(headers)})
+        for headers in ([caller, (b"authorization", b"Bearer " + token.encode())], [caller])
+    )
+    user = end_user_of(one)
+    assert user is not None
+    assert ("user:ann@example.com", MEMBER) == (user.member, principal_of(one).member)
+    assert end_user_of(other) is None
+
+
+def test_without_an_admission_there_is_no_end_user_either() -> None:
+    with pytest.raises(ConfigurationError, match="no door has decided"):
+        end_user_of(scope_of("http"))
+
+
+@each_carrier
 @pytest.mark.parametrize(
     "more",
     [
@@ -114,5 +136,6 @@ def test_what_carries_no_request_is_named_by_its_type(wrong: Any) -> None:
 @pytest.mark.parametrize("adapter", [asgi, fastapi, flask, starlette, wsgi])
 def test_every_adapter_exports_it_and_the_middleware_of_its_interface(adapter: Any) -> None:
     assert principal_of is adapter.principal_of
-    assert {"principal_of", "InvokerMiddleware"} <= set(adapter.__all__)
+    assert end_user_of is adapter.end_user_of
+    assert {"principal_of", "end_user_of", "InvokerMiddleware"} <= set(adapter.__all__)
     assert adapter.InvokerMiddleware is (wsgi if adapter in {wsgi, flask} else asgi).InvokerMiddleware

@@ -23,14 +23,18 @@ from doorward import (
     PlainRequest,
     Principal,
     Refusal,
+    RefusedError,
     problem_details,
 )
 from doorward_integrations.fastapi import (
+    Caller,
     Invoker,
     InvokerDependency,
     InvokerMiddleware,
     RefusedRequest,
     caller,
+    end_user,
+    end_user_of,
     principal_of,
 )
 from support.servers import asgi_server
@@ -693,8 +697,100 @@ class TestOpenAPI:
         operation = guarded(door).openapi()["paths"]["/orders"]["get"]
         assert ("parameters" in operation, "requestBody" in operation) == (False, False)
 
+    @pytest.mark.parametrize("style", ["cloud run", "problem details"])
+    def test_a_guarded_route_documents_how_it_refuses(self, world: World, style: str) -> None:
+        settings: dict[str, Any] = {"style": problem_details} if style == "problem details" else {}
+        door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), **settings)
+        responses = guarded(door).openapi()["paths"]["/orders"]["get"]["responses"]
+        media = "application/problem+json" if style == "problem details" else "text/html"
+        assert ["200", "401", "403", "503"] == sorted(responses)
+        assert [{media}] * 3 == [set(responses[status]["content"]) for status in ("401", "403", "503")]
+        assert ["WWW-Authenticate"] == list(responses["401"]["headers"])
+        assert ["Retry-After"] == list(responses["503"]["headers"])
+
+    def test_an_open_route_and_a_websocket_document_no_refusal(self, door: Door) -> None:
+        paths = guarded(door).openapi()["paths"]
+        assert ({"200"}, {"/orders", "/open"}) == (set(paths["/open"]["get"]["responses"]), set(paths))
+
+    def test_what_the_application_documents_itself_stays(self, door: Door) -> None:
+        app = FastAPI()
+        invoker = installed(door, app)
+        mine: dict[int | str, dict[str, Any]] = {403: {"description": "mine"}}
+        app.get("/orders", dependencies=[Depends(invoker)], responses=mine)(_nothing)
+        responses = app.openapi()["paths"]["/orders"]["get"]["responses"]
+        assert ("mine", True) == (responses["403"]["description"], "401" in responses)
+
+    def test_asked_twice_it_is_the_same_document(self, door: Door) -> None:
+        app = guarded(door)
+        assert app.openapi() is app.openapi()
+
+    def test_where_it_is_not_installed_a_router_can_take_the_responses(self, door: Door) -> None:
+        app, invoker = FastAPI(), InvokerDependency(door)
+        router = APIRouter(dependencies=[Depends(invoker)], responses=invoker.responses)
+        router.get("/orders")(_nothing)
+        app.include_router(router)
+        assert {"200", "401", "403", "503"} == set(app.openapi()["paths"]["/orders"]["get"]["responses"])
+
+    def test_a_sub_application_documents_its_own(self, door: Door) -> None:
+        outer, inner = FastAPI(), FastAPI()
+        inner.get("/orders", dependencies=[Depends(installed(door, inner))])(_nothing)
+        outer.mount("/inner", inner)
+        assert "403" in inner.openapi()["paths"]["/orders"]["get"]["responses"]
+        assert {} == outer.openapi()["paths"]
+
+    def test_a_style_without_a_body_documents_no_content(self, world: World) -> None:
+        def bare(error: RefusedError, _: str) -> Refusal:
+            return Refusal(error.reason.status, (), b"", error.reason, error)
+
+        door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), style=bare)
+        assert [{"description"}] * 3 == [set(one) for one in InvokerDependency(door).responses.values()]
+
+
+class TestEndUser:
+    @pytest.mark.parametrize("way", ["in front", "dependency"])
+    def test_the_endpoint_gets_the_caller_and_the_end_user(self, world: World, way: str) -> None:
+        door = Door(
+            world.verifier(),
+            InvokerPolicy.from_members([MEMBER]),
+            end_user=world.verifier("https://web"),
+            end_user_callers=[MEMBER],
+        )
+        app, needed = FastAPI(), []
+        if way == "in front":
+            Invoker(app, door)
+        else:
+            needed.append(Depends(installed(door, app)))
+
+        @app.get("/orders", dependencies=needed)
+        async def orders(
+            request: Request, who: Caller, user: Annotated[Principal | None, Depends(end_user)]
+        ) -> list[str]:
+            assert user == end_user_of(request)
+            return [str(who), str(user), request.headers["authorization"].rpartition(".")[2]]
+
+        users = world.token(aud="https://web", email="ann@example.com", sub="7")
+        headers = {
+            "x-serverless-authorization": f"Bearer {world.token()}",
+            "authorization": f"Bearer {users}",
+        }
+        with client_of(app) as client:
+            expected = [MEMBER, "user:ann@example.com", "SIGNATURE_REMOVED_BY_GOOGLE"]
+            assert expected == client.get("/orders", headers=headers).json()
+            assert 401 == client.get("/orders", headers=headers | {"authorization": "Bearer x"}).status_code
+
 
 class TestCaller:
+    def test_as_an_annotation_it_gives_the_caller(self, door: Door, bearer: dict[str, str]) -> None:
+        app = FastAPI()
+        Invoker(app, door)
+
+        @app.get("/orders")
+        async def orders(who: Caller) -> str:
+            return str(who)
+
+        with client_of(app) as client:
+            assert MEMBER == client.get("/orders", headers=bearer).json()
+
     def test_behind_the_middleware_it_gives_the_caller(self, door: Door, bearer: dict[str, str]) -> None:
         with asgi_server(behind_middleware(door)) as base:
             answer = httpx.get(f"{base}/orders", headers=bearer)

@@ -14,7 +14,7 @@ from wsgiref.validate import validator
 import pytest
 
 from doorward import Admission, ConfigurationError, Door, InvokerPolicy, PlainRequest, Refusal, Verifier
-from doorward_integrations.admission import ADMISSION
+from doorward_integrations.admission import ADMISSION, DOOR
 from doorward_integrations.wsgi import InvokerMiddleware, principal_of
 from support.servers import Reply, exchange, gunicorn, key_server, waitress
 from support.tokens import AUDIENCE, MEMBER, SigningKey, jwks, token
@@ -115,6 +115,7 @@ class TestMiddleware:
         call(InvokerMiddleware(app, door), environ)
         seen = dict(app.environs[0])
         assert seen.pop(ADMISSION) is not None
+        assert door is seen.pop(DOOR)
         assert environ.pop("HTTP_AUTHORIZATION") != seen.pop("HTTP_AUTHORIZATION")
         assert environ == seen
 

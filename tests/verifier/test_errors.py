@@ -54,6 +54,7 @@ MADE: list[DoorwardError] = [
     SignatureError(Reason.UNKNOWN_KEY, "something"),
     ClaimError(Reason.WRONG_AUDIENCE, "something", "aud"),
     PermissionDeniedError("something"),
+    PermissionDeniedError("something", Reason.ROUTE_NARROWED),
     KeysUnavailableError("something", 2.5),
     FetchError("status", "something", 30.0),
 ]
@@ -170,6 +171,8 @@ def test_the_reasons_are_these_and_stay_these() -> None:
         "unsupported_scheme",
         "empty_credential",
         "access_token",
+        "no_end_user",
+        "bad_end_user",
         "unreadable_path",
         "token_too_large",
         "malformed",
@@ -188,6 +191,7 @@ def test_the_reasons_are_these_and_stay_these() -> None:
         "not_yet_valid",
         "lifetime_too_long",
         "permission_denied",
+        "route_narrowed",
         "keys_unavailable",
     ] == [reason.value for reason in Reason]
 

@@ -89,6 +89,17 @@ class Reason(StrEnum):
         401,
         "Get an ID token: by google.oauth2.id_token.fetch_id_token, or gcloud auth print-identity-token.",
     )
+    # The token of an end user, which a service passes on beside its own.
+    NO_END_USER = (
+        "no_end_user",
+        401,
+        "Pass on the user's own ID token, from a caller that end_user_callers names.",
+    )
+    BAD_END_USER = (
+        "bad_end_user",
+        401,
+        "Look at the token of the user, which may have expired, and not at that of the calling service.",
+    )
     # The path, where no decision about it is possible.
     UNREADABLE_PATH = (
         "unreadable_path",
@@ -173,6 +184,11 @@ class Reason(StrEnum):
         403,
         "Grant roles/run.invoker to the caller, and give doorward the new policy.",
     )
+    ROUTE_NARROWED = (
+        "route_narrowed",
+        403,
+        "The caller may invoke the service, and not this route: see the only(...) that stands at it.",
+    )
     KEYS_UNAVAILABLE = (
         "keys_unavailable",
         503,
@@ -242,19 +258,20 @@ class ClaimError(TokenError):
 
 
 class PermissionDeniedError(RefusedError):
-    """A good token whose principal does not hold the permission: answered with 403."""
+    """A good token whose principal may not do this: answered with 403."""
 
-    def __init__(self, message: str) -> None:
-        """Make the error; its reason is always ``permission_denied``.
+    def __init__(self, message: str, reason: Reason = Reason.PERMISSION_DENIED) -> None:
+        """Make the error.
 
         Args:
             message: A sentence for the log.
+            reason: ``permission_denied``, or ``route_narrowed``.
         """
-        super().__init__(Reason.PERMISSION_DENIED, message)
+        super().__init__(reason, message)
 
-    def __reduce__(self) -> tuple[type[PermissionDeniedError], tuple[str]]:
-        """Pickle as its one argument."""
-        return type(self), (self.message,)
+    def __reduce__(self) -> tuple[type[PermissionDeniedError], tuple[str, Reason]]:
+        """Pickle as its two arguments."""
+        return type(self), (self.message, self.reason)
 
 
 class KeysUnavailableError(RefusedError):

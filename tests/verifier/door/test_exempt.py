@@ -174,6 +174,93 @@ def test_of_any_path_only_the_exempt_one_passes(path: str, method: str) -> None:
     assert (HEALTH == (method, path)) == isinstance(answer, Admission)
 
 
+EVERY_PREFLIGHT = ("OPTIONS", "/{path:path}")
+
+
+@pytest.mark.parametrize("path", ["/", "/orders", "/orders/1", "/a//b", "/a/../b", "/x%2Fy", "/å", "/a\n"])
+def test_one_template_lets_every_preflight_pass(ask: Ask, world: World, path: str) -> None:
+    door = guarded(world, EVERY_PREFLIGHT)
+
+    assert isinstance(ask(door, [], PlainRequest(path, "OPTIONS")), Admission)
+    assert [403, 403] == [refused(ask(door, [], PlainRequest(path, method))) for method in ("GET", "HEAD")]
+
+
+def refused(answer: Admission | Refusal) -> int:
+    assert isinstance(answer, Refusal)
+    return answer.status
+
+
+@pytest.mark.parametrize(
+    ("template", "path", "expected"),
+    [
+        ("/orders/{id}", "/orders/1", True),
+        ("/orders/{id}", "/orders/1/items", False),
+        ("/orders/{id}", "/orders/", False),
+        ("/orders/{id}", "/orders", False),
+        ("/orders/{id}", "/Orders/1", False),
+        ("/orders/{id}", "/orders/..", False),
+        ("/orders/{id}", "/orders/.", False),
+        ("/orders/{id}", "/orders/1;x", True),
+        ("/orders/{id}", "/orders/a\\b", False),
+        ("/orders/{id}", "/orders/a%2Fb", False),
+        ("/orders/{id}", "/orders/a%2E%2E", True),
+        ("/orders/{id}", "/orders/%2E%2E", False),
+        ("/orders/{id}/items/{item}", "/orders/1/items/2", True),
+        ("/orders/{id}/items/{item}", "/orders/1/other/2", False),
+        ("/files/{rest:path}", "/files/a/b/c", True),
+        ("/files/{rest:path}", "/files/", True),
+        ("/files/{rest:path}", "/files", False),
+        ("/files/{rest:path}", "/files/../orders", False),
+        ("/files/{rest:path}", "/files/a/../../orders", False),
+        ("/a.b/{id}", "/aXb/1", False),
+    ],
+)
+def test_a_template_stands_for_a_path_under_every_reading_of_it(
+    ask: Ask, world: World, template: str, path: str, *, expected: bool
+) -> None:
+    answer = ask(guarded(world, ("GET", template)), [], PlainRequest(path))
+
+    assert expected is isinstance(answer, Admission)
+
+
+def test_a_template_opens_its_own_method_and_leaves_exact_pairs_exact(ask: Ask, world: World) -> None:
+    door = guarded(world, HEALTH, ("OPTIONS", "/orders/{id}"), ("WEBSOCKET", "/live/{room}"))
+    asked = [
+        PlainRequest("/healthz"),
+        PlainRequest("/orders/1", "OPTIONS"),
+        PlainRequest("/live/1", websocket=True),
+        PlainRequest("/healthz/1"),
+        PlainRequest("/orders/1"),
+        PlainRequest("/live/1"),
+    ]
+
+    assert [True] * 3 + [False] * 3 == [isinstance(ask(door, [], one), Admission) for one in asked]
+
+
+def test_what_a_template_exempts_is_not_admitted_by_a_cached_token(world: World) -> None:
+    door = guarded(world, ("GET", "/open/{page}"))
+    headers = [(b"authorization", b"Bearer " + world.token().encode())]
+    assert isinstance(door.admit(headers), Admission)
+
+    assert door.admit_cached(headers, "GET", "/open/1") is None
+    assert door.admit_cached(headers, "GET", "/orders/1") is not None
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["/{}", "/a}", "/{a", "/{a}b", "/b{a}", "/{a:int}", "/{a:path}/b", "/{{a}}", "/{a b}", "/{1}", "/{a}{b}"],
+)
+def test_a_template_that_is_not_understood_is_refused(world: World, template: str) -> None:
+    with pytest.raises(ConfigurationError, match="the template"):
+        guarded(world, ("GET", template))
+
+
+def test_a_long_path_under_many_templates_is_decided_like_any_other(ask: Ask, world: World) -> None:
+    door = guarded(world, *((("OPTIONS", "/{a}" * length)) for length in range(1, 40)))
+
+    assert 403 == refused(ask(door, [], PlainRequest("/a" * 50_000, "OPTIONS")))
+
+
 @pytest.mark.parametrize(
     "exempt",
     [

@@ -287,3 +287,18 @@ def test_where_no_thread_can_be_started_the_next_probe_tries_again(
     join_warming()
 
     assert ready(door)["ready"]
+
+
+def test_the_keys_of_end_users_count_as_those_of_callers(world: World) -> None:
+    users = World(clock=world.clock)
+    door = Door(world.verifier(), POLICY, end_user=users.verifier("https://web"), end_user_callers=[MEMBER])
+    door.verifier.warm()
+
+    before = ready(door)
+    join_warming()
+    after = ready(door)
+
+    assert ["keys", "keys", "policy"] == [part["part"] for part in before["parts"]]
+    assert [(False, [True, False, True]), (True, [True] * 3)] == [
+        (found["ready"], [part["ready"] for part in found["parts"]]) for found in (before, after)
+    ]

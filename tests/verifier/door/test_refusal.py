@@ -94,6 +94,7 @@ def test_every_reason_has_its_status(reason: Reason) -> None:
         Reason.NO_CREDENTIAL: 403,
         Reason.UNREADABLE_PATH: 403,
         Reason.PERMISSION_DENIED: 403,
+        Reason.ROUTE_NARROWED: 403,
         Reason.KEYS_UNAVAILABLE: 503,
     }
 

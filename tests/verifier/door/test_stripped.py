@@ -9,16 +9,21 @@ from typing import Any
 import pytest
 
 from doorward import (
+    Admission,
     ConfigurationError,
     CredentialError,
     Door,
     InvokerPolicy,
     Principal,
     PrincipalKind,
+    Refusal,
     RefusedError,
     Verifier,
+    find_iap_assertion,
+    firebase,
 )
 from doorward.door.stripped import StrippedPrincipal, UnsafeStrippedVerifier
+from doorward.door.subprotocol import find_in_subprotocol
 from doorward.errors import Reason
 from doorward.issuers.google import GCLOUD_CLIENT_ID
 from support.tokens import AUDIENCE, CALLER, MEMBER, b64, claims, header, signed
@@ -263,3 +268,138 @@ def test_no_error_repeats_the_token(world: World, caplog: pytest.LogCaptureFixtu
         made(world).verify(stripped(token))
     for segment in token.split("."):
         assert segment[:17] not in f"{caught.value!r} {caplog.text}"
+
+
+# In a door: one application that is right in front of Cloud Run's check and behind it.
+
+
+def behind(world: World, **settings: Any) -> Door:
+    given: dict[str, Any] = {"unsafe_invoker_check_is_on": True}
+    policy = settings.pop("policy", InvokerPolicy.from_members([MEMBER]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return Door(world.verifier(), policy, **given | settings)
+
+
+def sent(token: str, name: bytes = b"authorization") -> list[tuple[bytes, bytes]]:
+    return [(name, b"Bearer " + token.encode())]
+
+
+def status_of(answer: Admission | Refusal) -> int:
+    return answer.status if isinstance(answer, Refusal) else 200
+
+
+@pytest.mark.parametrize("name", [b"authorization", b"x-serverless-authorization"])
+def test_on_cloud_run_a_door_reads_what_the_check_in_front_has_checked(world: World, name: bytes) -> None:
+    headers = sent(stripped(world.token()), name)
+
+    answer = behind(world).admit(headers)
+
+    assert isinstance(answer, Admission)
+    assert StrippedPrincipal is type(answer.principal)
+    assert (MEMBER, headers, 0) == (answer.principal.member, answer.headers, world.endpoint.fetches)
+
+
+@pytest.mark.parametrize("variable", [None, "", "orders"])
+def test_the_mark_is_read_on_cloud_run_only_and_a_signature_is_verified_everywhere(
+    world: World, monkeypatch: pytest.MonkeyPatch, variable: str | None
+) -> None:
+    monkeypatch.delenv("K_SERVICE")
+    if variable is not None:
+        monkeypatch.setenv("K_SERVICE", variable)
+    door = behind(world)
+
+    statuses = [status_of(door.admit(sent(one))) for one in (stripped(world.token()), world.token())]
+
+    assert [401 if variable is None else 200, 200] == statuses
+
+
+def test_without_the_setting_a_door_on_cloud_run_reads_no_mark(world: World) -> None:
+    door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]))
+
+    assert [401, 200] == [
+        status_of(door.admit(sent(one))) for one in (stripped(world.token()), world.token())
+    ]
+
+
+def test_the_policy_of_the_door_decides_behind_the_check_too(world: World) -> None:
+    door = behind(world, policy=InvokerPolicy.from_members(["user:ann@example.com"]))
+
+    assert 403 == status_of(door.admit(sent(stripped(world.token()))))
+
+
+def test_a_mark_in_the_header_that_was_not_checked_is_not_read(world: World) -> None:
+    mine = sent(world.token(aud="https://other"), b"x-serverless-authorization")
+
+    assert 401 == status_of(behind(world).admit([*mine, *sent(stripped(world.token()))]))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"aud": "https://other"}, {"exp": 1_780_000_000, "iat": 1_779_999_000}, {"iss": "https://evil"}],
+    ids=["audience", "time", "issuer"],
+)
+def test_the_claims_of_a_token_with_the_mark_are_checked(world: World, changed: dict[str, Any]) -> None:
+    assert 401 == status_of(behind(world).admit(sent(stripped(world.token(**changed)))))
+
+
+def test_a_token_with_the_mark_is_in_no_cache(world: World) -> None:
+    door, headers = behind(world), sent(stripped(world.token()))
+    assert 200 == status_of(door.admit(headers))
+
+    assert door.admit_cached(headers, "GET", "/") is None
+    world.clock.move(3631)
+    assert 401 == status_of(door.admit(headers))
+
+
+def test_a_public_policy_admits_no_bad_token_with_the_mark_as_verified(world: World) -> None:
+    door = behind(world, policy=InvokerPolicy.all_users())
+
+    answer = door.admit(sent(stripped(world.token(aud="https://other"))))
+
+    assert isinstance(answer, Admission)
+    assert (True, []) == (answer.principal.anonymous, answer.headers)
+
+
+def test_the_end_user_is_verified_behind_the_check_as_well(world: World) -> None:
+    door = behind(world, end_user=world.verifier("https://web"), end_user_callers=[MEMBER])
+    caller = sent(stripped(world.token()), b"x-serverless-authorization")
+
+    good = door.admit([*caller, *sent(world.token(aud="https://web"))])
+    marked = door.admit([*caller, *sent(stripped(world.token(aud="https://web")))])
+
+    assert isinstance(good, Admission)
+    assert good.end_user is not None
+    assert Principal is type(good.end_user)
+    assert 401 == status_of(marked)
+
+
+@pytest.mark.parametrize("said", [None, 1, "true", "yes"], ids=repr)
+def test_a_door_must_be_given_the_confirmation_itself(world: World, said: Any) -> None:
+    with pytest.raises(ConfigurationError, match="unsafe_invoker_check_is_on=True"):
+        behind(world, unsafe_invoker_check_is_on=said)
+
+
+@pytest.mark.parametrize("find", [find_iap_assertion, find_in_subprotocol, lambda _: None], ids=repr)
+def test_a_door_that_looks_where_cloud_run_does_not_is_refused(world: World, find: Any) -> None:
+    with pytest.raises(ConfigurationError, match="checks X-Serverless-Authorization and Authorization only"):
+        behind(world, credential=find)
+
+
+def test_a_door_for_tokens_that_cloud_run_does_not_check_is_refused(world: World) -> None:
+    verifier = world.verifier(issuers=[firebase("my-project")], audience=None)
+    with pytest.raises(ConfigurationError, match="Google's tokens only"):
+        Door(verifier, InvokerPolicy.all_authenticated_users(), unsafe_invoker_check_is_on=True)
+
+
+def test_a_door_warns_on_cloud_run_and_nowhere_else(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = InvokerPolicy.from_members([MEMBER])
+    with pytest.warns(UserWarning, match="signatures of ID tokens are not checked here") as caught:
+        Door(world.verifier(), policy, unsafe_invoker_check_is_on=True)
+    assert [__file__] == [warning.filename for warning in caught]
+
+    monkeypatch.delenv("K_SERVICE")
+    with warnings.catch_warnings(record=True) as elsewhere:
+        warnings.simplefilter("always")
+        Door(world.verifier(), policy, unsafe_invoker_check_is_on=True)
+    assert [] == elsewhere

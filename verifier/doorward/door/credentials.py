@@ -28,6 +28,7 @@ __all__ = [
     "explain_no_token",
     "find_credential",
     "find_iap_assertion",
+    "names_with_scheme",
 ]
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -118,6 +119,15 @@ find_credential: Final = CredentialHeaders(SERVERLESS_AUTHORIZATION, AUTHORIZATI
 
 find_iap_assertion: Final = CredentialHeaders(IAP_ASSERTION, scheme=False)
 """Finds the assertion that Identity-Aware Proxy has added to a request; no other header is looked at."""
+
+
+def names_with_scheme(find: FindCredential) -> tuple[bytes, ...]:
+    """Return the headers whose value is ``Bearer TOKEN`` for a way of finding the credential.
+
+    Args:
+        find: Finds the credential of a request.
+    """
+    return find.names if isinstance(find, CredentialHeaders) and find.scheme else ()
 
 
 def _after_scheme(value: bytes) -> bytes:

@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final, NamedTuple, final
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple, Unpack, final
 
+from doorward.door.admission import EXEMPT, Admission
 from doorward.door.credentials import (
     CredentialHeaders,
     FindCredential,
     RawHeaders,
     explain_no_token,
     find_credential,
+    names_with_scheme,
 )
-from doorward.door.events import Decided, DoorListener, report
+from doorward.door.end_user import EndUserSettings, read_end_users
+from doorward.door.events import DoorListener, event_of, report
 from doorward.door.exemptions import Exemptions, is_exempt, read_exemptions
 from doorward.door.forwarding import Forwarding, without_signature
 from doorward.door.log import DoorLog
 from doorward.door.refusal import Refusal, RefusalStyle, cloud_run
-from doorward.errors import (
-    ConfigurationError,
-    CredentialError,
-    KeysUnavailableError,
-    PermissionDeniedError,
-    Reason,
-    RefusedError,
-)
+from doorward.door.wording import denied, no_credential, unreadable_path
+from doorward.errors import ConfigurationError, KeysUnavailableError, Reason, RefusedError
 from doorward.keys.waiting import BLOCKING, IN_LOOP, Waits, run_blocking
 from doorward.policy.decision import Decision
 from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.policy.roles import INVOKE
-from doorward.policy.source import FixedPolicy, Policy, PolicySource, decide_every_reading
+from doorward.policy.source import Policy, PolicySource, decide_every_reading, source_of
 from doorward.tokens.engine import NeedsKey
-from doorward.tokens.principal import ANONYMOUS, NO_ADDRESS, Principal
+from doorward.tokens.principal import ANONYMOUS, Principal
 from doorward.tokens.token_cache import VerifiedToken
 from doorward.tokens.verifier import Verifier, engine_of
 
@@ -44,22 +40,6 @@ __all__ = ["Admission", "Door"]
 _NEVER_ANONYMOUS: Final = frozenset({Reason.SIGNATURE_REMOVED, Reason.UNREADABLE_PATH})
 
 _PATIENCE: Final = 3.0  # seconds that a request waits at most for what its policy must look up
-_EXEMPT: Final = Decision(granted=True)
-
-
-@dataclass(slots=True)  # made for each request: to seal it would take longer than to make it
-class Admission:
-    """A request that is admitted.
-
-    Attributes:
-        principal: The caller; anonymous where the policy admits everyone and no caller was verified.
-        headers: The headers for the application, in the order they came.
-        decision: What the policy granted it by.
-    """
-
-    principal: Principal
-    headers: list[tuple[bytes, bytes]]
-    decision: Decision
 
 
 @final
@@ -82,17 +62,29 @@ class Door:
         policy: Decides whether its principal may invoke; or a source of policies, such as a watched file.
         credential: Where a request carries its credential: as Cloud Run looks for it, or
             `find_iap_assertion`.
-        exempt: Pairs of method and path that are admitted unread, such as ``("GET", "/healthz")`` or a
-            preflight's ``("OPTIONS", "/orders")``. Compared exactly, with every reading of the path: ``HEAD``
-            and a slash at the end are pairs of their own, and so is a websocket, ``("WEBSOCKET", "/live")``.
-            Cloud Run exempts nothing.
+        exempt: Pairs of method and path that are admitted unread, such as ``("GET", "/healthz")`` or, for all
+            preflights, ``("OPTIONS", "/{path:path}")``; see `doorward.door.exemptions`. Cloud Run has none.
         style: How refusals are answered: `cloud_run`, `problem_details`, or one of your own.
         listener: Receives every decision (`doorward.door.events`), such as a counter of metrics. With one,
             each decision takes the full way, since the shortest reports nothing.
         log: Logs refusals, within a limit; one with other settings, or that several doors share.
+        end_user: Verifies the token of the user on whose behalf a service calls, which it passes on in
+            ``Authorization`` beside its own in ``X-Serverless-Authorization``; see `Admission.end_user`.
+        end_user_callers: The members of IAM whose word on the user is taken; from all others a second token
+            is neither believed nor passed on.
+        end_user_credential: Where the user's token is, if not in ``Authorization``.
+        end_user_required: Whether a request without an end user is refused.
+        unsafe_invoker_check_is_on: Confirms that on Cloud Run its own invoker check stands in front and is
+            on, as `UnsafeStrippedVerifier` needs it: there, tokens whose signature it has removed are read.
+            Elsewhere nothing changes. The policy decides in both places.
+
+    Attributes:
+        style: How refusals are answered.
+        forwarding: Which headers the application receives.
+        end_user_verifier: Verifies the tokens of end users; None if this door does not look for them.
 
     Raises:
-        ConfigurationError: If either is missing or something else, or an exemption is not a pair.
+        ConfigurationError: If a setting is missing or cannot work.
     """
 
     def admit(self, headers: RawHeaders, request: RequestFacts = ANYWHERE) -> Admission | Refusal:
@@ -108,7 +100,7 @@ class Door:
         decided = self._start(headers, request)
         if type(decided) is _Paused:
             decided = run_blocking(self._resume(decided, headers, request, BLOCKING))
-        return decided if self._listener is None else self._report(decided)
+        return decided if self._alone else run_blocking(self._finish(decided, headers, request, BLOCKING))
 
     async def aadmit(self, headers: RawHeaders, request: RequestFacts = ANYWHERE) -> Admission | Refusal:
         """Decide on a request, waiting for a fetch without blocking the event loop.
@@ -123,7 +115,7 @@ class Door:
         decided = self._start(headers, request)
         if type(decided) is _Paused:
             decided = await self._resume(decided, headers, request, IN_LOOP)
-        return decided if self._listener is None else self._report(decided)
+        return decided if self._alone else await self._finish(decided, headers, request, IN_LOOP)
 
     def admit_cached(self, headers: RawHeaders, method: str, path: str) -> Admission | None:
         """Admit a request at once, if all that decides on it is cached.
@@ -156,6 +148,23 @@ class Door:
             return None
         return Admission(verified.principal, without_signature(headers, position), kept[1])
 
+    def refuse(self, error: RefusedError, request: RequestFacts = ANYWHERE) -> Refusal:
+        """Refuse a request that was admitted and that a rule of the application turns away.
+
+        It is answered in the style of this door, and logged and reported as its other refusals.
+
+        Args:
+            error: Why.
+            request: What is known of the request.
+
+        Returns:
+            The answer to give.
+        """
+        refusal = self._refuse(error, request)
+        if self._listener is not None:
+            report(self._listener, event_of(refusal))
+        return refusal
+
     @property
     def verifier(self) -> Verifier:
         """The verifier behind the door."""
@@ -186,38 +195,38 @@ class Door:
         style: RefusalStyle = cloud_run,
         listener: DoorListener | None = None,
         log: DoorLog | None = None,
+        unsafe_invoker_check_is_on: bool = False,
+        **end_users: Unpack[EndUserSettings],
     ) -> None:
         """Put a policy behind a verifier; see the class."""
         if not isinstance(verifier, Verifier):
             raise ConfigurationError(
                 f"a door needs a Verifier, not {type(verifier).__name__}: Door(Verifier(...), policy)"
             )
-        source = policy if isinstance(policy, PolicySource) else FixedPolicy(policy)
-        current = source.current
-        decides = callable(getattr(current, "decide", None))
-        if not decides or not isinstance(getattr(current, "public", None), bool):
-            raise ConfigurationError(
-                "a door needs a policy: InvokerPolicy.from_file(...), or "
-                "InvokerPolicy.all_authenticated_users() if any Google account in the world may invoke"
-            )
         self._verifier: Final = verifier
         self._engine: Final = engine_of(verifier)
-        self._source: Final[PolicySource] = source
+        self._source: Final = source_of(policy)
         self._credential: Final = credential
         # The bound method is found in a shorter way than the method of an object that is called.
         self._find: Final[FindCredential] = (
             credential.__call__ if isinstance(credential, CredentialHeaders) else credential
         )
-        self._forwarding: Final = Forwarding(credential)
-        self._watched: Final = self._forwarding.watched
-        # The headers that `admit_cached` reads: none where a listener wants to know of each decision.
-        self._with_scheme: Final[tuple[bytes, ...]] = (
-            credential.names
-            if isinstance(credential, CredentialHeaders) and credential.scheme and listener is None
-            else ()
-        )
+        self.end_user_verifier: Final = end_users.get("end_user")
+        self._end_users: Final = read_end_users(credential, end_users)
+        further = () if self._end_users is None else (self._end_users.header,)
+        self.forwarding: Final = Forwarding(credential, further)
+        self._watched: Final = self.forwarding.watched
+        # Whether a decision on the caller is all: nothing is verified or reported besides.
+        self._alone: Final = listener is None and self._end_users is None
+        # The headers that `admit_cached` reads.
+        self._with_scheme: Final = names_with_scheme(credential) if self._alone else ()
+        self._read: Callable[[bytes], VerifiedToken | NeedsKey] = self._engine.start
+        if unsafe_invoker_check_is_on is not False:
+            from doorward.door.stripped import start_stripped  # noqa: PLC0415 - what few doors need
+
+            self._read = start_stripped(verifier, credential, invoker_check_is_on=unsafe_invoker_check_is_on)
         self._exempt: Final[Exemptions] = read_exemptions(exempt)
-        self._style: Final = style
+        self.style: Final = style
         self._listener: Final = listener
         self._log: Final = DoorLog() if log is None else log
 
@@ -225,23 +234,23 @@ class Door:
         """Decide as far as that goes without waiting."""
         if self._exempt and is_exempt(self._exempt, request):
             # Nothing of an exempt request is parsed, and it has no principal.
-            return Admission(ANONYMOUS, self._forwarding.anonymous(headers), _EXEMPT)
+            return Admission(ANONYMOUS, self.forwarding.anonymous(headers), EXEMPT)
         token = b""
         try:
-            if not request.path.isascii():
-                _check_path(request)
+            if not request.path.isascii() and not request.readings:
+                raise unreadable_path()
             credential = self._find(headers)
             if credential is None:
-                raise _no_credential()
+                raise no_credential()
             position, token = credential
-            found = self._engine.start(token)
+            found = self._read(token)
         except RefusedError as error:
             return self._not_verified(explain_no_token(token) or error, headers, request)
         if type(found) is NeedsKey:
             return _Paused(position, token, found)
         kept: _Kept | None = found.decision  # as `_ask_policy`, in the shortest way
         if kept is not None and kept[0] is self._source.current and (decision := kept[1]).granted:
-            return Admission(found.principal, self._forwarding.admitted(headers, position), decision)
+            return Admission(found.principal, self.forwarding.admitted(headers, position), decision)
         return self._decide(found, position, headers, request)
 
     async def _resume(
@@ -270,7 +279,7 @@ class Door:
             return self._not_verified(found, headers, request)
         decision = self._ask_policy(found, request)
         if decision.granted:
-            return Admission(found.principal, self._forwarding.admitted(headers, position), decision)
+            return Admission(found.principal, self.forwarding.admitted(headers, position), decision)
         if decision.pending is not None:
             return _Paused(position, b"", found, decision)
         return self._deny(decision, found.principal, request)
@@ -290,12 +299,8 @@ class Door:
         """Refuse a verified caller, who never passes as an anonymous one."""
         if decision.unknown is not None:
             return self._refuse(KeysUnavailableError(decision.unknown), request)
-        why = f" (denied by {decision.denied_by})" if decision.denied_by is not None else ""
-        why += decision.disagreement
-        if principal.google_account and principal.member is None:
-            why += f"; {NO_ADDRESS}"
         permission = getattr(self._source.current, "permission", INVOKE)
-        return self._refuse(PermissionDeniedError(f"{principal} does not hold {permission}{why}"), request)
+        return self._refuse(denied(principal, permission, decision), request)
 
     def _not_verified(
         self, error: RefusedError, headers: RawHeaders, request: RequestFacts
@@ -306,7 +311,7 @@ class Door:
             decision = decide_every_reading(policy, ANONYMOUS, request, self._engine.clock())
             if decision.granted:
                 self._log.admitted_as_anonymous(error)
-                return Admission(ANONYMOUS, self._forwarding.anonymous(headers), decision)
+                return Admission(ANONYMOUS, self.forwarding.anonymous(headers), decision)
             if decision.unknown is not None:
                 return _Paused(-1, b"", error, decision)
             error.message += decision.disagreement
@@ -315,32 +320,23 @@ class Door:
     def _refuse(self, error: RefusedError, request: RequestFacts) -> Refusal:
         # The frames of an error hold the token: nothing that leaves the door may lead to them.
         error.__traceback__ = error.__cause__ = error.__context__ = None
-        refusal = self._style(error, request.sent_path)
+        refusal = self.style(error, request.sent_path)
         self._log.refused(refusal, request)
         return refusal
 
-    def _report(self, decided: Admission | Refusal) -> Admission | Refusal:
-        """Report a decision to the listener, and return it."""
-        assert self._listener is not None  # noqa: S101 - the callers have looked
-        if isinstance(decided, Refusal):
-            event = Decided("refused", decided.reason, decided.status)
-        elif decided.decision is _EXEMPT:
-            event = Decided("exempt")
-        else:
-            event = Decided("anonymous" if decided.principal is ANONYMOUS else "admitted")
-        report(self._listener, event)
+    async def _finish(
+        self, decided: Admission | Refusal, headers: RawHeaders, request: RequestFacts, waits: Waits
+    ) -> Admission | Refusal:
+        """Verify the end user, and report the decision, as far as this door does that."""
+        exempt = isinstance(decided, Admission) and decided.decision is EXEMPT
+        if self._end_users is not None and isinstance(decided, Admission) and not exempt:
+            try:
+                decided = await self._end_users.add_to(decided, headers, waits)
+            except RefusedError as error:
+                decided = self._refuse(error, request)
+        if self._listener is not None:
+            report(self._listener, event_of(decided))
         return decided
 
 
 _Kept = tuple[Policy, Decision]
-
-
-def _no_credential() -> CredentialError:
-    return CredentialError(
-        Reason.NO_CREDENTIAL, "the request was not authenticated: it carries no credential"
-    )
-
-
-def _check_path(request: RequestFacts) -> None:
-    if not request.readings:
-        raise CredentialError(Reason.UNREADABLE_PATH, "the path of the request is not Unicode text")

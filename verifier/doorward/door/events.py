@@ -11,10 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from doorward.door.admission import EXEMPT, Admission
+from doorward.door.refusal import Refusal
 from doorward.errors import Reason
 from doorward.loglimit import LogLimit
+from doorward.tokens.principal import ANONYMOUS
 
-__all__ = ["Decided", "DoorListener", "Outcome", "report"]
+__all__ = ["Decided", "DoorListener", "Outcome", "event_of", "report"]
 
 _log: Final = logging.getLogger("doorward.door")
 _failures: Final = LogLimit(_log, logging.ERROR, "decisions on which the listener failed", lines=0)
@@ -56,3 +59,16 @@ def report(listener: DoorListener, event: Decided) -> None:
     except Exception as error:  # noqa: BLE001 - the listener is the user's, and may raise anything
         if _failures.allows(type(error).__name__):
             _log.exception("the listener of the door failed on %s", event)
+
+
+def event_of(decided: Admission | Refusal) -> Decided:
+    """Return the event that says how a door has decided.
+
+    Args:
+        decided: Its decision.
+    """
+    if isinstance(decided, Refusal):
+        return Decided("refused", decided.reason, decided.status)
+    if decided.decision is EXEMPT:
+        return Decided("exempt")
+    return Decided("anonymous" if decided.principal is ANONYMOUS else "admitted")

@@ -20,6 +20,7 @@ from doorward.door.credentials import (
     FindCredential,
     RawHeaders,
 )
+from doorward.door.subprotocol import SUBPROTOCOL, SubprotocolHeaders, without_offers
 from doorward.tokens.jws import REMOVED_SIGNATURE
 
 __all__ = ["Forwarding", "without_signature"]
@@ -38,16 +39,20 @@ class Forwarding:
             has only one of them, its credential, is forwarded by `without_signature`.
     """
 
-    __slots__ = ("_credentials", "_twins", "watched")
+    __slots__ = ("_credentials", "_in_subprotocol", "_twins", "watched")
 
-    def __init__(self, find: FindCredential) -> None:
+    def __init__(self, find: FindCredential, also: Iterable[bytes] = ()) -> None:
         """Derive the headers to look at from those that decide.
 
         Args:
             find: Finds the credential of a request.
+            also: Headers of further credentials, such as that of an end user.
         """
         own = find.names if isinstance(find, CredentialHeaders) else ()
-        self._credentials: Final = _CREDENTIALS.union(own)
+        self._in_subprotocol: Final = isinstance(find, SubprotocolHeaders)
+        self._credentials: Final = _CREDENTIALS.union(
+            own, also, [SUBPROTOCOL] if self._in_subprotocol else ()
+        )
         guarded = self._credentials | PLATFORM_ASSERTIONS
         # WSGI servers and bridges read '_' as '-': the twin of a guarded name becomes that name behind them.
         self._twins: Final = frozenset(_spellings(guarded)) - guarded
@@ -63,6 +68,8 @@ class Forwarding:
         Returns:
             A new list.
         """
+        if self._in_subprotocol:
+            return self._without_offers(headers, index)
         watched, seen = self.watched, 0
         for name, _ in headers:
             if name in watched:
@@ -85,11 +92,31 @@ class Forwarding:
         Returns:
             A new list.
         """
-        return [
+        passed = [
             (name, value)
             for name, value in headers
             if name not in self.watched or (name != SERVERLESS_AUTHORIZATION and self._may_pass(name, value))
         ]
+        return without_offers(passed) if self._in_subprotocol else passed
+
+    def without_credentials(self, headers: RawHeaders) -> list[tuple[bytes, bytes]]:
+        """Return the headers of a request that is refused, for code that may see it all the same.
+
+        Args:
+            headers: The headers of the request.
+
+        Returns:
+            A new list, without any header that decides or must not pass unseen.
+        """
+        return [pair for pair in headers if pair[0] not in self.watched]
+
+    def _without_offers(self, headers: RawHeaders, index: int) -> list[tuple[bytes, bytes]]:
+        """Do as `admitted` does, where the credential may be in a subprotocol."""
+        offered = headers[index][0] == SUBPROTOCOL
+        forwarded = headers if offered else without_signature(headers, index)
+        return without_offers(
+            [pair for position, pair in enumerate(forwarded) if position == index or self._may_pass(*pair)]
+        )
 
     def _may_pass(self, name: bytes, value: bytes) -> bool:
         """Return whether a header that was not checked may reach the application."""

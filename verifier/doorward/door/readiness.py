@@ -73,10 +73,11 @@ def ready(door: Door) -> Readiness:
     Returns:
         Plain data: each part, and why it is not ready.
     """
-    engine = engine_of(door.verifier)
-    parts = [*_keys(engine), *_policy(door)]
+    verifiers = [one for one in (door.verifier, door.end_user_verifier) if one is not None]
+    engines = [engine_of(one) for one in verifiers]
+    parts = [*(part for engine in engines for part in _keys(engine)), *_policy(door)]
     if not all(part["ready"] for part in parts if part["part"] == "keys"):
-        _warm_aside(door, engine)
+        _warm_aside(door, engines)
     return Readiness(ready=all(part["ready"] for part in parts if part["part"] != "groups"), parts=parts)
 
 
@@ -120,12 +121,12 @@ def _part(part: Part, name: str, source: object, *, usable: bool = True) -> Part
 _warming: Final[weakref.WeakKeyDictionary[Door, threading.Thread]] = weakref.WeakKeyDictionary()
 
 
-def _warm_aside(door: Door, engine: Engine) -> None:
+def _warm_aside(door: Door, engines: list[Engine]) -> None:
     """Warm the keys in a thread, one for each door. A forked process has none of its parent's threads."""
     under_way = _warming.get(door)
     if under_way is not None and under_way.is_alive():
         return
-    sources = [accepted.key_source for accepted in engine.issuers]
+    sources = [accepted.key_source for engine in engines for accepted in engine.issuers]
     thread = threading.Thread(target=_warm, args=(sources,), name=_THREAD, daemon=True)
     try:
         thread.start()

@@ -14,22 +14,30 @@ import time
 import warnings
 from collections.abc import Callable, Iterable
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from doorward.audiences.audience import Audience
-from doorward.door.credentials import RawHeaders, explain_no_token, find_credential
+from doorward.door.credentials import FindCredential, RawHeaders, explain_no_token, find_credential
 from doorward.errors import ConfigurationError, CredentialError, Reason, SignatureError
 from doorward.issuers.google import GOOGLE, in_environment
 from doorward.keys.fixed import NO_KEYS
 from doorward.tokens import jws
 from doorward.tokens.accepted_issuer import AcceptedIssuer
-from doorward.tokens.engine import Engine
+from doorward.tokens.engine import Engine, NeedsKey
 from doorward.tokens.expectations import expectations_of
 from doorward.tokens.principal import Principal
+from doorward.tokens.token_cache import VerifiedToken
+from doorward.tokens.verifier import Verifier, engine_of
 
-__all__ = ["StrippedPrincipal", "UnsafeStrippedVerifier"]
+__all__ = ["StrippedPrincipal", "UnsafeStrippedVerifier", "start_stripped"]
 
 _log = logging.getLogger("doorward.stripped")
+_WARNING: Final = (
+    "signatures of ID tokens are not checked here, only by Cloud Run in front: if its invoker check "
+    "is off, or allUsers may invoke, a caller can claim to be any account"
+)
+_MARKED: Final = b"." + jws.REMOVED_SIGNATURE
+_NO_KEY: Final[Any] = None
 
 
 class StrippedPrincipal(Principal):
@@ -70,12 +78,8 @@ class UnsafeStrippedVerifier:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Configure the reading, and warn; see the class."""
-        if invoker_check_is_on is not True:
-            raise ConfigurationError(
-                "without Cloud Run's invoker check, any sender can write a token without a signature: "
-                "use Verifier, or switch the check on and confirm it with invoker_check_is_on=True"
-            )
-        if "K_SERVICE" not in os.environ:
+        _check_confirmed(invoker_check_is_on, "invoker_check_is_on")
+        if not _on_cloud_run():
             raise ConfigurationError(
                 "this is not Cloud Run (K_SERVICE is not set): no signature has been checked. Use Verifier"
             )
@@ -89,12 +93,8 @@ class UnsafeStrippedVerifier:
             token_cache_size=0,
             clock=clock,
         )
-        message = (
-            "signatures of ID tokens are not checked here, only by Cloud Run in front: if its invoker check "
-            "is off, or allUsers may invoke, a caller can claim to be any account"
-        )
-        _log.warning(message)
-        warnings.warn(message, UserWarning, stacklevel=2)
+        _log.warning(_WARNING)
+        warnings.warn(_WARNING, UserWarning, stacklevel=2)
 
     def __repr__(self) -> str:
         """Show what is accepted."""
@@ -138,17 +138,79 @@ class UnsafeStrippedVerifier:
         Raises:
             TokenError: If its third segment is anything but Cloud Run's mark, or its claims do not hold.
         """
-        raw = jws.to_bytes(token)
-        self._engine.check_size(raw)
-        split = jws.split(raw)
-        if split.signature != jws.REMOVED_SIGNATURE:
-            raise SignatureError(
-                Reason.BAD_SIGNATURE,
-                "the signature was not removed, so Cloud Run has not checked this token: the request came by "
-                "another way, or the token stands in the header that was not checked",
-            )
         (accepted,) = self._engine.issuers
-        accepted.check_algorithm(jws.read_header(split.header))
-        claims = split.read_claims()
-        accepted.check_claims(claims, self._engine.clock())
-        return StrippedPrincipal(MappingProxyType(claims), accepted.issuer)
+        return _read(jws.to_bytes(token), self._engine, accepted)
+
+
+def start_stripped(
+    verifier: Verifier, find: FindCredential, *, invoker_check_is_on: bool
+) -> Callable[[bytes], VerifiedToken | NeedsKey]:
+    """Return what starts the verification of a token for a door that may stand behind Cloud Run's own check.
+
+    On Cloud Run a token that carries its mark is read as `UnsafeStrippedVerifier` reads it; everywhere else,
+    and without the mark, the verifier verifies it.
+
+    Args:
+        verifier: The verifier of the door.
+        find: Finds the credential of a request.
+        invoker_check_is_on: As for `UnsafeStrippedVerifier`.
+
+    Returns:
+        What takes the place of `Engine.start`.
+
+    Raises:
+        ConfigurationError: If the check is not confirmed to be on, or Cloud Run would not check these tokens.
+    """
+    _check_confirmed(invoker_check_is_on, "unsafe_invoker_check_is_on")
+    engine = engine_of(verifier)
+    # A mark in a header that Cloud Run does not read was made by the sender.
+    if find is not find_credential:
+        raise ConfigurationError(
+            "unsafe_invoker_check_is_on: Cloud Run checks X-Serverless-Authorization and Authorization only; "
+            "leave credential as it is"
+        )
+    accepted = next((one for one in engine.issuers if one.issuer.iss_values == GOOGLE.iss_values), None)
+    if accepted is None:
+        raise ConfigurationError(
+            "unsafe_invoker_check_is_on: Cloud Run checks Google's tokens only, and the verifier accepts none"
+        )
+    if not _on_cloud_run():
+        return engine.start
+    _log.warning(_WARNING)
+    warnings.warn(_WARNING, UserWarning, stacklevel=3)  # at the line that makes the door
+
+    def start(token: bytes) -> VerifiedToken | NeedsKey:
+        if not token.endswith(_MARKED):
+            return engine.start(token)
+        principal = _read(token, engine, accepted)
+        # It is in no cache, so that neither its times nor a key are asked for.
+        return VerifiedToken(principal, 0.0, 0.0, NO_KEYS, _NO_KEY)
+
+    return start
+
+
+def _check_confirmed(confirmed: object, setting: str) -> None:
+    if confirmed is not True:
+        raise ConfigurationError(
+            "without Cloud Run's invoker check, any sender can write a token without a signature: "
+            f"use Verifier, or switch the check on and confirm it with {setting}=True"
+        )
+
+
+def _on_cloud_run() -> bool:
+    return "K_SERVICE" in os.environ
+
+
+def _read(raw: bytes, engine: Engine, accepted: AcceptedIssuer) -> StrippedPrincipal:
+    engine.check_size(raw)
+    split = jws.split(raw)
+    if split.signature != jws.REMOVED_SIGNATURE:
+        raise SignatureError(
+            Reason.BAD_SIGNATURE,
+            "the signature was not removed, so Cloud Run has not checked this token: the request came by "
+            "another way, or the token stands in the header that was not checked",
+        )
+    accepted.check_algorithm(jws.read_header(split.header))
+    claims = split.read_claims()
+    accepted.check_claims(claims, engine.clock())
+    return StrippedPrincipal(MappingProxyType(claims), accepted.issuer)

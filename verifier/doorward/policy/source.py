@@ -6,12 +6,13 @@ import logging
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
+from doorward.errors import ConfigurationError
 from doorward.loglimit import LogLimit
 from doorward.policy.decision import Decision
 from doorward.policy.request import RequestFacts
 from doorward.tokens.principal import Principal
 
-__all__ = ["FixedPolicy", "Policy", "PolicySource", "decide_every_reading"]
+__all__ = ["FixedPolicy", "Policy", "PolicySource", "decide_every_reading", "source_of"]
 
 _log: Final = logging.getLogger("doorward.policy")
 _not_reused: Final = LogLimit(_log, logging.WARNING, "decisions that cannot be reused", lines=0)
@@ -145,3 +146,26 @@ def decide_every_reading(policy: Policy, principal: Principal, request: RequestF
     return chosen._replace(
         same_for_every_request=False, disagreed=disagreed if len(refused) < len(decided) else ()
     )
+
+
+def source_of(policy: Policy | PolicySource) -> PolicySource:
+    """Return the source of what a door was given to decide by.
+
+    Args:
+        policy: A policy, or a source of policies.
+
+    Returns:
+        The source.
+
+    Raises:
+        ConfigurationError: If it is neither.
+    """
+    source = policy if isinstance(policy, PolicySource) else FixedPolicy(policy)
+    current = source.current
+    decides = callable(getattr(current, "decide", None))
+    if not decides or not isinstance(getattr(current, "public", None), bool):
+        raise ConfigurationError(
+            "a door needs a policy: InvokerPolicy.from_file(...), or "
+            "InvokerPolicy.all_authenticated_users() if any Google account in the world may invoke"
+        )
+    return source
