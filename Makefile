@@ -40,7 +40,7 @@ demo: $(STAMP) ## Show the door at work, on this machine alone
 	@$(BIN)/doorward demo
 
 test: $(STAMP) ## Run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 check: $(STAMP) ## Lint, and check the format, the types and the imports
 	@$(BIN)/ruff check

@@ -444,7 +444,7 @@ class TestMisuse:
         with pytest.raises(PolicyError):
             only(members=[member])
 
-    @pytest.mark.parametrize("answer", ["yes", 1, object()], ids=repr)
+    @pytest.mark.parametrize("answer", ["yes", 1, object()], ids=["text", "number", "object"])
     def test_a_predicate_that_returns_no_boolean_admits_no_caller(
         self, door: Door, world: World, answer: object
     ) -> None:

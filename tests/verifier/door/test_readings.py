@@ -45,7 +45,7 @@ def asgi(path: str, raw: bytes | None = None, root_path: str = "", **settings: A
         asgi("/api/x/../admin", root_path="/api"),
         asgi("/api/../admin", root_path="/api"),
     ],
-    ids=str,
+    ids=lambda request: request.path,
 )
 def test_what_is_forbidden_under_one_reading_is_forbidden(world: World, request_: RequestFacts) -> None:
     outcome = Door(world.verifier(), NOT_ADMIN).admit([], request_)

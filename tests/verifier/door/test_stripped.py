@@ -380,7 +380,9 @@ def test_a_door_must_be_given_the_confirmation_itself(world: World, said: Any) -
         behind(world, unsafe_invoker_check_is_on=said)
 
 
-@pytest.mark.parametrize("find", [find_iap_assertion, find_in_subprotocol, lambda _: None], ids=repr)
+@pytest.mark.parametrize(
+    "find", [find_iap_assertion, find_in_subprotocol, lambda _: None], ids=["iap", "subprotocol", "own"]
+)
 def test_a_door_that_looks_where_cloud_run_does_not_is_refused(world: World, find: Any) -> None:
     with pytest.raises(ConfigurationError, match="checks X-Serverless-Authorization and Authorization only"):
         behind(world, credential=find)

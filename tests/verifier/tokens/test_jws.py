@@ -53,7 +53,11 @@ def test_the_error_about_a_token_that_is_not_ascii_holds_it_nowhere_not_even_in_
     )
 
 
-@pytest.mark.parametrize("token", [None, 7, ["a.b.c"], bytearray(b"a.b.c"), memoryview(b"a.b.c")], ids=repr)
+@pytest.mark.parametrize(
+    "token",
+    [None, 7, ["a.b.c"], bytearray(b"a.b.c"), memoryview(b"a.b.c")],
+    ids=lambda token: type(token).__name__,
+)
 def test_what_is_neither_text_nor_bytes_is_the_mistake_of_the_caller(token: object) -> None:
     with pytest.raises(TypeError, match="a token is str or bytes"):
         jws.to_bytes(token)  # type: ignore[arg-type]

@@ -72,7 +72,11 @@ def test_a_writer_that_was_killed_leaves_nothing_for_long(path: Path) -> None:
     assert [path] == list(path.parent.iterdir())
 
 
-@pytest.mark.parametrize("writer", [f"{temporary._machine()}.{os.getpid()}", "elsewhere.1", "rubbish"])
+@pytest.mark.parametrize(
+    "writer",
+    [f"{temporary._machine()}.{os.getpid()}", "elsewhere.1", "rubbish"],
+    ids=["this process", "another machine", "rubbish"],
+)
 def test_a_file_of_another_writer_stays_for_an_hour(path: Path, writer: str) -> None:
     left = left_behind(path, writer, age=3_500)
     write_whole(str(path), b"content")

@@ -280,7 +280,9 @@ class TestSingleRefusals:
 
         assert "not a certificate or a public key in PEM form" == why(block("CERTIFICATE", odd))
 
-    @pytest.mark.parametrize("value", [None, True, 1, 1.5, [], {}, [public(GOOD.private)]], ids=repr)
+    @pytest.mark.parametrize(
+        "value", [None, True, 1, 1.5, [], {}, [public(GOOD.private)]], ids=lambda value: type(value).__name__
+    )
     def test_what_is_no_text_is_refused_alone(self, value: object) -> None:
         assert "not a text in PEM form" == why(value)
 

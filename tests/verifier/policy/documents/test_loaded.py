@@ -138,7 +138,11 @@ def test_another_permission_may_be_asked_for() -> None:
     assert "roles/cloudfunctions.invoker" == policy.decide(principal(FIREBASE)).role
 
 
-@pytest.mark.parametrize("issuers", [(), ("https://own.example",), (FIREBASE, None), ([FIREBASE],)], ids=repr)
+@pytest.mark.parametrize(
+    "issuers",
+    [(), ("https://own.example",), (FIREBASE, None), ([FIREBASE],)],
+    ids=["none", "text", "one of two", "list"],
+)
 def test_what_is_no_issuer_is_refused(issuers: Any) -> None:
     with pytest.raises(PolicyError, match=r"firebase\(PROJECT\)"):
         InvokerPolicy.users_of(*issuers)

@@ -176,7 +176,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
             InvokerPolicy.from_file(path)
 
 
-@pytest.mark.parametrize("text", [7, None, ["{}"], memoryview(b"{}")], ids=repr)
+@pytest.mark.parametrize("text", [7, None, ["{}"], memoryview(b"{}")], ids=lambda text: type(text).__name__)
 def test_what_is_no_text_is_refused(text: Any) -> None:
     for read in (InvokerPolicy.from_json, InvokerPolicy.from_yaml):
         with pytest.raises(PolicyError, match="not the text of a policy"):

@@ -71,7 +71,7 @@ def test_no_group_is_asked_for_where_something_else_grants() -> None:
         {"jane@example.com", CALLER},
         ["group:inner@example.com"],
     ],
-    ids=repr,
+    ids=["address", "capitals", "member", "set", "group"],
 )
 def test_the_members_of_a_group_are_listed_by_address_or_as_members(listed: Any) -> None:
     groups = {"Team@Example.com": listed, "inner@example.com": [MEMBER, GROUP]}
