@@ -33,7 +33,7 @@ from doorward.tokens.principal import ANONYMOUS, Principal
 from doorward.tokens.token_cache import VerifiedToken
 from doorward.tokens.verifier import Verifier, engine_of
 
-__all__ = ["Admission", "Door"]
+__all__ = ["Door"]
 
 # A token without its signature shows that another check is in front; a path that cannot be read is not
 # decided on.
