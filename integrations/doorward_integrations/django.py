@@ -102,25 +102,29 @@ class InvokerMiddleware:
         """
         if self._asynchronous:
             return self._respond(request)
-        headers, facts = _read(request, self._public_prefix)
-        outcome = self.door.admit(headers, facts)
+        headers = _headers(request)
+        outcome: Admission | Refusal | None = self._admit_cached(request, headers)
+        if outcome is None:
+            outcome = self.door.admit(headers, _facts(request, self._public_prefix))
         if isinstance(outcome, Refusal):
-            return _response_to(outcome, facts.method)
+            return _response_to(outcome, request.method or "GET")
         _hand_over(request, headers, outcome, self.door)
         response: HttpResponseBase = self._get_response(request)
         return response
 
     async def _respond(self, request: HttpRequest) -> HttpResponseBase:
-        headers, facts = _read(request, self._public_prefix)
-        outcome = self.door.admit_cached(headers, facts.method, facts.path)
+        headers = _headers(request)
+        outcome: Admission | Refusal | None = self._admit_cached(request, headers)
         if outcome is None:
-            decided = await self.door.aadmit(headers, facts)
-            if isinstance(decided, Refusal):
-                return _response_to(decided, facts.method)
-            outcome = decided
+            outcome = await self.door.aadmit(headers, _facts(request, self._public_prefix))
+        if isinstance(outcome, Refusal):
+            return _response_to(outcome, request.method or "GET")
         _hand_over(request, headers, outcome, self.door)
         response: HttpResponseBase = await self._get_response(request)
         return response
+
+    def _admit_cached(self, request: HttpRequest, headers: RawHeaders) -> Admission | None:
+        return self.door.admit_cached(headers, request.method or "GET", request.path)
 
 
 def readiness(request: HttpRequest) -> HttpResponse:
@@ -139,14 +143,20 @@ def readiness(request: HttpRequest) -> HttpResponse:
     return HttpResponse(body, status=status, headers=dict(headers))
 
 
-def _read(request: Any, public_prefix: str) -> tuple[RawHeaders, RequestFacts]:  # noqa: ANN401 - of two classes
-    """Return the headers and the facts of a request, from what the server gave."""
+def _headers(request: Any) -> RawHeaders:  # noqa: ANN401 - of two classes
+    """Return the headers of a request, from what the server gave."""
+    scope = getattr(request, "scope", None)
+    return headers_of(request.environ) if scope is None else scope["headers"]
+
+
+def _facts(request: Any, public_prefix: str) -> RequestFacts:  # noqa: ANN401 - of two classes
+    """Return the facts of a request, from what the server gave."""
     scope = getattr(request, "scope", None)
     if scope is not None:
-        return scope["headers"], AsgiRequest(scope, request.META["SCRIPT_NAME"], public_prefix)
+        return AsgiRequest(scope, request.META["SCRIPT_NAME"], public_prefix)
     # Django has written the decoded paths into the environ, where WSGI has bytes as text (PEP 3333).
     paths = {name: request.META[name].encode().decode("latin-1") for name in ("SCRIPT_NAME", "PATH_INFO")}
-    return headers_of(request.environ), WsgiRequest(request.environ | paths, public_prefix)
+    return WsgiRequest(request.environ | paths, public_prefix)
 
 
 def _hand_over(request: Any, before: RawHeaders, admission: Admission, door: Door) -> None:  # noqa: ANN401

@@ -308,7 +308,7 @@ class TestOnItsOwn:
     @both
     def test_health_and_reflection_answer_everyone_on_request(self, serve: Serve, world: World) -> None:
         door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), exempt=[*HEALTH, *REFLECTION])
-        with serve([*health_and_reflection(), *handlers_of(Blocking())], door) as channel:
+        with serve(handlers_of(Blocking()), door, add_health_and_reflection) as channel:
             checking: Any = health_pb2_grpc.HealthStub(channel)
             status = checking.Check(health_pb2.HealthCheckRequest())
             listing = reflection_pb2.ServerReflectionRequest(list_services="*")
@@ -322,7 +322,7 @@ class TestOnItsOwn:
 
     @both
     def test_without_a_request_they_are_guarded(self, serve: Serve, door: Door) -> None:
-        with serve(health_and_reflection(), door) as channel:
+        with serve([], door, add_health_and_reflection) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)
             with pytest.raises(grpc.RpcError) as raised:
                 stub.Check(health_pb2.HealthCheckRequest())
@@ -335,24 +335,10 @@ class TestOnItsOwn:
             interceptor(World().verifier())
 
 
-class _Collected:
-    """Stands for a server while services add themselves to it."""
-
-    def __init__(self) -> None:
-        self.handlers: list[grpc.GenericRpcHandler] = []
-
-    def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        self.handlers.extend(handlers)
-
-    def add_registered_method_handlers(self, _service: str, _handlers: Any) -> None:
-        """Leave it: the generic handlers are the same ones."""
-
-
-def health_and_reflection() -> list[grpc.GenericRpcHandler]:
-    collected: Any = _Collected()
-    health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), collected)
-    reflection.enable_server_reflection([SERVICE], collected)
-    return list(collected.handlers)
+def add_health_and_reflection(server: Any) -> None:
+    """Add both services as their packages do: as generic handlers, and as registered methods."""
+    health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
+    reflection.enable_server_reflection([SERVICE], server)
 
 
 class Waiting:

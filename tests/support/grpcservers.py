@@ -18,14 +18,18 @@ __all__ = ["Serve", "aio_server", "sync_server"]
 
 PATIENCE = 20.0
 
-Serve = Callable[[list[grpc.GenericRpcHandler], Door], contextlib.AbstractContextManager[grpc.Channel]]
+Add = Callable[[Any], None]
+Serve = Callable[..., contextlib.AbstractContextManager[grpc.Channel]]
 
 
 @contextlib.contextmanager
-def sync_server(handlers: list[grpc.GenericRpcHandler], door: Door) -> Iterator[grpc.Channel]:
-    """Serve behind a door with threads; yields a channel to the server."""
+def sync_server(
+    handlers: list[grpc.GenericRpcHandler], door: Door, add: Add = lambda _: None
+) -> Iterator[grpc.Channel]:
+    """Serve behind a door with threads, and what is added to the server; yields a channel to it."""
     with ThreadPoolExecutor(4, "test-grpc") as pool:
         server = grpc.server(pool, handlers=handlers, interceptors=[InvokerInterceptor(door)])
+        add(server)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         try:
@@ -36,13 +40,16 @@ def sync_server(handlers: list[grpc.GenericRpcHandler], door: Door) -> Iterator[
 
 
 @contextlib.contextmanager
-def aio_server(handlers: list[grpc.GenericRpcHandler], door: Door) -> Iterator[grpc.Channel]:
-    """Serve behind a door with `grpc.aio`, in a thread with a loop; yields a channel to the server."""
+def aio_server(
+    handlers: list[grpc.GenericRpcHandler], door: Door, add: Add = lambda _: None
+) -> Iterator[grpc.Channel]:
+    """Do as `sync_server` with `grpc.aio`, in a thread with a loop."""
     ready, ports = threading.Event(), list[int]()
     stop: list[Callable[[], Any]] = []
 
     async def serve() -> None:
         server = grpc.aio.server(handlers=handlers, interceptors=[AioInvokerInterceptor(door)])
+        add(server)
         ports.append(server.add_insecure_port("127.0.0.1:0"))
         await server.start()
         loop, ended = asyncio.get_running_loop(), asyncio.Event()

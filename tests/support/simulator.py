@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import random
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -33,6 +34,7 @@ __all__ = [
     "Api",
     "SimulatedEndpoint",
     "background",
+    "join_all_but_one",
     "join_fetches",
     "join_follow_ups",
     "watch_readers",
@@ -332,6 +334,14 @@ def join_follow_ups() -> None:
 def join_fetches() -> None:
     """Wait until no key cache fetches any more, and all events are reported."""
     _join("doorward-keys", FOLLOW_UP_THREAD)
+
+
+def join_all_but_one() -> None:
+    """Wait until at most one thread of the key caches runs, which hangs on purpose."""
+    until = time.monotonic() + PATIENCE
+    while 1 < sum(thread.name.startswith("doorward-keys") for thread in threading.enumerate()):
+        assert time.monotonic() < until, "threads of key caches pile up"
+        time.sleep(0.01)
 
 
 def _join(*names: str) -> None:

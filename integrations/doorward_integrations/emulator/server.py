@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import importlib.util
 import ipaddress
@@ -207,10 +208,10 @@ class LoopbackServer:
         self._thread = threading.Thread(
             target=self._run, args=(server, listener), name=f"doorward-server-{self.port}", daemon=True
         )
-        self._thread.start()
         try:
+            self._thread.start()
             in_time = self._ready.wait(_START_SECONDS)
-        except BaseException:  # a signal ends the process while it waits: no `with` has begun that would stop
+        except BaseException:  # a signal ends the process meanwhile: no `with` has begun that would stop it
             self.stop()
             raise
         if not server.started:
@@ -229,7 +230,8 @@ class LoopbackServer:
         if server is None or thread is None:
             return
         server.should_exit = True
-        thread.join(self._grace + _STOP_SECONDS)
+        with contextlib.suppress(RuntimeError):  # a signal has come before the thread had begun
+            thread.join(self._grace + _STOP_SECONDS)
         if thread.is_alive():
             _log.warning("the application at %s does not end; its thread goes on running", self.url)
         self._server = self._thread = self._listening = None

@@ -232,7 +232,7 @@ class Fleet:
 
     def port(self, server: Server) -> int:
         """Return the port of a server, once it listens."""
-        return self._ports[server.name].result(PATIENCE)
+        return self._ports[server.name].result(PATIENCE * len(self._ports))
 
     def _start(self, server: Server) -> int:
         log = ""

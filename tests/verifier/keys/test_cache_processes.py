@@ -11,13 +11,10 @@ import atexit
 import contextlib
 import json
 import os
-import select
 import subprocess
 import sys
 import threading
 import time
-import traceback
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +29,7 @@ from doorward.keys.events import KeyEvent
 from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
+from support.forks import forked, forking
 from support.simulator import PATIENCE, background, join_fetches
 from support.tokens import AUDIENCE, CALLER, MEMBER, SigningKey, jwks, token
 
@@ -44,8 +42,6 @@ OTHER = SigningKey("key-2", "ES256")
 RSA = SigningKey("key-3")
 NEW_RSA = SigningKey("key-4")
 EXIT = 3.0
-
-forking = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 
 # Running a function of this module in a process of its own.
@@ -83,32 +79,6 @@ def run_script(script: Callable[..., None], *args: str) -> Any:
 
 def report(**found: object) -> None:
     print(json.dumps(found), flush=True)  # noqa: T201 - how a process answers
-
-
-def forked(work: Callable[[], object]) -> Any:
-    """Fork, let the child work, and give what it came to; a child that hangs is ended, and fails."""
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # later Pythons warn of what is tested here
-        child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.write(writing, json.dumps(work()).encode())
-            status = 0
-        except BaseException:  # noqa: BLE001 - nothing may go up the parent's stack
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    os.close(writing)
-    readable, _, _ = select.select([reading], [], [], PATIENCE)
-    if not readable:
-        os.kill(child, 9)
-    answer = os.read(reading, 65_536) if readable else b""
-    os.close(reading)
-    _, status = os.waitpid(child, 0)
-    assert status == 0, "the child hung, or failed"
-    return json.loads(answer)
 
 
 def ignore(event: KeyEvent) -> None:

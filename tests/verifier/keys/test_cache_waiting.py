@@ -20,6 +20,7 @@ from support.simulator import (
     Api,
     SimulatedEndpoint,
     background,
+    join_all_but_one,
     join_fetches,
     watch_readers,
 )
@@ -309,11 +310,10 @@ class TestFetchesThatNeverEnd:
         def listener(_: object) -> None:
             assert let_go.wait(PATIENCE)
 
-        before = threading.active_count()
         cache = endpoint.cache(listener=listener)
         in_background = [background(cache.refresh).result(PATIENCE) for _ in range(10)]
         assert [None] * 10 == in_background
-        assert threading.active_count() - before < 10
+        join_all_but_one()
         let_go.set()
         join_fetches()
 
