@@ -22,7 +22,7 @@ from doorward.door.credentials import find_credential
 from doorward.keys.formats.keyset import parse_key_set
 from doorward.keys.http.freshness import freshness_of
 from doorward.policy.conditions.condition import compile_condition
-from doorward.policy.members import read_member
+from doorward.policy.membership.members import read_member
 from doorward.policy.paths import readings_of
 from doorward.policy.request import host_name
 from doorward.policy.roles import INVOKE, intended_role

@@ -37,10 +37,10 @@ from doorward.base64url import Base64Error, decode
 from doorward.door.credentials import find_credential
 from doorward.keys.formats.keyset import parse_key_set
 from doorward.keys.http.freshness import freshness_of, validators_of
-from doorward.policy.members import read_member
+from doorward.policy.files.yaml_reader import read_yaml
+from doorward.policy.membership.members import read_member
 from doorward.policy.paths import readings_of
 from doorward.policy.request import host_name
-from doorward.policy.yaml_reader import read_yaml
 from doorward.strictjson import StrictJSONError, freeze, read_brief, read_members, read_object, thaw
 from doorward.tokens import jws
 from doorward_integrations.asgi import InvokerMiddleware as AsgiMiddleware

@@ -5,12 +5,8 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
-from types import MappingProxyType
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from doorward import Door, InvokerPolicy, Refusal, errors, explain_token
 from doorward.errors import (
@@ -27,7 +23,6 @@ from doorward.errors import (
     RefusedError,
     SignatureError,
     TokenError,
-    clip,
 )
 from doorward.tokens import claims
 from doorward.tokens.claims import NamedRule
@@ -83,7 +78,7 @@ def test_the_tree_holds_every_error_there_is() -> None:
     }
 
     assert defined == PARENTS.keys()
-    assert {name_of(kind) for kind in PARENTS} | {"Reason", "clip"} == set(errors.__all__)
+    assert {name_of(kind) for kind in PARENTS} | {"Reason"} == set(errors.__all__)
 
 
 @pytest.mark.parametrize("kind", PARENTS, ids=name_of)
@@ -219,66 +214,6 @@ def test_every_reason_has_a_status_and_advice(reason: Reason) -> None:
 def test_that_a_key_was_not_fetched_is_not_that_it_is_unknown_and_is_a_401_too() -> None:
     assert 401 == Reason.KEY_NOT_FETCHED.status == Reason.UNKNOWN_KEY.status
     assert Reason.KEY_NOT_FETCHED.advice != Reason.UNKNOWN_KEY.advice
-
-
-# Quoting what a caller sent.
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", "''"),
-        ("RS256", "'RS256'"),
-        ("a" * 16, f"'{'a' * 16}'"),
-        ("a" * 17, f"'{'a' * 16}'…"),
-        ("a" * 100_000, f"'{'a' * 16}'…"),
-        ("a\nb\x1b[31m", r"'a\nb\x1b[31m'"),
-        ("it's", '"it\'s"'),
-        ("\ud800", r"'\ud800'"),
-        (None, "'None'"),
-        (17, "'17'"),
-        (True, "'True'"),
-    ],
-    ids=[
-        "empty",
-        "short",
-        "bound",
-        "over",
-        "long",
-        "control",
-        "quote",
-        "surrogate",
-        "none",
-        "number",
-        "bool",
-    ],
-)
-def test_what_is_quoted_is_clipped_to_16_characters(text: Any, expected: str) -> None:
-    assert expected == clip(text)
-
-
-@given(st.text())
-@settings(max_examples=100, deadline=None)
-def test_no_quote_repeats_more_than_16_characters_or_leaves_its_line(text: str) -> None:
-    quoted = clip(text)
-
-    assert quoted.removesuffix("…").isprintable()
-    assert quoted in (repr(text), repr(text[:16]) + "…")
-    assert (len(text) > 16) is (quoted[-1] == "…")
-
-
-@pytest.mark.parametrize("depth", [10, 500, 900])
-def test_quoting_a_value_that_is_nested_deeply_raises_nothing(depth: int) -> None:
-    """The repr of such a value is beyond the recursion limit."""
-    value: object = 1
-    for _ in range(depth):
-        value = MappingProxyType({"a": value})
-
-    assert 16 + 2 + 1 >= len(clip(value))
-
-
-def test_quoting_a_number_of_too_many_digits_raises_nothing() -> None:
-    assert 16 + 2 + 1 >= len(clip(10**5000))
 
 
 # One place for a reason.

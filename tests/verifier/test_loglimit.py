@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from doorward import loglimit
-from doorward.loglimit import SUMMARY, LogLimit, shown
+from doorward.loglimit import SUMMARY, LogLimit
 from support.clock import ManualClock
 
 LOGGER = logging.getLogger("doorward.tests")
@@ -254,23 +254,3 @@ def test_where_no_thread_can_be_started_the_next_line_brings_the_summary(
     limit.allows("expired")
 
     assert ["1 more refused in 10 s: 1 expired"] == caplog.messages
-
-
-# Values.
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("short", "short"),
-        ("x" * 20, "x" * 20),
-        ("x" * 21, "x" * 20 + "…"),
-        ("é\u4e2d", "é\u4e2d"),
-        ("a\nb\r\x1b[0m\x00", r"a\nb\r\x1b[0m\x00"),
-        ("\u2028\udcff", r"\u2028\udcff"),
-        ("\n" * 20, r"\n" * 10 + "…"),
-        ("x" * 20 + "\n", "x" * 20 + "…"),
-    ],
-)
-def test_a_value_is_clipped_and_what_is_not_printed_is_escaped(value: str, expected: str) -> None:
-    assert expected == shown(value, 20)

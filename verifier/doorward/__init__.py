@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from doorward.issuers.firebase import firebase
     from doorward.issuers.iap import IAP
     from doorward.keys.fixed import FixedKeys
-    from doorward.policy.cloud_identity import CloudIdentityGroups
     from doorward.policy.deny.policy import DenyPolicy
-    from doorward.policy.watch import WatchedPolicy
+    from doorward.policy.membership.cloud_identity import CloudIdentityGroups
+    from doorward.policy.watching.watch import WatchedPolicy
 
 __all__ = [
     "GOOGLE",
@@ -97,9 +97,9 @@ _LATER = {
     "firebase": "doorward.issuers.firebase",
     "IAP": "doorward.issuers.iap",
     "FixedKeys": "doorward.keys.fixed",
-    "CloudIdentityGroups": "doorward.policy.cloud_identity",
+    "CloudIdentityGroups": "doorward.policy.membership.cloud_identity",
     "DenyPolicy": "doorward.policy.deny.policy",
-    "WatchedPolicy": "doorward.policy.watch",
+    "WatchedPolicy": "doorward.policy.watching.watch",
 }
 
 

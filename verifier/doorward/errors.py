@@ -39,11 +39,7 @@ __all__ = [
     "RefusedError",
     "SignatureError",
     "TokenError",
-    "clip",
 ]
-
-_CLIP = 16
-_PLAIN_INTEGER = 10**15
 
 
 class Reason(StrEnum):
@@ -200,23 +196,6 @@ class Reason(StrEnum):
     )
 
     __str__ = str.__str__
-
-
-def clip(text: object) -> str:
-    """Quote something a caller sent, short enough that no error repeats a usable part of a token.
-
-    Args:
-        text: Anything. Text is quoted as ``repr`` does, so that control characters do no harm in a log; of
-            what is nested, or a number of any length, only the type is named.
-
-    Returns:
-        At most 16 characters of it in quotes, with an ellipsis where some were left out.
-    """
-    plain = isinstance(text, str | float | bool | None) or (
-        isinstance(text, int) and abs(text) < _PLAIN_INTEGER
-    )
-    whole = str(text) if plain else type(text).__name__
-    return repr(whole) if len(whole) <= _CLIP else f"{whole[:_CLIP]!r}…"
 
 
 class DoorwardError(Exception):

@@ -1,4 +1,4 @@
-"""Keeps a log short whatever callers send: a value is clipped, and of a flood of lines most are only counted.
+"""Keeps a log short whatever callers send: of a flood of lines most are only counted.
 
 Who can send requests can have lines written. Without a limit, a flood of bad requests fills the disk, and
 hides the lines that matter.
@@ -19,7 +19,7 @@ from typing import Final, TypedDict
 from doorward.errors import ConfigurationError
 from doorward.forks import renew_in_children
 
-__all__ = ["SUMMARY", "Later", "LogLimit", "LogSummary", "in_a_thread", "shown"]
+__all__ = ["SUMMARY", "Later", "LogLimit", "LogSummary", "in_a_thread"]
 
 SUMMARY: Final = "doorward_summary"
 """The attribute of a log record that holds the `LogSummary`."""
@@ -44,22 +44,6 @@ class LogSummary(TypedDict):
 
     seconds: float
     held_back: dict[str, int]
-
-
-def shown(text: str, longest: int) -> str:
-    """Clip a value for a log line, and escape what could begin a line of its own or steer a terminal.
-
-    Args:
-        text: The value.
-        longest: Characters to give at most, escapes included.
-
-    Returns:
-        The value as it may be logged, with an ellipsis where something was left out.
-    """
-    kept = text[:longest]
-    if not kept.isprintable():
-        kept = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in kept)
-    return kept if len(kept) <= longest and len(text) <= longest else f"{kept[:longest]}…"
 
 
 def in_a_thread(seconds: float, work: Callable[[], None]) -> None:

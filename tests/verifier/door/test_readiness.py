@@ -25,7 +25,7 @@ from doorward.errors import FetchError
 from doorward.keys.fixed import FixedKeys
 from doorward.keys.key import VerificationKey
 from doorward.loglimit import LogLimit
-from doorward.policy.groups import Unresolved
+from doorward.policy.membership.groups import Unresolved
 from support.endpoint import KeyEndpoint
 from support.simulator import join_fetches
 from support.tokens import AUDIENCE, MEMBER, jwks

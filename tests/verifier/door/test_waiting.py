@@ -13,7 +13,7 @@ import pytest
 
 from doorward import Admission, CloudIdentityGroups, Door, InvokerPolicy, PlainRequest, Reason, Refusal
 from doorward.door import door as door_module
-from doorward.policy.groups import Unresolved
+from doorward.policy.membership.groups import Unresolved
 from support.clock import ManualClock
 from support.directory import TEAM, TOKEN, Directory
 from support.httpendpoint import HttpEndpoint, response

@@ -40,7 +40,7 @@ def test_an_issuer_of_ones_own_vouches_for_no_google_account_by_default() -> Non
 
 
 def test_what_an_issuer_shows_has_no_query_of_its_key_url_which_may_hold_a_secret() -> None:
-    shown = repr(Issuer(**OWN | {"key_url": "https://issuer.example/jwks?key=made-up-secret"}))
+    shown = repr(replace(Issuer(**OWN), key_url="https://issuer.example/jwks?key=made-up-secret"))
 
     assert "key_url='https://issuer.example/jwks?…'" in shown
     assert "made-up-secret" not in shown

@@ -8,8 +8,8 @@ from doorward import GOOGLE, Door, firebase
 from doorward.door.admission import Admission
 from doorward.door.refusal import Refusal
 from doorward.policy.deny.policy import DenyPolicy
-from doorward.policy.groups import Unresolved
 from doorward.policy.iam import InvokerPolicy
+from doorward.policy.membership.groups import Unresolved
 from support.tokens import CALLER
 from support.world import World
 

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward import PlainRequest, Principal
-from doorward.policy.bindings import Binding
 from doorward.policy.decision import Decision
 from doorward.policy.deny.policy import DenyPolicy
-from doorward.policy.groups import Unresolved
+from doorward.policy.documents.bindings import Binding
 from doorward.policy.iam import InvokerPolicy
+from doorward.policy.membership.groups import Unresolved
 from doorward.tokens.principal import ANONYMOUS
 from support.conditions import StubCondition
 from support.policies import INVOKER, deny_rule, principal

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from doorward import PlainRequest, Principal
-from doorward.policy.bindings import Binding
-from doorward.policy.groups import Unresolved
+from doorward.policy.documents.bindings import Binding
 from doorward.policy.iam import InvokerPolicy
+from doorward.policy.membership.groups import Unresolved
 from doorward.tokens.principal import ANONYMOUS
 from support.conditions import StubCondition
 from support.policies import INVOKER, deny, principal

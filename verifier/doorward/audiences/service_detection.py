@@ -15,6 +15,7 @@ from typing import Final
 from doorward.errors import ConfigurationError, FetchError
 from doorward.hostport import is_on_this_machine
 from doorward.keys.http.reader import HttpReader, require_ok
+from doorward.shown import shown
 
 __all__ = ["FetchText", "Service", "ask_for_service"]
 
@@ -81,7 +82,7 @@ def ask_for_service(environ: Mapping[str, str] | None = None, fetch: FetchText |
     found = re.fullmatch(_REGION, text)
     if found is None:
         raise ConfigurationError(
-            f"the metadata server answered with {text[:64]!r}, not projects/NUMBER/regions/REGION: "
+            f"the metadata server answered with {shown(repr(text), 64)}, not projects/NUMBER/regions/REGION: "
             f"{_NAME_THE_URL}"
         )
     return Service(name, found[1], found[2])

@@ -24,7 +24,7 @@ from doorward.door.credentials import (
 from doorward.door.forwarding import without_signature
 from doorward.errors import ConfigurationError, CredentialError, KeysUnavailableError, Reason, RefusedError
 from doorward.keys.waiting import Waits
-from doorward.policy.members import ALL_AUTHENTICATED_USERS
+from doorward.policy.membership.members import ALL_AUTHENTICATED_USERS
 from doorward.policy.named import NamedCallers
 from doorward.tokens.engine import NeedsKey
 from doorward.tokens.principal import ANONYMOUS, Principal

@@ -18,8 +18,9 @@ from typing import Any, Final, TypedDict
 
 from doorward.door.refusal import Refusal
 from doorward.errors import Reason, RefusedError
-from doorward.loglimit import SUMMARY, Later, LogLimit, LogSummary, shown
+from doorward.loglimit import SUMMARY, Later, LogLimit, LogSummary
 from doorward.policy.request import RequestFacts
+from doorward.shown import shown
 
 __all__ = ["CloudRunFormatter", "DoorLog", "LoggedRefusal"]
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from doorward.errors import Reason, RefusedError, clip
+from doorward.errors import Reason, RefusedError
+from doorward.shown import LONGEST, shown, token_safe
 from doorward.tokens import jws
 from doorward.tokens.accepted_issuer import AcceptedIssuer, check_signature
 from doorward.tokens.claims import CLAIM_RULES
@@ -20,8 +21,6 @@ from doorward.tokens.principal import Principal
 from doorward.tokens.verifier import Verifier, engine_of
 
 __all__ = ["Check", "Outcome", "TokenExplanation", "explain_token"]
-
-_SHOWN: Final = 200
 
 
 class Outcome(StrEnum):
@@ -138,7 +137,7 @@ class _Steps:
             self.passed(step, expected, f"{len(raw)} bytes, three segments")
             step, expected = _HEADER, "an algorithm and a key id, and nothing that steers the check"
             header = jws.read_header(split.header)
-            self.passed(step, expected, f"alg {clip(header.alg)}, kid {clip(header.kid)}")
+            self.passed(step, expected, f"alg {token_safe(header.alg)}, kid {token_safe(header.kid)}")
             step, expected = _ALGORITHM, "one that the issuer signs with"
             self.accepted = accepted = self._engine.issuer_of(self.claims)
             expected = " or ".join(accepted.issuer.algorithms)
@@ -175,4 +174,4 @@ def _check_rules(
 def _seen(claims: Mapping[str, object], names: tuple[str, ...]) -> str:
     """Show what claims say; they are for the holder of the token, and no secret there."""
     text = ", ".join(f"{name} {claims[name]!r}" for name in names if name in claims)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return shown(text, LONGEST)

@@ -15,6 +15,7 @@ from doorward.issuers.issuer import Issuer
 from doorward.keys.fetch import Fetch, HttpxFetch
 from doorward.keys.http.urls import check_key_url, shown_url
 from doorward.keys.key import ALGORITHMS, check_algorithms
+from doorward.shown import quoted
 from doorward.strictjson import StrictJSONError, read_object
 
 __all__ = ["discover"]
@@ -77,8 +78,8 @@ def _ask(url: str, issuer: str, fetch: Fetch) -> Mapping[str, object]:
         raise ConfigurationError(f"{url} is not usable JSON: {error}") from None
     # Section 4.3: exactly what was asked for, or another issuer could speak in its name.
     if (found := document.get("issuer")) != issuer:
-        shown = repr(found) if isinstance(found, str) else "missing, or no text"
-        raise ConfigurationError(f"{url} is about another issuer: its 'issuer' is {shown}, not {issuer!r}")
+        stated = quoted(found) if isinstance(found, str) else "missing, or no text"
+        raise ConfigurationError(f"{url} is about another issuer: its 'issuer' is {stated}, not {issuer!r}")
     return document
 
 

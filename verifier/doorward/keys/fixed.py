@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Self
 
-from doorward.errors import ConfigurationError, FetchError, Reason, SignatureError, clip
+from doorward.errors import ConfigurationError, FetchError, Reason, SignatureError
 from doorward.keys.fetch import SIZE_LIMIT
 from doorward.keys.formats.keyset import parse_key_set
 from doorward.keys.key import VerificationKey, check_algorithms
 from doorward.regular_file import read_regular_file
+from doorward.shown import token_safe
 
 __all__ = ["NO_KEYS", "FixedKeys"]
 
@@ -120,7 +121,7 @@ class FixedKeys:
         key = self._keys.get(kid)
         if key is None:
             raise SignatureError(
-                Reason.UNKNOWN_KEY, f"no key with the id {clip(kid)} is in the fixed key set"
+                Reason.UNKNOWN_KEY, f"no key with the id {token_safe(kid)} is in the fixed key set"
             )
         return key
 

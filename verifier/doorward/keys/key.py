@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from doorward.errors import ConfigurationError, clip
+from doorward.errors import ConfigurationError
+from doorward.shown import token_safe
 
 __all__ = [
     "ALGORITHMS",
@@ -123,9 +124,9 @@ class VerificationKey:
         """
         why = why_unfit(key, alg) if is_key_id(kid) else NO_KEY_ID
         if why is not None:
-            raise ConfigurationError(f"the key {clip(kid)} cannot be used: {why}")
+            raise ConfigurationError(f"the key {token_safe(kid)} cannot be used: {why}")
         self.kid: Final[str] = kid
-        self.shown: Final[str] = clip(kid)
+        self.shown: Final[str] = token_safe(kid)
         self.alg: Final[str] = alg
         self._identity: Final = (kid, alg, key.public_numbers())
         self.verify: Final[Check] = _rs256(key) if isinstance(key, rsa.RSAPublicKey) else _es256(key)
@@ -170,7 +171,7 @@ def why_unfit(key: object, alg: str) -> str | None:
         if key.key_size not in _RSA_BITS:
             return f"an RSA key of {key.key_size} bits; from {_RSA_BITS[0]} to {_RSA_BITS[-1]} are accepted"
         if (exponent := key.public_numbers().e) not in _RSA_EXPONENT or exponent % 2 == 0:
-            return f"an RSA exponent of {clip(str(exponent))}"
+            return f"an RSA exponent of {token_safe(str(exponent))}"
         return None
     if isinstance(key, ec.EllipticCurvePublicKey) and ALGORITHMS.get(alg) == "EC":
         return None if isinstance(key.curve, ec.SECP256R1) else "not on the curve P-256"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from doorward.policy.clipped import clip
 from doorward.policy.decision import Decision
-from doorward.policy.groups import Unresolved
-from doorward.policy.identities import identities
 from doorward.policy.index import PermissionBinding, PolicyIndex
-from doorward.policy.matching import PrincipalMatcher
+from doorward.policy.membership.groups import Unresolved
+from doorward.policy.membership.identities import identities
+from doorward.policy.membership.matching import PrincipalMatcher
 from doorward.policy.request import RequestFacts
+from doorward.shown import shortened
 from doorward.tokens.principal import Principal
 
 __all__ = ["Evaluation", "decide"]
@@ -127,7 +127,7 @@ class Evaluation:
                     continue
             match self.matcher.in_group(group, binding.groups):
                 case True:
-                    return Decision(granted=True, member=clip(f"group:{group}"), role=binding.role)
+                    return Decision(granted=True, member=shortened(f"group:{group}"), role=binding.role)
                 case Unresolved() as unresolved:
                     unknown.append(unresolved)
                 case _:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from doorward.policy.clipped import clip
 from doorward.policy.decision import Decision
 from doorward.policy.evaluation import Evaluation
 from doorward.policy.explanation import (
@@ -13,8 +12,9 @@ from doorward.policy.explanation import (
     MemberExplanation,
     PolicyExplanation,
 )
-from doorward.policy.groups import Unresolved
 from doorward.policy.index import PermissionBinding
+from doorward.policy.membership.groups import Unresolved
+from doorward.shown import shortened
 from doorward.tokens.principal import Principal
 
 __all__ = ["explain", "explain_disabled"]
@@ -32,7 +32,7 @@ def explain(evaluation: Evaluation, permission: str, remarks: tuple[str, ...] = 
         The decision of the evaluation, and every deny rule and binding that it evaluates.
     """
     return PolicyExplanation(
-        principal=clip(str(evaluation.matcher.principal)),
+        principal=shortened(str(evaluation.matcher.principal)),
         permission=permission,
         decision=evaluation.decision(),
         check_disabled=False,
@@ -54,7 +54,7 @@ def explain_disabled(permission: str, principal: Principal, decision: Decision) 
         The decision, without deny rules and bindings.
     """
     return PolicyExplanation(
-        clip(str(principal)), permission, decision, check_disabled=True, deny=(), bindings=()
+        shortened(str(principal)), permission, decision, check_disabled=True, deny=(), bindings=()
     )
 
 
@@ -74,7 +74,7 @@ def _explain_binding(evaluation: Evaluation, binding: PermissionBinding) -> Bind
         role=binding.role,
         members=members,
         matched=matched,
-        condition=None if condition is None else clip(condition.title or condition.expression),
+        condition=None if condition is None else shortened(condition.title or condition.expression),
         condition_holds=holds,
         condition_reason=""
         if condition is None
@@ -86,7 +86,7 @@ def _explain_binding(evaluation: Evaluation, binding: PermissionBinding) -> Bind
 def _explain_members(evaluation: Evaluation, binding: PermissionBinding) -> Iterator[MemberExplanation]:
     for member in binding.members:
         matches, reason = evaluation.matcher.matches(member, binding.groups)
-        yield MemberExplanation(clip(member.text), _decided(matches), reason)
+        yield MemberExplanation(shortened(member.text), _decided(matches), reason)
 
 
 def _decided(found: bool | Unresolved) -> bool | None:  # noqa: FBT001 - the first part of a `Match`

@@ -9,19 +9,25 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from doorward.errors import PolicyError
 from doorward.issuers.issuer import Issuer
-from doorward.policy.ancestors import read_policy
-from doorward.policy.bindings import Binding, PolicySettings
-from doorward.policy.clipped import clip
 from doorward.policy.decision import Decision
-from doorward.policy.documents import plain_copy, read_bindings
+from doorward.policy.documents.ancestors import read_policy
+from doorward.policy.documents.bindings import Binding, PolicySettings
+from doorward.policy.documents.document import plain_copy, read_bindings
+from doorward.policy.documents.loaded import (
+    LoadedPolicy,
+    disabled_policy,
+    join_policies,
+    users_of,
+    with_denials,
+)
+from doorward.policy.documents.service import check_is_disabled
 from doorward.policy.evaluation import Evaluation, decide
-from doorward.policy.files import read_file, read_json
-from doorward.policy.loaded import LoadedPolicy, disabled_policy, join_policies, users_of, with_denials
-from doorward.policy.members import ALL_AUTHENTICATED_USERS, ALL_USERS
+from doorward.policy.files.file import read_file, read_json
+from doorward.policy.files.yaml_reader import read_yaml
+from doorward.policy.membership.members import ALL_AUTHENTICATED_USERS, ALL_USERS
 from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.policy.roles import INVOKE, check_permission, role_to_grant
-from doorward.policy.service import check_is_disabled
-from doorward.policy.yaml_reader import read_yaml
+from doorward.shown import shortened
 from doorward.tokens.principal import Principal
 
 if TYPE_CHECKING:  # a caller that passes a deny policy has loaded it; explanations are made lazily
@@ -195,7 +201,7 @@ class InvokerPolicy:
             ConfigurationError: If it cannot be read.
         """
         try:
-            source = f"{clip(os.path.basename(os.fspath(path)))} "  # noqa: PTH119 - of any path
+            source = f"{shortened(os.path.basename(os.fspath(path)))} "  # noqa: PTH119 - of any path
             return cls._of(read_policy(read_file(path), settings, source))
         except PolicyError as error:
             raise PolicyError(f"{os.fspath(path)}: {error}") from error

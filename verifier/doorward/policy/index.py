@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from doorward.policy.decision import BindingCondition, Decision
-from doorward.policy.groups import Resolver
-from doorward.policy.identities import KnownAccounts
-from doorward.policy.members import ALL_USERS, Member
+from doorward.policy.membership.groups import Resolver
+from doorward.policy.membership.identities import KnownAccounts
+from doorward.policy.membership.members import ALL_USERS, Member
 from doorward.policy.request import ANYWHERE
 
 if TYPE_CHECKING:  # most policies have no deny rules, and need not load what matches them

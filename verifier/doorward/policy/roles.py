@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from doorward.errors import PolicyError
-from doorward.policy.clipped import shown
+from doorward.shown import quoted
 
 __all__ = [
     "ACCESS_VIA_IAP",
@@ -163,7 +163,7 @@ def check_permission(permission: str) -> str:
         PolicyError: If it is not one of `ROLES`.
     """
     if permission not in ROLES:
-        raise PolicyError(f"permission {shown(permission)} is not known; known are {', '.join(ROLES)}")
+        raise PolicyError(f"permission {quoted(permission)} is not known; known are {', '.join(ROLES)}")
     return permission
 
 
@@ -227,13 +227,13 @@ def role_holds(role: str, permission: str, custom_roles: Mapping[str, Collection
     """
     if role in custom_roles:
         if isinstance(permissions := custom_roles[role], str):
-            raise PolicyError(f"the permissions of {shown(role)} must be a list, not one string")
+            raise PolicyError(f"the permissions of {quoted(role)} must be a list, not one string")
         return permission in permissions
     name, hidden, _ = role.partition(_HIDDEN_CONDITION)
     if hidden and (name in ROLES[permission] or not name.startswith("roles/")):
         # https://cloud.google.com/iam/docs/allow-policies#specifying-version-get
         raise PolicyError(
-            f"{shown(role)} stands for a binding whose condition was left out, because the policy was read "
+            f"{quoted(role)} stands for a binding whose condition was left out, because the policy was read "
             "in a version below 3: read it again with gcloud, which asks for version 3"
         )
     return role in ROLES[permission]
@@ -257,5 +257,5 @@ def role_to_grant(permission: str, role: str | None, custom_roles: Mapping[str, 
     if role is None:
         return narrowest
     if not role_holds(role, permission, custom_roles):
-        raise PolicyError(f"role {shown(role)} does not hold {permission}; {narrowest} does")
+        raise PolicyError(f"role {quoted(role)} does not hold {permission}; {narrowest} does")
     return role

@@ -5,10 +5,11 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Final
 
-from doorward.errors import Reason, SignatureError, clip
+from doorward.errors import Reason, SignatureError
 from doorward.issuers.issuer import Issuer
 from doorward.keys.key import VerificationKey
 from doorward.keys.source import KeySource
+from doorward.shown import token_safe
 from doorward.tokens.claims import Rules, check_claims
 from doorward.tokens.expectations import Expectations
 from doorward.tokens.jws import Header, Token
@@ -52,7 +53,7 @@ class AcceptedIssuer:
         if header.alg not in self.issuer.algorithms:
             raise SignatureError(
                 Reason.ALGORITHM_NOT_ALLOWED,
-                f"the header names {clip(header.alg)}; {self.issuer.name} signs with "
+                f"the header names {token_safe(header.alg)}; {self.issuer.name} signs with "
                 f"{', '.join(self.issuer.algorithms)}",
             )
 
@@ -97,7 +98,7 @@ def check_signature(token: Token, header: Header, key: VerificationKey) -> None:
     if header.alg != key.alg:
         raise SignatureError(
             Reason.ALGORITHM_NOT_ALLOWED,
-            f"the header names {clip(header.alg)}, its key is one for {key.alg}",
+            f"the header names {token_safe(header.alg)}, its key is one for {key.alg}",
         )
     signed_digest = token.signed_digest or sha256(token.signed).digest()
     if not key.verify(token.decode_signature(), signed_digest):

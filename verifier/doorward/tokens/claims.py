@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from doorward.errors import ClaimError, Reason
 from doorward.issuers.claim_rule import ClaimRule, numeric_date, refuse
 from doorward.issuers.google import GCLOUD_CLIENT_ID
+from doorward.shown import LONGEST, shown
 from doorward.tokens.expectations import Expectations
 
 __all__ = ["CLAIM_RULES", "NamedRule", "Rules", "check_claims", "refuse_early"]
@@ -25,7 +26,6 @@ Check = Callable[[Mapping[str, object], Expectations, float], None]
 
 _LATEST: Final = 253_402_300_800  # the year 10000; beyond it, date arithmetic fails
 _SUBJECT_LENGTH: Final = 255  # OpenID Connect Core 1.0, section 2
-_SHOWN: Final = 200
 _EARLY: Final = "the signature was not checked"
 
 
@@ -160,11 +160,11 @@ def _own(rule: ClaimRule) -> Check:
     return check
 
 
-def _shown(value: object) -> str:
+def _quoted(value: object) -> str:
     """Quote a claim for the log; a verified claim is no secret, but may be long."""
     # Text only: the repr of a nested value may be as deep as its sender liked.
     text = repr(value) if isinstance(value, str) else f"not a string but {type(value).__name__}"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return shown(text, LONGEST)
 
 
 def _check_issuer(claims: Mapping[str, object], expected: Expectations, _now: float) -> None:
@@ -175,7 +175,7 @@ def _check_issuer(claims: Mapping[str, object], expected: Expectations, _now: fl
     if iss is None:
         refuse(Reason.CLAIM_MISSING, "iss", "the token has no 'iss'")
     wanted = " or ".join(expected.issuer.iss_values)
-    refuse(Reason.WRONG_ISSUER, "iss", f"'iss' is {_shown(iss)}, expected {wanted}")
+    refuse(Reason.WRONG_ISSUER, "iss", f"'iss' is {_quoted(iss)}, expected {wanted}")
 
 
 def _check_audience(claims: Mapping[str, object], expected: Expectations, _now: float) -> None:
@@ -194,8 +194,8 @@ def _check_audience(claims: Mapping[str, object], expected: Expectations, _now: 
         refuse(Reason.CLAIM_INVALID, "aud", "'aud' holds what is not a string")
     elif any(map(audiences.accepts, aud)):
         return
-    seen = _shown(aud if type(aud) is str else " and ".join(aud))
-    refuse(Reason.WRONG_AUDIENCE, "aud", f"'aud' is {seen}, expected {_shown(str(audiences))}")
+    seen = _quoted(aud if type(aud) is str else " and ".join(aud))
+    refuse(Reason.WRONG_AUDIENCE, "aud", f"'aud' is {seen}, expected {_quoted(str(audiences))}")
 
 
 def _names_no_unverified_address(claims: Mapping[str, object]) -> bool:

@@ -18,10 +18,10 @@ from doorward.errors import (
     MalformedTokenError,
     Reason,
     SignatureError,
-    clip,
 )
 from doorward.keys.key import VerificationKey
 from doorward.keys.waiting import BLOCKING, IN_LOOP, Waits, run_blocking
+from doorward.shown import token_safe
 from doorward.tokens.accepted_issuer import AcceptedIssuer, check_signature
 from doorward.tokens.claims import check_claims, refuse_early
 from doorward.tokens.jws import BRIEF, REMOVED_SIGNATURE, Header, Token, read_header, removed_signature
@@ -121,7 +121,9 @@ class Engine:
         accepted = self._by_iss.get(unverified_iss) if type(unverified_iss) is str else None
         if accepted is None:
             raise ClaimError(
-                Reason.WRONG_ISSUER, f"'iss' is {clip(unverified_iss)}, and no such issuer is accepted", "iss"
+                Reason.WRONG_ISSUER,
+                f"'iss' is {token_safe(unverified_iss)}, and no such issuer is accepted",
+                "iss",
             )
         return accepted
 

@@ -11,7 +11,8 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from doorward.base64url import Base64Error, decode
-from doorward.errors import MalformedTokenError, Reason, SignatureError, clip
+from doorward.errors import MalformedTokenError, Reason, SignatureError
+from doorward.shown import token_safe
 from doorward.strictjson import StrictJSONError, read_brief, read_members
 
 __all__ = [
@@ -274,7 +275,7 @@ def read_header(segment: bytes) -> Header:
     if type(kid) is not str or not kid:
         raise MalformedTokenError(Reason.KID_MISSING, "the header names no key id")
     if len(kid) > _MAX_KID or not kid.isprintable():
-        raise _malformed(f"the key id {clip(kid)} is too long or not printable")
+        raise _malformed(f"the key id {token_safe(kid)} is too long or not printable")
     return Header(alg, kid)
 
 
@@ -288,7 +289,7 @@ def _check_kind(kind: object) -> None:
     if name not in {"jwt", "jose"}:
         raise MalformedTokenError(
             Reason.HEADER_NOT_ALLOWED,
-            f"the header names the kind {clip(kind)}, and an ID token is of typ JWT",
+            f"the header names the kind {token_safe(kind)}, and an ID token is of typ JWT",
         )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from doorward import PlainRequest
 from doorward.policy.conditions.condition import compile_condition
-from doorward.policy.resource_tags import ResourceTags
+from doorward.policy.conditions.resource_tags import ResourceTags
 from support.cel import NOW, REQUEST
 
 NAMES = {"123/env": "prod", "project/team": "orders"}

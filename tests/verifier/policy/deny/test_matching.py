@@ -6,8 +6,8 @@ import pytest
 
 from doorward import Issuer, PolicyError, Principal
 from doorward.policy.deny.policy import DenyPolicy
-from doorward.policy.groups import Unresolved
 from doorward.policy.iam import InvokerPolicy
+from doorward.policy.membership.groups import Unresolved
 from doorward.tokens.principal import ANONYMOUS
 from support.policies import principal
 from support.tokens import CALLER, MEMBER, SUBJECT

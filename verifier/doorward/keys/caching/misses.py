@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from doorward.errors import KeysUnavailableError, Reason, SignatureError, clip
+from doorward.errors import KeysUnavailableError, Reason, SignatureError
 from doorward.keys.caching.budget import NegativeSet, TokenBucket
 from doorward.keys.caching.holding import Holding
 from doorward.keys.caching.updater import Updater
 from doorward.keys.flight import Flight
+from doorward.shown import token_safe
 
 __all__ = ["Misses", "refusal_of"]
 
@@ -42,7 +43,7 @@ def refusal_of(outcome: str, kid: str) -> SignatureError:
             )
         case _:
             why = "the key endpoint is not asked, since too many tokens have named unknown key ids just now"
-    return SignatureError(reason, f"no key with the id {clip(kid)}: {why}")
+    return SignatureError(reason, f"no key with the id {token_safe(kid)}: {why}")
 
 
 class Misses:

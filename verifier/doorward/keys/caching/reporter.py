@@ -13,11 +13,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from doorward.errors import FetchError, clip
+from doorward.errors import FetchError
 from doorward.forks import renew_in_children
 from doorward.keys.events import FetchFinished, KeyEvent, Listener, StateChanged
 from doorward.keys.flight import FOLLOW_UP_THREAD, Flight
 from doorward.keys.state import HeldKeys, KeyState
+from doorward.shown import token_safe
 
 __all__ = ["Reporter"]
 
@@ -138,7 +139,7 @@ class Reporter:
             now: The time on the monotonic clock.
             error: Why it failed; None if it did not.
         """
-        refused = tuple(f"{clip(key.kid)}: {key.why}" for key in held.key_set.refused)
+        refused = tuple(f"{token_safe(key.kid)}: {key.why}" for key in held.key_set.refused)
         kids, seconds = tuple(sorted(held.keys)), now - flight.started_at
         return FetchFinished(self._url, flight.trigger, outcome, seconds, kids, refused, error)
 

@@ -13,8 +13,8 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
 from doorward.base64url import Base64Error, decode
-from doorward.errors import clip
 from doorward.keys.key import ALGORITHMS, NO_KEY_ID, PublicKey, VerificationKey, is_key_id, why_unfit
+from doorward.shown import token_safe
 
 __all__ = ["is_secret", "read_jwk"]
 
@@ -48,13 +48,13 @@ def read_jwk(  # noqa: PLR0911 - one return for each reason
         return NO_KEY_ID
     fitting = [alg for alg in algorithms if ALGORITHMS[alg] == kty]
     if not fitting:
-        return f"key type {clip(kty)}, where the issuer signs with {', '.join(algorithms)}"
+        return f"key type {token_safe(kty)}, where the issuer signs with {', '.join(algorithms)}"
     if use is not None and use != "sig":
-        return f"meant for use {clip(use)}, not for signatures"
+        return f"meant for use {token_safe(use)}, not for signatures"
     if operations is not None and not (isinstance(operations, tuple) and "verify" in operations):
         return "not meant for the operation 'verify'"
     if (alg := jwk.get("alg", fitting[0])) not in fitting:
-        return f"for algorithm {clip(alg)}, where the issuer signs with {', '.join(algorithms)}"
+        return f"for algorithm {token_safe(alg)}, where the issuer signs with {', '.join(algorithms)}"
     # The algorithm comes from the issuer's list. The one that the JWK names was compared above, and does not
     # choose.
     key = _rsa(jwk) if kty == "RSA" else _other(jwk, str(alg))

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from doorward.errors import ConfigurationError, FetchError
 from doorward.keys.http.connecting import AddressSharing
 from doorward.keys.http.proxies import choose_proxy
+from doorward.shown import token_safe
 
 if TYPE_CHECKING:
     import ssl
@@ -184,8 +185,8 @@ def _check_proxy(proxy: str, named_by: str, make_error: Callable[[str], Exceptio
     except ValueError:
         usable, scheme = False, ""
     if not usable or scheme not in _PROXY_SCHEMES:
-        shown = f" of the scheme {scheme[:16]!r}" if scheme else " that cannot be read"
-        raise make_error(f"{named_by} names a proxy{shown}: write http://HOST:PORT or https://HOST:PORT")
+        which = f" of the scheme {token_safe(scheme)}" if scheme else " that cannot be read"
+        raise make_error(f"{named_by} names a proxy{which}: write http://HOST:PORT or https://HOST:PORT")
 
 
 def _share_addresses(transport: Any) -> None:  # noqa: ANN401 - of httpx or httpx2

@@ -18,6 +18,7 @@ from doorward.errors import ConfigurationError, FetchError
 from doorward.keys.http.client import ClientSettings
 from doorward.keys.http.freshness import http_date
 from doorward.keys.http.watch import RequestWatch
+from doorward.shown import token_safe
 
 if TYPE_CHECKING:
     import ssl
@@ -156,7 +157,9 @@ def _decoder(encoding: str, limit: int) -> Callable[[bytes, int], bytes]:
     if encoding == "identity":
         return lambda chunk, _room: chunk
     if encoding not in ("gzip", "x-gzip"):
-        raise FetchError("content", f"content coding {encoding[:16]!r}, where gzip or none was asked for")
+        raise FetchError(
+            "content", f"content coding {token_safe(encoding)}, where gzip or none was asked for"
+        )
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
 
     def inflate(chunk: bytes, room: int) -> bytes:

@@ -23,12 +23,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from doorward.errors import PolicyError
-from doorward.policy.clipped import clip
 from doorward.policy.conditions.functions import missing_reason
 from doorward.policy.conditions.library import HOST, PATH, PRESENCE, TIME, extract_variable, parse, program
+from doorward.policy.conditions.resource_tags import ResourceTags
 from doorward.policy.conditions.rewrite import RewrittenCondition, rewrite
 from doorward.policy.request import RequestFacts
-from doorward.policy.resource_tags import ResourceTags
+from doorward.shown import shortened
 
 __all__ = ["LONGEST", "Condition", "compile_condition"]
 
@@ -84,7 +84,7 @@ class Condition:
         if values is not None:
             absent = sorted(rewritten.attributes - values.keys())
             missing += [f"this request has no usable {name}" for name in absent]
-        return False, "; ".join(missing) or f"it cannot be evaluated: {clip(outcome)}"
+        return False, "; ".join(missing) or f"it cannot be evaluated: {shortened(outcome)}"
 
     def outcome(self, request: RequestFacts, now: float) -> bool | None:
         """Return whether the condition holds; None if that cannot be evaluated. This method never raises.

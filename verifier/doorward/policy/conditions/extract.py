@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from doorward.errors import PolicyError
-from doorward.policy.clipped import shown
+from doorward.shown import quoted
 
 __all__ = ["Extract", "Template"]
 
@@ -44,7 +44,7 @@ class Template:
         """
         if (found := _TEMPLATE.fullmatch(text)) is None:
             raise PolicyError(
-                f"extract: the template {shown(text)} must hold one name in braces, as in '/items/{{item}}/'"
+                f"extract: the template {quoted(text)} must hold one name in braces, as in '/items/{{item}}/'"
             )
         return cls(found[1], found[2])
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from doorward.policy.clipped import clip
+from doorward.policy.conditions.resource_tags import TAG_FUNCTIONS, ResourceTags
 from doorward.policy.conditions.syntax import Call, Items, Literal, Name, Node
-from doorward.policy.resource_tags import TAG_FUNCTIONS, ResourceTags
+from doorward.shown import shortened
 
 __all__ = ["constant_call", "missing_reason"]
 
@@ -87,4 +87,4 @@ def missing_reason(name: str) -> str:
         return (
             f"{name} asks for the tags of the service, which are not known in this form: pass resource_tags"
         )
-    return f"{clip(name)} is not available on Cloud Run"
+    return f"{shortened(name)} is not available on Cloud Run"

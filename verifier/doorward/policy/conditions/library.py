@@ -20,8 +20,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from doorward.errors import PolicyError
-from doorward.policy.clipped import clip
 from doorward.policy.conditions.syntax import Node, read_tree
+from doorward.shown import shortened
 
 __all__ = [
     "EXTRACTS",
@@ -138,5 +138,5 @@ def _plain(message: str, *, position: bool) -> str:
     """Return the first line of an error message of the library, without its codes."""
     first = message.partition("\n")[0].strip()
     where = re.search(r"<input>:(\d+:\d+):", first) if position else None
-    text = clip(_NOISE.sub("", first))
+    text = shortened(_NOISE.sub("", first))
     return f"{text} (line {where[1].replace(':', ', column ')})" if where is not None else text

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from doorward.errors import PolicyError
-from doorward.policy.clipped import shown
 from doorward.policy.conditions.library import program
 from doorward.policy.conditions.syntax import Node
+from doorward.shown import quoted
 
 __all__ = ["CONVERSIONS", "check_pattern", "check_zone", "converted", "is_valid", "literal"]
 
@@ -77,7 +77,7 @@ def check_pattern(pattern: Node) -> None:
     if not isinstance(text, str):
         raise PolicyError("matches: the pattern must be one literal string")
     if not _is_true(f'"".matches({literal(text)}) in [true, false]'):
-        raise PolicyError(f"matches: {shown(text)} is not a regular expression of RE2")
+        raise PolicyError(f"matches: {quoted(text)} is not a regular expression of RE2")
 
 
 def check_zone(function: str, arguments: tuple[Node, ...]) -> None:
@@ -98,8 +98,8 @@ def check_zone(function: str, arguments: tuple[Node, ...]) -> None:
     if _OFFSET.fullmatch(zone) or (_ZONE_NAME.fullmatch(zone) and _is_system_zone(zone)):
         return
     raise PolicyError(
-        f"{function}: the system does not know the time zone {shown(zone)}: write it like 'Europe/Berlin' or "
-        "'+01:00', and install the time zone database of the system (on Debian: the package tzdata)"
+        f"{function}: the system does not know the time zone {quoted(zone)}: write it like 'Europe/Berlin' "
+        "or '+01:00', and install the time zone database of the system (on Debian: the package tzdata)"
     )
 
 

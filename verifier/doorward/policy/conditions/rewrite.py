@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from doorward.errors import PolicyError
-from doorward.policy.clipped import shown
 from doorward.policy.conditions.extract import Extract, Template
 from doorward.policy.conditions.functions import constant_call
 from doorward.policy.conditions.library import (
@@ -40,8 +39,9 @@ from doorward.policy.conditions.literals import (
     is_valid,
     literal,
 )
+from doorward.policy.conditions.resource_tags import ResourceTags
 from doorward.policy.conditions.syntax import HAS, Call, Field, Items, Literal, Node, dotted_name
-from doorward.policy.resource_tags import ResourceTags
+from doorward.shown import quoted
 
 __all__ = ["RewrittenCondition", "rewrite"]
 
@@ -223,7 +223,7 @@ class _Writer:
         written = converted(function, self.write(argument))
         text = argument.value if isinstance(argument, Literal) else None
         if isinstance(text, str) and not self.invalid_literal and not is_valid(function, text):
-            self.invalid_literal = f"{function}({shown(text)}) is not valid, so the condition never holds"
+            self.invalid_literal = f"{function}({quoted(text)}) is not valid, so the condition never holds"
         return written
 
     def _extract(self, target: Node, arguments: tuple[Node, ...]) -> str:
@@ -251,7 +251,7 @@ def _chain(node: Node, operator: str) -> list[Node]:
 def _unsupported(function: str) -> PolicyError:
     name = function if function[0].isalpha() else function.replace("_", "")
     return PolicyError(
-        f"{shown(name)} is not supported; conditions have && || ! ?: == != < <= > >= + - * / % in, "
+        f"{quoted(name)} is not supported; conditions have && || ! ?: == != < <= > >= + - * / % in, "
         "startsWith, endsWith, contains, matches, size, has, extract, timestamp, date, duration and the "
         "functions of time (getHours, ...)"
     )

@@ -8,14 +8,14 @@ from typing import Final
 
 from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import fold, is_service_account, is_service_agent
-from doorward.policy.clipped import clip, shown
+from doorward.policy.conditions.resource_tags import ResourceTags
 from doorward.policy.deny.policy import DenyPolicy, DenyRule
 from doorward.policy.deny.principals import DenyPrincipal
-from doorward.policy.groups import Resolver, Unresolved
-from doorward.policy.identities import KnownAccounts, agent_resource, project_number, unique_id
-from doorward.policy.matching import Match, PrincipalMatcher
+from doorward.policy.membership.groups import Resolver, Unresolved
+from doorward.policy.membership.identities import KnownAccounts, agent_resource, project_number, unique_id
+from doorward.policy.membership.matching import Match, PrincipalMatcher
 from doorward.policy.request import ANYWHERE
-from doorward.policy.resource_tags import ResourceTags
+from doorward.shown import quoted, shortened
 
 __all__ = ["Denial", "denials_of"]
 
@@ -56,7 +56,7 @@ class Denial:
         for denied in rule.denied_principals:
             if (why := self._undecidable_reason(denied)) is not None:
                 raise PolicyError(
-                    f"{rule.name} denies {shown(denied.text)}, which cannot be decided on: {why}"
+                    f"{rule.name} denies {quoted(denied.text)}, which cannot be decided on: {why}"
                 )
         for principal in (*rule.denied_principals, *rule.exception_principals):
             if principal.group is not None:
@@ -80,12 +80,12 @@ class Denial:
         if principal.customer is not None and principal.customer not in self.customers:
             return (
                 "an ID token names a domain, not a customer: pass DenyPolicy customers="
-                f"{{{shown(principal.customer)}: [DOMAIN]}}"
+                f"{{{quoted(principal.customer)}: [DOMAIN]}}"
             )
         if principal.project is not None and principal.project not in self.known.project_numbers.values():
             return (
                 "an ID token names a project by its id, not its number: pass InvokerPolicy "
-                f"project_numbers={{'PROJECT_ID': {shown(principal.project)}}}"
+                f"project_numbers={{'PROJECT_ID': {quoted(principal.project)}}}"
             )
         if principal.agents_of is not None and principal.agents_of[0] != "projects":
             return (
@@ -171,9 +171,9 @@ class _DenyMatcher:
         for principal in principals:
             found, reason = self._is(principal, denying=denying)
             if isinstance(found, Unresolved):
-                unresolved = found, f"{clip(principal.text)}: {reason}"
+                unresolved = found, f"{shortened(principal.text)}: {reason}"
             elif found:
-                return True, f"{clip(principal.text)}: {reason}"
+                return True, f"{shortened(principal.text)}: {reason}"
         return unresolved or (False, "the caller is none of its principals")
 
     def _is(self, principal: DenyPrincipal, *, denying: bool) -> Match:

@@ -15,9 +15,9 @@ from typing import Final
 
 from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import fold
-from doorward.policy.clipped import clip, first_shown, shown
 from doorward.policy.deny.principals import DenyPrincipal
-from doorward.policy.files import read_file
+from doorward.policy.files.file import read_file
+from doorward.shown import first_quoted, quoted, shortened
 
 __all__ = ["DenyPolicy", "DenyRule", "denied_name"]
 
@@ -131,7 +131,7 @@ class DenyPolicy:
         for customer, domains in (customers or {}).items():
             if isinstance(domains, str):
                 raise PolicyError(
-                    f"customers: the domains of {shown(customer)} must be a list, not one string"
+                    f"customers: the domains of {quoted(customer)} must be a list, not one string"
                 )
             folded[customer] = frozenset(map(fold, domains))
         self.customers: Final[Mapping[str, frozenset[str]]] = folded
@@ -180,7 +180,7 @@ class DenyPolicy:
             PolicyError: If it is not such a policy, or has a rule that is not understood.
         """
         if unknown := document.keys() - _POLICY_MEMBERS:
-            raise PolicyError(f"not a deny policy: unknown member {first_shown(unknown)}")
+            raise PolicyError(f"not a deny policy: unknown member {first_quoted(unknown)}")
         rules = document.get("rules")
         if rules is None:
             raise PolicyError(
@@ -190,7 +190,7 @@ class DenyPolicy:
         if not isinstance(rules, list | tuple):
             raise PolicyError("'rules' must be a list")
         title = document.get("displayName")
-        prefix = f"{clip(title)}: " if isinstance(title, str) and title else ""
+        prefix = f"{shortened(title)}: " if isinstance(title, str) and title else ""
         return cls(
             [_read_rule(rule, f"{prefix}rules[{number}]") for number, rule in enumerate(rules)],
             customers=customers,
@@ -206,12 +206,12 @@ def _read_rule(rule: object, name: str) -> DenyRule:
     if not isinstance(rule, Mapping) or not isinstance(body := rule.get("denyRule"), Mapping):
         raise PolicyError(f"{name} must be an object with a 'denyRule'")
     if unknown := (rule.keys() - {"denyRule", "description"}) | (body.keys() - _RULE_MEMBERS):
-        raise PolicyError(f"{name}: unknown member {first_shown(unknown)}")
+        raise PolicyError(f"{name}: unknown member {first_quoted(unknown)}")
     denied, excepted = (_texts(body, part, name) for part in ("deniedPermissions", "exceptionPermissions"))
     for permission in (*denied, *excepted):
         if not _PERMISSION.fullmatch(permission):
             raise PolicyError(
-                f"{name}: permission {shown(permission)} is not understood; deny policies write it like "
+                f"{name}: permission {quoted(permission)} is not understood; deny policies write it like "
                 "run.googleapis.com/routes.invoke"
             )
     try:

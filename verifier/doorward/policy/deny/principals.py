@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import fold
-from doorward.policy.clipped import shown
-from doorward.policy.members import federated_reason, read_resource_set
+from doorward.policy.membership.members import federated_reason, read_resource_set
+from doorward.shown import quoted
 
 __all__ = ["DenyPrincipal"]
 
@@ -91,7 +91,7 @@ class DenyPrincipal:
             reason = f"which {resource} an account belongs to is not in its ID token"
             return cls(text, agents_of=agents_of, undecidable_reason=None if agents_of else reason)
         raise PolicyError(
-            f"principal {shown(text)} is not understood; deny policies have forms of their own: "
+            f"principal {quoted(text)} is not understood; deny policies have forms of their own: "
             "principal://goog/subject/EMAIL, principalSet://goog/group/EMAIL, "
             "principal://iam.googleapis.com/projects/-/serviceAccounts/EMAIL, "
             "principalSet://goog/cloudIdentityCustomerId/ID, principalSet://goog/public:all"

@@ -7,12 +7,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from doorward.errors import PolicyError
-from doorward.policy.bindings import Binding, BindingReader, PolicySettings
-from doorward.policy.clipped import first_shown, shown
 from doorward.policy.decision import BindingCondition
+from doorward.policy.documents.bindings import Binding, BindingReader, PolicySettings
+from doorward.policy.documents.loaded import LoadedPolicy
+from doorward.policy.documents.remarks import log_remarks
 from doorward.policy.index import PolicyIndex
-from doorward.policy.loaded import LoadedPolicy
-from doorward.policy.remarks import log_remarks
+from doorward.shown import first_quoted, quoted
 
 __all__ = ["plain_copy", "read_bindings", "read_document"]
 
@@ -55,7 +55,7 @@ def read_bindings(
     for number, given in enumerate(bindings):
         binding = given if isinstance(given, Binding) else Binding(*given)
         if isinstance(binding.members, str):
-            raise PolicyError(f"the members of {shown(binding.role)} must be a list, not one string")
+            raise PolicyError(f"the members of {quoted(binding.role)} must be a list, not one string")
         members = list(binding.members)
         if reader.role_holds(binding.role):
             permission_bindings.append(
@@ -88,12 +88,12 @@ def read_document(document: Mapping[str, object], reader: BindingReader, source:
     """
     if unknown := document.keys() - _MEMBERS:
         why = next((why for member, why in _OTHERWISE.items() if member in unknown), None)
-        raise PolicyError(f"not a policy: {why or f'unknown member {first_shown(unknown)}'}")
+        raise PolicyError(f"not a policy: {why or f'unknown member {first_quoted(unknown)}'}")
     # What has no value is written as null by some tools.
     version, bindings = document.get("version"), document.get("bindings")
     version, bindings = 0 if version is None else version, () if bindings is None else bindings
     if type(version) is not int or version not in _VERSIONS:
-        raise PolicyError(f"policy version {shown(version)}; known are {', '.join(map(str, _VERSIONS))}")
+        raise PolicyError(f"policy version {quoted(version)}; known are {', '.join(map(str, _VERSIONS))}")
     if isinstance(bindings, Mapping):
         raise PolicyError("'bindings' must be a list: print the policy without --flatten")
     if not isinstance(bindings, list | tuple):
@@ -135,7 +135,7 @@ def _frozen(document: Mapping[str, object]) -> Mapping[str, Any]:
 
 
 def _name(name: object) -> str:
-    return name if isinstance(name, str) else shown(name)
+    return name if isinstance(name, str) else quoted(name)
 
 
 def _condition_document(condition: BindingCondition) -> dict[str, str]:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from doorward import PolicyError
 from doorward.policy.decision import Decision
+from doorward.policy.files.yaml_reader import _Document, read_yaml
 from doorward.policy.iam import InvokerPolicy
-from doorward.policy.yaml_reader import _Document, read_yaml
 from support.policies import principal
 from support.tokens import MEMBER
 

@@ -21,8 +21,8 @@ from doorward.forks import renew_in_children
 from doorward.keys.fetch import Fetch, HttpxFetch
 from doorward.keys.flight import Flight
 from doorward.keys.http.urls import check_key_url
-from doorward.policy.clipped import clip
-from doorward.policy.groups import Unresolved
+from doorward.policy.membership.groups import Unresolved
+from doorward.shown import shortened
 from doorward.strictjson import StrictJSONError, read_object
 from doorward.tokens.principal import Principal
 
@@ -183,7 +183,9 @@ class CloudIdentityGroups:
             flight = self._start(key, now)
             if flight is not None:
                 pending = _worth_waiting_for([flight], now)
-                return Unresolved(f"whether {clip(address)} is in {clip(group)} is being looked up", pending)
+                return Unresolved(
+                    f"whether {shortened(address)} is in {shortened(group)} is being looked up", pending
+                )
             under_way = _worth_waiting_for(self._flights.values(), now)
         return Unresolved("no look-up of group members can start now", under_way)
 
@@ -207,9 +209,9 @@ class CloudIdentityGroups:
         try:
             answer, reason = self._request(*key), ""
         except (FetchError, StrictJSONError, ConfigurationError, KeysUnavailableError) as error:
-            reason = f"{clip(key[0])} could not be looked up: {error}"
+            reason = f"{shortened(key[0])} could not be looked up: {error}"
         except Exception as error:  # noqa: BLE001 - access_token may raise anything, and repeat a secret in it
-            reason = f"{clip(key[0])} could not be looked up: {type(error).__name__}"
+            reason = f"{shortened(key[0])} could not be looked up: {type(error).__name__}"
         finally:
             self._record(key, answer, reason)
 

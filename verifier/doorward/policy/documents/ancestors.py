@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from doorward.errors import PolicyError
-from doorward.policy.bindings import BindingReader, PolicySettings
-from doorward.policy.clipped import clip, first_shown
-from doorward.policy.documents import read_document
-from doorward.policy.loaded import LoadedPolicy, join_policies, with_denials
-from doorward.policy.remarks import log_remarks
+from doorward.policy.documents.bindings import BindingReader, PolicySettings
+from doorward.policy.documents.document import read_document
+from doorward.policy.documents.loaded import LoadedPolicy, join_policies, with_denials
+from doorward.policy.documents.remarks import log_remarks
+from doorward.shown import first_quoted, shortened
 
 if TYPE_CHECKING:  # most lists have no deny policies
     from doorward.policy.deny.policy import DenyPolicy
@@ -86,6 +86,6 @@ def _read_entry(entry: object, number: int) -> tuple[Mapping[str, object], str]:
             "--flatten"
         )
     if unknown := entry.keys() - _MEMBERS:
-        raise PolicyError(f"entry {number} of the list: unknown member {first_shown(unknown)}")
+        raise PolicyError(f"entry {number} of the list: unknown member {first_quoted(unknown)}")
     named = [str(entry[part]) for part in ("type", "id") if isinstance(entry.get(part), str)]
-    return policy, clip(" ".join(named) or f"policies[{number}]")
+    return policy, shortened(" ".join(named) or f"policies[{number}]")

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from doorward import PlainRequest, PolicyError
-from doorward.policy import remarks
 from doorward.policy.decision import Decision
+from doorward.policy.documents import remarks
 from doorward.policy.iam import InvokerPolicy
 from doorward.tokens.principal import ANONYMOUS
 from support.conditions import Conditions

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward import PolicyError
-from doorward.policy.members import Member, member_key, read_member
+from doorward.policy.membership.members import Member, member_key, read_member
 from support.tokens import MEMBER
 
 

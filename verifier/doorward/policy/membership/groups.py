@@ -1,7 +1,7 @@
 """The members of groups. No ID token names them, so the user of a policy says how to resolve them.
 
 Three ways: a mapping that lists the members of each group, a function, or a directory such as
-`doorward.policy.cloud_identity.CloudIdentityGroups`, which asks Google.
+`doorward.policy.membership.cloud_identity.CloudIdentityGroups`, which asks Google.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import fold, is_service_account
 from doorward.keys.flight import Flight
 from doorward.loglimit import LogLimit
-from doorward.policy.clipped import clip, shown
-from doorward.policy.members import read_member
+from doorward.policy.membership.members import read_member
+from doorward.shown import quoted, shortened
 from doorward.tokens.principal import Principal
 
 __all__ = ["GroupDirectory", "Groups", "Resolver", "Unresolved", "resolver"]
@@ -136,8 +136,8 @@ class _NoGroups:
 
     def check(self, group: str) -> None:
         raise PolicyError(
-            f"member 'group:{clip(group)}' needs the members of the group, which no ID token names: pass "
-            f"groups={{{shown(group)}: [...]}}, or a function of the group and the principal, or "
+            f"member 'group:{shortened(group)}' needs the members of the group, which no ID token names: "
+            f"pass groups={{{quoted(group)}: [...]}}, or a function of the group and the principal, or "
             "CloudIdentityGroups(...)"
         )
 
@@ -162,27 +162,27 @@ class _ListedGroups:
     def check(self, group: str) -> None:
         if group not in self._accounts:
             raise PolicyError(
-                f"groups lists no members for 'group:{clip(group)}': add it, with an empty list if it has "
-                "none"
+                f"groups lists no members for 'group:{shortened(group)}': add it, with an empty list if it "
+                "has none"
             )
 
 
 def _read_members(group: str, names: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
     """Read the members of a group: return the addresses of its accounts, and those of the groups in it."""
     if isinstance(names, str):
-        raise PolicyError(f"groups: the members of {clip(group)} must be a list, not one string")
+        raise PolicyError(f"groups: the members of {shortened(group)} must be a list, not one string")
     accounts, nested = set(), set()
     for name in names:
         try:
             member = read_member(_typed_member(name))
         except PolicyError as error:
-            raise PolicyError(f"groups: {clip(group)}: {error}") from None
+            raise PolicyError(f"groups: {shortened(group)}: {error}") from None
         if member.group is not None:
             nested.add(member.group)
         elif member.key is not None and "@" in member.key:
             accounts.add(member.key.partition(":")[2])
         else:
-            raise PolicyError(f"groups: {clip(group)}: {shown(name)} is not an account or a group")
+            raise PolicyError(f"groups: {shortened(group)}: {quoted(name)} is not an account or a group")
     return frozenset(accounts), frozenset(nested)
 
 
@@ -205,8 +205,8 @@ def _all_accounts(group: str, listed: Mapping[str, tuple[frozenset[str], frozens
         seen.add(current)
         if current not in listed:
             raise PolicyError(
-                f"groups: 'group:{clip(current)}' is a member of {clip(group)}, and its own members are not "
-                "listed: list them"
+                f"groups: 'group:{shortened(current)}' is a member of {shortened(group)}, and its own "
+                "members are not listed: list them"
             )
         accounts, nested = listed[current]
         found |= accounts
@@ -250,11 +250,11 @@ def _resolve(group: str, look_up: Callable[[], bool | Unresolved]) -> bool | Unr
         answer = look_up()
     except Exception as error:  # noqa: BLE001 - see above
         if _failures.allows(type(error).__name__):
-            _log.exception("resolving the members of the group %s failed", clip(group))
-        return Unresolved(f"resolving the members of {clip(group)} failed: {type(error).__name__}")
+            _log.exception("resolving the members of the group %s failed", shortened(group))
+        return Unresolved(f"resolving the members of {shortened(group)} failed: {type(error).__name__}")
     if isinstance(answer, bool | Unresolved):
         return answer
-    kind, name = type(answer).__name__, clip(group)
+    kind, name = type(answer).__name__, shortened(group)
     if _failures.allows(kind):
         _log.error("the answer for the group %s must be bool or Unresolved, not %s", name, kind)
     return Unresolved(f"the answer for the group {name} is neither bool nor Unresolved")

@@ -8,10 +8,10 @@ import pytest
 from doorward import GOOGLE, IAP, InvokerPolicy, Issuer, PolicyError, firebase
 from doorward.policy.decision import Decision
 from doorward.policy.evaluation import decide
-from doorward.policy.groups import resolver
-from doorward.policy.identities import NO_KNOWN_ACCOUNTS
 from doorward.policy.index import PermissionBinding, PolicyIndex
-from doorward.policy.members import Member
+from doorward.policy.membership.groups import resolver
+from doorward.policy.membership.identities import NO_KNOWN_ACCOUNTS
+from doorward.policy.membership.members import Member
 from doorward.policy.request import ANYWHERE
 from doorward.tokens.principal import ANONYMOUS
 from support.conditions import StubCondition

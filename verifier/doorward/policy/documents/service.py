@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from doorward.errors import PolicyError
-from doorward.policy.clipped import shown
+from doorward.shown import quoted
 
 __all__ = ["check_is_disabled"]
 
@@ -33,5 +33,5 @@ def check_is_disabled(service: Mapping[str, object]) -> bool:
         raise PolicyError("not the description of a service: print it with --format=json")
     annotated = annotations.get(_DISABLED, "false")
     if annotated not in ("true", "false"):
-        raise PolicyError(f"the annotation {_DISABLED} is 'true' or 'false', not {shown(annotated)}")
+        raise PolicyError(f"the annotation {_DISABLED} is 'true' or 'false', not {quoted(annotated)}")
     return flag or annotated == "true"

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from doorward.errors import ConfigurationError, PolicyError
-from doorward.policy.encoding import LARGEST, decode_text
-from doorward.policy.yaml_reader import read_yaml
+from doorward.policy.files.encoding import LARGEST, decode_text
+from doorward.policy.files.yaml_reader import read_yaml
 from doorward.regular_file import read_regular_file
 from doorward.strictjson import StrictJSONError, read_object
 

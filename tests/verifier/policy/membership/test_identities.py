@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from doorward import Issuer, PolicyError
-from doorward.policy.identities import KnownAccounts, identities
+from doorward.policy.membership.identities import KnownAccounts, identities
 from doorward.tokens.principal import ANONYMOUS
 from support.policies import principal
 from support.tokens import CALLER, MEMBER

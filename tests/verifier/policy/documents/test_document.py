@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from doorward import PolicyError
-from doorward.policy.bindings import Binding
 from doorward.policy.decision import Decision
+from doorward.policy.documents.bindings import Binding
 from doorward.policy.iam import InvokerPolicy
 from doorward.tokens.principal import ANONYMOUS
 from support.conditions import StubCondition

@@ -12,8 +12,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from doorward.errors import PolicyError
-from doorward.policy.clipped import clip, shown
-from doorward.policy.encoding import decode_text
+from doorward.policy.files.encoding import decode_text
+from doorward.shown import quoted, shortened
 
 if TYPE_CHECKING:
     import yaml
@@ -74,7 +74,7 @@ def _problem(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
     # The parser names what it did not expect, which may be as long as the file.
-    return clip(str(problem)) if mark is None else f"{clip(str(problem))}, line {mark.line + 1}"
+    return shortened(str(problem)) if mark is None else f"{shortened(str(problem))}, line {mark.line + 1}"
 
 
 class _Value(NamedTuple):
@@ -105,9 +105,9 @@ class _Collection:
             self._members[self._name] = found.value
             self._name = None
         elif not isinstance(found.value, str):
-            raise _refused(f"{shown(found.value)} is not the name of a member")
+            raise _refused(f"{quoted(found.value)} is not the name of a member")
         elif found.value in self._members:
-            raise _refused(f"the member {shown(found.value)} occurs twice")
+            raise _refused(f"the member {quoted(found.value)} occurs twice")
         else:
             self._name = found.value
 
@@ -164,7 +164,7 @@ class _Document:
     def _open(self, event: yaml.CollectionStartEvent) -> _Collection:
         mapping = isinstance(event, self._yaml.MappingStartEvent)
         if event.tag not in (*_UNSPECIFIC, f"{_TAG}map" if mapping else f"{_TAG}seq"):
-            raise _refused(f"a value is tagged {shown(event.tag)}")
+            raise _refused(f"a value is tagged {quoted(event.tag)}")
         self._reserve(event.anchor)
         self._add_to_count(1)
         return _Collection(event.anchor, self._count - 1, mapping=mapping)
@@ -180,7 +180,7 @@ class _Document:
     def _named(self, anchor: str | None) -> _Value:
         found = None if anchor is None else self._anchors.get(anchor)
         if found is None:
-            raise _refused(f"the alias {shown(anchor)} names nothing that comes before it")
+            raise _refused(f"the alias {quoted(anchor)} names nothing that comes before it")
         self._add_to_count(found.size)
         return found
 
@@ -188,7 +188,7 @@ class _Document:
         if anchor is None:
             return
         if anchor in self._anchors:
-            raise _refused(f"the anchor {shown(anchor)} occurs twice")
+            raise _refused(f"the anchor {quoted(anchor)} occurs twice")
         self._anchors[anchor] = None
 
     def _add_to_count(self, size: int) -> None:
@@ -216,4 +216,4 @@ def _scalar(tag: str, text: str) -> object:
         case "float" | "int":
             return text
         case _:
-            raise _refused(f"a value is tagged {shown(tag)}")
+            raise _refused(f"a value is tagged {quoted(tag)}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from doorward.policy.groups import Resolver, Unresolved
-from doorward.policy.identities import KnownAccounts, identities
-from doorward.policy.members import Member
+from doorward.policy.membership.groups import Resolver, Unresolved
+from doorward.policy.membership.identities import KnownAccounts, identities
+from doorward.policy.membership.members import Member
 from doorward.tokens.principal import Principal
 
 __all__ = ["Match", "PrincipalMatcher"]

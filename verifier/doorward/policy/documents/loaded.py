@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from doorward.errors import PolicyError
 from doorward.issuers.issuer import Issuer
-from doorward.policy.clipped import clip, shown
-from doorward.policy.groups import Resolver, resolver
-from doorward.policy.identities import NO_KNOWN_ACCOUNTS
+from doorward.policy.conditions.resource_tags import ResourceTags
+from doorward.policy.documents.remarks import log_remarks
 from doorward.policy.index import PermissionBinding, PolicyIndex
-from doorward.policy.members import Member
-from doorward.policy.remarks import log_remarks
-from doorward.policy.resource_tags import ResourceTags
+from doorward.policy.membership.groups import Resolver, resolver
+from doorward.policy.membership.identities import NO_KNOWN_ACCOUNTS
+from doorward.policy.membership.members import Member
 from doorward.policy.roles import check_permission, narrowest_role
+from doorward.shown import quoted, shortened
 
 if TYPE_CHECKING:  # a caller that passes a deny policy has loaded it
     from doorward.policy.deny.policy import DenyPolicy
@@ -80,9 +80,9 @@ def users_of(issuers: Sequence[Issuer], permission: str) -> LoadedPolicy:
     bindings = []
     for number, issuer in enumerate(issuers):
         if not isinstance(issuer, Issuer):
-            raise PolicyError(f"users_of takes issuers, such as firebase(PROJECT), not {shown(issuer)}")
+            raise PolicyError(f"users_of takes issuers, such as firebase(PROJECT), not {quoted(issuer)}")
         name = issuer.iss_values[0]
-        member = Member(clip(f"every user of {name}"), issuer=name)
+        member = Member(shortened(f"every user of {name}"), issuer=name)
         bindings.append(PermissionBinding(f"users_of[{number}]", role, (member,), None, resolver(None)))
     index = PolicyIndex(bindings, (), NO_KNOWN_ACCOUNTS)
     return LoadedPolicy(index, MappingProxyType({}), permission, resolver(None))

@@ -6,15 +6,15 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple, TypedDict
 
 from doorward.errors import PolicyError
-from doorward.policy.clipped import clip, first_shown, shown
+from doorward.policy.conditions.resource_tags import ResourceTags
 from doorward.policy.decision import BindingCondition
-from doorward.policy.groups import Groups, Resolver, resolver
-from doorward.policy.identities import KnownAccounts
+from doorward.policy.documents.remarks import Remarks
 from doorward.policy.index import PermissionBinding
-from doorward.policy.members import Member, read_member
-from doorward.policy.remarks import Remarks
-from doorward.policy.resource_tags import ResourceTags
+from doorward.policy.membership.groups import Groups, Resolver, resolver
+from doorward.policy.membership.identities import KnownAccounts
+from doorward.policy.membership.members import Member, read_member
 from doorward.policy.roles import INVOKE, check_permission, is_described, role_holds
+from doorward.shown import first_quoted, quoted, shortened
 
 __all__ = ["Binding", "BindingReader", "PolicySettings"]
 
@@ -125,12 +125,12 @@ class BindingReader:
         role, members = document.get("role"), document.get("members")
         if not isinstance(role, str) or not role:
             raise PolicyError(f"{position} has no role")
-        where = f"{position} ({clip(role)})"
+        where = f"{position} ({shortened(role)})"
         members = () if members is None else members  # what has no value is written as null by some tools
         if not isinstance(members, list | tuple):
             raise PolicyError(f"{where}: 'members' must be a list")
         if unknown := document.keys() - _MEMBERS:
-            raise PolicyError(f"{where}: unknown member {first_shown(unknown)}")
+            raise PolicyError(f"{where}: unknown member {first_quoted(unknown)}")
         try:
             if not self.role_holds(role):
                 return None
@@ -173,7 +173,9 @@ class BindingReader:
         Raises:
             PolicyError: If a member is not understood, or is a group that cannot be resolved.
         """
-        return PermissionBinding(name, clip(role), tuple(map(self._member, members)), condition, self.groups)
+        return PermissionBinding(
+            name, shortened(role), tuple(map(self._member, members)), condition, self.groups
+        )
 
     def _member(self, text: object) -> Member:
         member = read_member(text, self.known.project_numbers)
@@ -205,13 +207,13 @@ class BindingReader:
 def _check_settings(settings: PolicySettings) -> None:
     if unknown := settings.keys() - _SETTINGS:
         raise PolicyError(
-            f"{first_shown(unknown)} is no setting of a policy: they are {', '.join(_SETTINGS)}"
+            f"{first_quoted(unknown)} is no setting of a policy: they are {', '.join(_SETTINGS)}"
         )
     for name, value in settings.items():
         if name in _MAPPINGS and value is not None and not isinstance(value, Mapping):
             raise PolicyError(f"{name} must be a mapping, not {type(value).__name__}")
     if not isinstance(settings.get("strict", False), bool):
-        raise PolicyError(f"strict must be True or False, not {shown(settings.get('strict'))}")
+        raise PolicyError(f"strict must be True or False, not {quoted(settings.get('strict'))}")
 
 
 def _condition_texts(condition: object) -> tuple[str, str]:
@@ -219,7 +221,7 @@ def _condition_texts(condition: object) -> tuple[str, str]:
     if not isinstance(condition, Mapping):
         raise PolicyError("the condition must be an object")
     if unknown := condition.keys() - {"title", "description", "expression", "location"}:
-        raise PolicyError(f"the condition has an unknown member {first_shown(unknown)}")
+        raise PolicyError(f"the condition has an unknown member {first_quoted(unknown)}")
     expression, title = condition.get("expression"), condition.get("title")
     title = "" if title is None else title
     if not isinstance(expression, str) or not expression.strip():

@@ -8,64 +8,12 @@ from typing import Any
 import pytest
 
 from doorward import DenyPolicy, InvokerPolicy, PlainRequest, PolicyError
-from doorward.policy.clipped import LONGEST, clip, first_shown, shown
 from support.policies import INVOKER, binding, deny_rule, document, principal
 from support.tokens import MEMBER
 
 LONG = "x" * 900_000
 LINES = "x\n" * 450_000
 MOST = 2_000
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("roles/run.invoker", "roles/run.invoker"),
-        ("", ""),
-        ("\u00e9", "\u00e9"),
-        ("a\nb\x1b[0m", r"a\nb\x1b[0m"),
-        ("x" * LONGEST, "x" * LONGEST),
-        (LONG, "x" * LONGEST + "… (900000 characters)"),
-        (LINES, r"x\n" * 66 + "x\\… (900000 characters)"),
-        ("\n" * 100, r"\n" * 100),
-        (r"a\b", r"a\b"),
-        ("\n" * 150, r"\n" * 100 + "… (150 characters)"),
-    ],
-    ids=lambda text: repr(text[:20]),
-)
-def test_a_text_is_shown_in_one_line_up_to_its_longest_part(text: str, expected: str) -> None:
-    assert expected == clip(text)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("x", "'x'"),
-        (LONG, "'" + "x" * (LONGEST - 1) + "… (900000 characters)"),
-        (None, "None"),
-        (True, "True"),
-        (7, "7"),
-        ("x" * LONGEST, "'" + "x" * LONGEST + "'"),
-        ("x" * (LONGEST + 1), "'" + "x" * (LONGEST - 1) + "… (201 characters)"),
-        ("\n" * 100, "'" + r"\n" * 100 + "'"),
-        ("\n" * 101, "'" + r"\n" * 99 + "\\… (101 characters)"),
-        (-(2**63), "-9223372036854775808"),
-        (2**64 - 1, "18446744073709551615"),
-        (2**64, "a number of more than 64 bits"),
-        (10**5000, "a number of more than 64 bits"),
-        (1.5, "1.5"),
-        ([LONG], "a value of type list"),
-        ({"a": LONG}, "a value of type dict"),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_a_value_is_shown_by_its_type_if_it_is_no_plain_one(value: object, expected: str) -> None:
-    assert expected == shown(value)
-
-
-def test_of_several_values_always_the_same_one_is_shown() -> None:
-    assert "'a'" == first_shown(["b", "a", LONG]) == first_shown([LONG, "a", "b"])
-    assert "'z'" == first_shown([7, "z"])
 
 
 def conditional(expression: str, **more: Any) -> Any:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final, Self
 
 from doorward.errors import PolicyError
-from doorward.policy.clipped import shown
+from doorward.shown import quoted
 
 __all__ = ["TAG_FUNCTIONS", "ResourceTags"]
 
@@ -65,7 +65,7 @@ class ResourceTags:
                 by_name[key] = value
             else:
                 raise PolicyError(
-                    f"resource_tags: {shown(key)}: {shown(value)} is no tag: write "
+                    f"resource_tags: {quoted(key)}: {quoted(value)} is no tag: write "
                     "'ORGANIZATION_OR_PROJECT/KEY': 'VALUE' with the short name of the value, or "
                     "'tagKeys/NUMBER': 'tagValues/NUMBER'"
                 )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from doorward import InvokerPolicy, PolicyError
-from doorward.policy.resource_tags import ResourceTags
+from doorward.policy.conditions.resource_tags import ResourceTags
 from support.policies import INVOKER, binding, document, principal
 from support.tokens import MEMBER
 

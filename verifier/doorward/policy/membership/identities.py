@@ -10,8 +10,8 @@ from typing import Final
 
 from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import fold
-from doorward.policy.clipped import shown
-from doorward.policy.members import ALL_AUTHENTICATED_USERS, ALL_USERS, member_key
+from doorward.policy.membership.members import ALL_AUTHENTICATED_USERS, ALL_USERS, member_key
+from doorward.shown import quoted
 from doorward.tokens.principal import Principal
 
 __all__ = [
@@ -62,9 +62,9 @@ class KnownAccounts:
         for member, uid in self.unique_ids.items():
             key = member_key(member)
             if key is None or key.partition(":")[0] not in ("user", "serviceAccount"):
-                raise PolicyError(f"unique_ids: {shown(member)} is not user:EMAIL or serviceAccount:EMAIL")
+                raise PolicyError(f"unique_ids: {quoted(member)} is not user:EMAIL or serviceAccount:EMAIL")
             if not _is_number(uid):
-                raise PolicyError(f"unique_ids: the unique id of {shown(member)} must be a string of digits")
+                raise PolicyError(f"unique_ids: the unique id of {quoted(member)} must be a string of digits")
             folded[key] = uid
         by_unique_id = {uid: key for key, uid in folded.items()}
         if len(by_unique_id) != len(folded):
@@ -72,7 +72,7 @@ class KnownAccounts:
         for project, number in self.project_numbers.items():
             if not _is_number(number):
                 raise PolicyError(
-                    f"project_numbers: the number of {shown(project)} must be a string of digits"
+                    f"project_numbers: the number of {quoted(project)} must be a string of digits"
                 )
         put = object.__setattr__
         put(self, "unique_ids", MappingProxyType(folded))
@@ -95,7 +95,7 @@ class KnownAccounts:
             for name in mine.keys() & theirs.keys():
                 if mine[name] != theirs[name]:
                     raise PolicyError(
-                        f"the policies were given two different numbers of {shown(name)}: give them the same"
+                        f"the policies were given two different numbers of {quoted(name)}: give them the same"
                     )
         return KnownAccounts(
             {**self.unique_ids, **other.unique_ids}, {**self.project_numbers, **other.project_numbers}
@@ -190,7 +190,7 @@ def identities(principal: Principal, known: KnownAccounts = NO_KNOWN_ACCOUNTS) -
         known: What the user of the policy knows of accounts.
 
     Returns:
-        Keys of members, as `doorward.policy.members.Member.key`; ``allUsers`` is always the last.
+        Keys of members, as `doorward.policy.membership.members.Member.key`; ``allUsers`` is always the last.
     """
     found: list[str] = []
     # An address or a domain means something to IAM only where Google vouches for it.

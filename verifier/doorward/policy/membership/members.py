@@ -14,7 +14,7 @@ from typing import Final
 
 from doorward.errors import PolicyError
 from doorward.issuers.service_accounts import fold, is_service_account
-from doorward.policy.clipped import shown
+from doorward.shown import quoted
 
 __all__ = [
     "ALL_AUTHENTICATED_USERS",
@@ -54,8 +54,8 @@ class Member:
 
     Attributes:
         text: The member, as the policy has it.
-        key: The form in which `doorward.policy.identities.identities` returns it for a principal that is this
-            member.
+        key: The form in which `doorward.policy.membership.identities.identities` returns it for a principal
+            that is this member.
         group: The address of the group that it names, in lower case.
         issuer: The issuer whose every user is this member, as `Principal.issuer`; IAM has no such member, so
             that no text is read as one.
@@ -98,7 +98,7 @@ def read_member(member: object, project_numbers: Mapping[str, str] | None = None
         folded = fold(value)
         if kind in ("user", "serviceAccount") and _is_address(value):
             if kind == "user" and is_service_account(folded):
-                raise PolicyError(f"member {shown(member)} is a service account: write serviceAccount:EMAIL")
+                raise PolicyError(f"member {quoted(member)} is a service account: write serviceAccount:EMAIL")
             return Member(member, key=f"{kind}:{folded}")
         if kind == "group" and _is_address(value):
             return Member(member, group=folded)
@@ -173,14 +173,14 @@ def _read_identifier(member: str, project_numbers: Mapping[str, str]) -> Member:
         return Member(
             member,
             never_reason="an ID token names the project by its id, not its number: pass "
-            f"project_numbers={{'PROJECT_ID': {shown(number)}}}",
+            f"project_numbers={{'PROJECT_ID': {quoted(number)}}}",
         )
     return Member(member, key=member)
 
 
 def _not_understood(member: str) -> PolicyError:
     return PolicyError(
-        f"member {shown(member)} is not understood: write user:EMAIL, serviceAccount:EMAIL, group:EMAIL, "
+        f"member {quoted(member)} is not understood: write user:EMAIL, serviceAccount:EMAIL, group:EMAIL, "
         f"domain:DOMAIN, {ALL_USERS}, {ALL_AUTHENTICATED_USERS}, or a principal:, principalSet: or "
         "deleted: form of IAM, with exactly these upper-case and lower-case letters"
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Unpack
 
 from doorward.errors import ConfigurationError
 from doorward.keys.state import KeyState
-from doorward.policy.bindings import PolicySettings
+from doorward.policy.documents.bindings import PolicySettings
 from doorward.policy.iam import InvokerPolicy
 from doorward.policy.source import Policy
 from doorward.policy.watching.events import PolicyListener, log_policy_event

@@ -8,9 +8,9 @@ import pytest
 
 from doorward import ConfigurationError
 from doorward.keys.flight import Flight
-from doorward.policy.cloud_identity import CloudIdentityGroups
-from doorward.policy.groups import Unresolved
 from doorward.policy.iam import InvokerPolicy
+from doorward.policy.membership.cloud_identity import CloudIdentityGroups
+from doorward.policy.membership.groups import Unresolved
 from support.clock import ManualClock
 from support.directory import TEAM, TOKEN, Directory, json_response
 from support.forks import forked, forking, held_elsewhere

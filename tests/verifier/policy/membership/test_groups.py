@@ -8,8 +8,8 @@ import pytest
 from doorward import Issuer, PolicyError, Principal
 from doorward.keys.flight import Flight
 from doorward.policy.decision import Decision
-from doorward.policy.groups import Unresolved, resolver
 from doorward.policy.iam import InvokerPolicy
+from doorward.policy.membership.groups import Unresolved, resolver
 from doorward.tokens.principal import ANONYMOUS
 from support.policies import INVOKER, principal
 from support.tokens import CALLER, MEMBER, SUBJECT

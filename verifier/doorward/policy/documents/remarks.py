@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from doorward.errors import PolicyError
-from doorward.policy.clipped import shown
 from doorward.policy.index import PolicyIndex
 from doorward.policy.roles import intended_role
+from doorward.shown import quoted
 
 __all__ = ["Remarks", "log_remarks"]
 
@@ -59,13 +59,13 @@ class Remarks:
         meant = intended_role(role, self._permission) if len(self._seen) <= _MOST_COMPARED else None
         if meant is not None:
             if self.strict:
-                raise PolicyError(f"{shown(role)} does not hold {self._permission}: did you mean {meant!r}?")
+                raise PolicyError(f"{quoted(role)} does not hold {self._permission}: did you mean {meant!r}?")
             self._misspelt[role] = meant
         elif not described:
             if self.strict:
                 raise PolicyError(
-                    f"{shown(role)} is no predefined role, and the permissions of a custom role are not in "
-                    f"the policy: pass custom_roles={{{shown(role)}: [...]}} with what "
+                    f"{quoted(role)} is no predefined role, and the permissions of a custom role are not in "
+                    f"the policy: pass custom_roles={{{quoted(role)}: [...]}} with what "
                     "'gcloud iam roles describe' lists under includedPermissions"
                 )
             self._undescribed[role] = None
@@ -101,12 +101,12 @@ class Remarks:
         if self._undescribed:
             yield (
                 f"the permissions of these roles are not known, so that they grant nothing: "
-                f"{_listed(map(shown, self._undescribed))}; pass custom_roles={{ROLE: [PERMISSION, ...]}} "
+                f"{_listed(map(quoted, self._undescribed))}; pass custom_roles={{ROLE: [PERMISSION, ...]}} "
                 "with what 'gcloud iam roles describe' lists under includedPermissions"
             )
         for role, meant in list(self._misspelt.items())[:_MOST]:
             yield (
-                f"{shown(role)} does not hold {self._permission}, so that it grants nothing: did you mean "
+                f"{quoted(role)} does not hold {self._permission}, so that it grants nothing: did you mean "
                 f"{meant!r}?"
             )
         if not index.size:

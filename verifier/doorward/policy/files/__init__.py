@@ -1,0 +1,1 @@
+"""From a file to the document in it: its encoding, and JSON or YAML, read strictly."""
