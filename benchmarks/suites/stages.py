@@ -23,7 +23,7 @@ from peers.doorward import doors, headers, verifiers
 
 from doorward import Principal, Refusal
 from doorward.base64url import decode
-from doorward.door.door import Admission
+from doorward.door.admission import Admission
 from doorward.door.forwarding import without_signature
 from doorward.keys.key import VerificationKey
 from doorward.tokens import jws

@@ -14,8 +14,9 @@ In a view::
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+import functools
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, TypeVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.apps import AppConfig
@@ -32,16 +33,26 @@ from doorward.policy.request import RequestFacts
 from doorward_integrations import admission as shared
 from doorward_integrations.admission import ADMISSION, DOOR
 from doorward_integrations.asgi import AsgiRequest
+from doorward_integrations.narrowing import Narrowing, Predicate, service_accounts
 from doorward_integrations.readiness import readiness_answer
 from doorward_integrations.refusal import body_of
 from doorward_integrations.wsgi import WsgiRequest, headers_of
 
-__all__ = ["DoorwardConfig", "InvokerMiddleware", "check_settings", "principal_of", "readiness"]
+__all__ = [
+    "DoorwardConfig",
+    "InvokerMiddleware",
+    "check_settings",
+    "only",
+    "principal_of",
+    "readiness",
+    "service_accounts",
+]
 
 _NAME: Final = "doorward_integrations.django.InvokerMiddleware"
 _MAY_STAND_BEFORE: Final = frozenset({"corsheaders.middleware.CorsMiddleware"})
 """What answers preflights, which carry no credential, and adds its headers to a refusal."""
 
+_View = TypeVar("_View", bound=Callable[..., Any])
 _Respond = Callable[[HttpRequest], "HttpResponseBase | Awaitable[HttpResponseBase]"]
 
 
@@ -125,6 +136,56 @@ class InvokerMiddleware:
 
     def _admit_cached(self, request: HttpRequest, headers: RawHeaders) -> Admission | None:
         return self.door.admit_cached(headers, request.method or "GET", request.path)
+
+
+def only(
+    predicate: Predicate | None = None, /, *, members: Iterable[str] | None = None
+) -> Callable[[_View], _View]:
+    """Let only some of the callers that the door admits into a view; the others get its 403.
+
+    It decorates view functions, sync or async; the methods of a class by Django's ``method_decorator``.
+
+    Args:
+        predicate: Returns True for a caller that may use the view.
+        members: In place of it, the members of IAM that may.
+
+    Returns:
+        The decorator.
+
+    Raises:
+        ConfigurationError: If neither or both are given, one cannot decide, or it decorates no function.
+    """
+    callers = Narrowing(predicate, members)
+
+    def narrow(view: _View) -> _View:
+        if isinstance(view, type) or not callable(view):
+            raise ConfigurationError(
+                f"only(...) decorates a view function, not {view!r}: for the methods of a class use "
+                "method_decorator(only(...))"
+            )
+        return _narrow(view, callers)
+
+    return narrow
+
+
+def _narrow(view: _View, callers: Narrowing) -> _View:
+    def refusal_to(request: Any) -> HttpResponse | None:  # noqa: ANN401 - of two classes
+        carrier = request.scope if hasattr(request, "scope") else request.environ
+        refusal = callers.refusal_of(carrier, _facts(request, ""))
+        return None if refusal is None else _response_to(refusal, request.method)
+
+    @functools.wraps(view)
+    def narrowed(request: Any, *args: object, **kwargs: object) -> object:  # noqa: ANN401
+        refused = refusal_to(request)
+        return view(request, *args, **kwargs) if refused is None else refused
+
+    @functools.wraps(view)
+    async def narrowed_async(request: Any, *args: object, **kwargs: object) -> object:  # noqa: ANN401
+        refused = refusal_to(request)
+        return await view(request, *args, **kwargs) if refused is None else refused
+
+    found: Any = narrowed_async if iscoroutinefunction(view) else narrowed
+    return found  # type: ignore[no-any-return]  # it takes what the view takes
 
 
 def readiness(request: HttpRequest) -> HttpResponse:

@@ -16,16 +16,29 @@ from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 from django.test.utils import override_settings
 from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views import View
 
-from doorward import Admission, ConfigurationError, Door, InvokerPolicy, PlainRequest, Refusal
+from doorward import (
+    Admission,
+    ConfigurationError,
+    Door,
+    InvokerPolicy,
+    PermissionDeniedError,
+    PlainRequest,
+    Refusal,
+    problem_details,
+)
 from doorward.door.refusal import RefusalStyle
 from doorward_integrations.admission import ADMISSION
 from doorward_integrations.django import (
     DoorwardConfig,
     InvokerMiddleware,
     check_settings,
+    only,
     principal_of,
     readiness,
+    service_accounts,
 )
 from support.conditions import Conditions
 from support.tokens import MEMBER
@@ -62,7 +75,26 @@ def broken(request: Any) -> HttpResponse:
     raise LookupError(str(request.principal))
 
 
+@only(lambda principal: principal.email == "ann@example.com")
+def of_ann(request: Any, number: str = "") -> HttpResponse:
+    return HttpResponse(f"{request.principal} {number}".encode())
+
+
+@only(members=["user:ann@example.com"])
+async def async_of_ann(request: Any) -> HttpResponse:
+    return HttpResponse(f"{request.principal} ".encode())
+
+
+@method_decorator(only(service_accounts), name="get")
+class Services(View):
+    def get(self, request: Any) -> HttpResponse:
+        return HttpResponse(b"inside")
+
+
 urlpatterns = [
+    path("ann/<number>", of_ann),
+    path("async/ann", async_of_ann),
+    path("services", Services.as_view()),
     path("orders", view),
     path("orders/<path:rest>", view),
     path("async/orders", async_view),
@@ -119,6 +151,50 @@ def _application(door: Door) -> Iterator[None]:
     seen.clear()
     with override_settings(DOORWARD_DOOR=door, MIDDLEWARE=[MIDDLEWARE], ROOT_URLCONF=__name__):
         yield
+
+
+class TestOnly:
+    @pytest.fixture
+    def callers(self, world: World) -> Iterator[list[dict[str, str]]]:
+        """The headers of no caller, of a service account, and of Ann, behind a door that admits both."""
+        policy = InvokerPolicy.from_members([MEMBER, "user:ann@example.com"])
+        tokens = (world.token(), world.token(email="ann@example.com", sub="7"))
+        with override_settings(DOORWARD_DOOR=Door(world.verifier(), policy, style=problem_details)):
+            yield [{}, *({"Authorization": f"Bearer {token}"} for token in tokens)]
+
+    @pytest.mark.parametrize(
+        ("target", "expected"),
+        [
+            ("/ann/7", [403, 403, 200]),
+            ("/async/ann", [403, 403, 200]),
+            ("/services", [403, 200, 403]),
+        ],
+    )
+    def test_it_lets_in_whom_it_names(
+        self, ask: Ask, callers: list[dict[str, str]], target: str, expected: list[int]
+    ) -> None:
+        assert expected == [ask(target, headers).status_code for headers in callers]
+
+    def test_the_view_gets_what_it_takes(self, ask: Ask, callers: list[dict[str, str]]) -> None:
+        assert "user:ann@example.com 7" == ask("/ann/7", callers[2]).text
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    def test_the_answer_is_the_doors_own(
+        self, ask: Ask, callers: list[dict[str, str]], world: World, method: str
+    ) -> None:
+        answer = ask("/ann/7", callers[1], method)
+        body = problem_details(PermissionDeniedError("as expected"), "/ann/7").body
+        assert (403, b"" if method == "HEAD" else body) == (answer.status_code, answer.content)
+        assert "application/problem+json" == answer.headers["content-type"]
+
+    @pytest.mark.parametrize("wrong", [View, None, "view"])
+    def test_what_is_no_view_function_is_refused_when_it_is_decorated(self, wrong: Any) -> None:
+        with pytest.raises(ConfigurationError, match="decorates a view function"):
+            only(service_accounts)(wrong)
+
+    def test_without_a_door_it_raises(self, ask: Ask) -> None:
+        with override_settings(MIDDLEWARE=[]):
+            assert 500 == ask("/ann/7").status_code
 
 
 class TestAdmitted:

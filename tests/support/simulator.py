@@ -17,7 +17,7 @@ import pytest
 import trio
 
 from doorward import Door, KeyCache, Principal, Verifier
-from doorward.door.door import Admission
+from doorward.door.admission import Admission
 from doorward.door.refusal import Refusal
 from doorward.keys.events import KeyEvent
 from doorward.keys.fetch import SIZE_LIMIT, FetchResponse, HttpxFetch

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from doorward.door.admission import Admission
 from doorward.door.credentials import find_iap_assertion
-from doorward.door.door import Admission, Door
+from doorward.door.door import Door
 from doorward.door.refusal import Refusal, problem_details
 from doorward.errors import (
     ConfigurationError,

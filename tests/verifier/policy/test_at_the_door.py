@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from doorward import GOOGLE, Door, firebase
-from doorward.door.door import Admission
+from doorward.door.admission import Admission
 from doorward.door.refusal import Refusal
 from doorward.policy.deny.policy import DenyPolicy
 from doorward.policy.iam import InvokerPolicy

@@ -18,7 +18,7 @@ from doorward.door.credentials import (
 from doorward.door.end_user import EndUserSettings, read_end_users
 from doorward.door.events import DoorListener, event_of, report
 from doorward.door.exemptions import Exemptions, is_exempt, read_exemptions
-from doorward.door.forwarding import Forwarding, without_signature
+from doorward.door.forwarding import forwarding_for, without_signature
 from doorward.door.log import DoorLog
 from doorward.door.refusal import Refusal, RefusalStyle, cloud_run
 from doorward.door.wording import denied, no_credential, unreadable_path
@@ -33,7 +33,7 @@ from doorward.tokens.principal import ANONYMOUS, Principal
 from doorward.tokens.token_cache import VerifiedToken
 from doorward.tokens.verifier import Verifier, engine_of
 
-__all__ = ["Admission", "Door"]
+__all__ = ["Door"]
 
 # A token without its signature shows that another check is in front; a path that cannot be read is not
 # decided on.
@@ -214,13 +214,14 @@ class Door:
         self.end_user_verifier: Final = end_users.get("end_user")
         self._end_users: Final = read_end_users(credential, end_users)
         further = () if self._end_users is None else (self._end_users.header,)
-        self.forwarding: Final = Forwarding(credential, further)
+        self.forwarding: Final = forwarding_for(credential, further)
         self._watched: Final = self.forwarding.watched
         # Whether a decision on the caller is all: nothing is verified or reported besides.
         self._alone: Final = listener is None and self._end_users is None
         # The headers that `admit_cached` reads.
         self._with_scheme: Final = names_with_scheme(credential) if self._alone else ()
-        self._read: Callable[[bytes], VerifiedToken | NeedsKey] = self._engine.start
+        # None for the engine's own start, whose method is called in a shorter way than what is kept of it.
+        self._read: Callable[[bytes], VerifiedToken | NeedsKey] | None = None
         if unsafe_invoker_check_is_on is not False:
             from doorward.door.stripped import start_stripped  # noqa: PLC0415 - what few doors need
 
@@ -243,7 +244,7 @@ class Door:
             if credential is None:
                 raise no_credential()
             position, token = credential
-            found = self._read(token)
+            found = self._engine.start(token) if self._read is None else self._read(token)
         except RefusedError as error:
             return self._not_verified(explain_no_token(token) or error, headers, request)
         if type(found) is NeedsKey:

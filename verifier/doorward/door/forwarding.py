@@ -23,7 +23,7 @@ from doorward.door.credentials import (
 from doorward.door.subprotocol import SUBPROTOCOL, SubprotocolHeaders, without_offers
 from doorward.tokens.jws import REMOVED_SIGNATURE
 
-__all__ = ["Forwarding", "without_signature"]
+__all__ = ["Forwarding", "forwarding_for", "without_signature"]
 
 _DOT: Final = b"."
 _CREDENTIALS: Final = frozenset({AUTHORIZATION, SERVERLESS_AUTHORIZATION, IAP_ASSERTION})
@@ -68,8 +68,6 @@ class Forwarding:
         Returns:
             A new list.
         """
-        if self._in_subprotocol:
-            return self._without_offers(headers, index)
         watched, seen = self.watched, 0
         for name, _ in headers:
             if name in watched:
@@ -110,19 +108,35 @@ class Forwarding:
         """
         return [pair for pair in headers if pair[0] not in self.watched]
 
-    def _without_offers(self, headers: RawHeaders, index: int) -> list[tuple[bytes, bytes]]:
-        """Do as `admitted` does, where the credential may be in a subprotocol."""
+    def _may_pass(self, name: bytes, value: bytes) -> bool:
+        """Return whether a header that was not checked may reach the application."""
+        if name in PLATFORM_ASSERTIONS or name in self._twins:
+            return False
+        return name not in self._credentials or REMOVED_SIGNATURE not in value
+
+
+class _SubprotocolForwarding(Forwarding):
+    """The same where the credential may be in a subprotocol; no other door has to look for that."""
+
+    __slots__ = ()
+
+    def admitted(self, headers: RawHeaders, index: int) -> list[tuple[bytes, bytes]]:
         offered = headers[index][0] == SUBPROTOCOL
         forwarded = headers if offered else without_signature(headers, index)
         return without_offers(
             [pair for position, pair in enumerate(forwarded) if position == index or self._may_pass(*pair)]
         )
 
-    def _may_pass(self, name: bytes, value: bytes) -> bool:
-        """Return whether a header that was not checked may reach the application."""
-        if name in PLATFORM_ASSERTIONS or name in self._twins:
-            return False
-        return name not in self._credentials or REMOVED_SIGNATURE not in value
+
+def forwarding_for(find: FindCredential, also: Iterable[bytes] = ()) -> Forwarding:
+    """Return what hands on the headers of admitted requests.
+
+    Args:
+        find: As for `Forwarding`.
+        also: As for `Forwarding`.
+    """
+    kind = _SubprotocolForwarding if isinstance(find, SubprotocolHeaders) else Forwarding
+    return kind(find, also)
 
 
 def _spellings(names: Iterable[bytes]) -> Iterable[bytes]:

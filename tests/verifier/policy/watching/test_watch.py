@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from doorward import ConfigurationError, Door, InvokerPolicy, PolicyError, WatchedPolicy
-from doorward.door.door import Admission
+from doorward.door.admission import Admission
 from doorward.door.refusal import Refusal
 from doorward.policy.request import ANYWHERE
 from support.policies import principal

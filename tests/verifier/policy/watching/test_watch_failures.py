@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from doorward import Door, InvokerPolicy, WatchedPolicy
-from doorward.door.door import Admission
+from doorward.door.admission import Admission
 from doorward.door.readiness import ready
 from doorward.door.refusal import Refusal
 from support.simulator import APIS, Api, join_fetches

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from doorward import Door, InvokerPolicy
-from doorward.door.door import Admission
+from doorward.door.admission import Admission
 from doorward.door.refusal import Refusal
 from doorward.keys.flight import Flight
 from doorward.policy.request import ANYWHERE
