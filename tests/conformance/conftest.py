@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.conformance.doors import KEYS, make_tokens, write_keys
-from support.conformance.servers import Fleet, running
+from support.conformance.servers import Fleet, Server, running
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +28,8 @@ def fleet(
 ) -> Iterator[Fleet]:
     """Run the servers that the chosen tests name."""
     calls = [getattr(item, "callspec", None) for item in request.session.items]
-    chosen = [call.params.get("place") for call in calls if call is not None]
-    servers = {place.server.name: place.server for place in chosen if place is not None}
+    places = [call.params.get("place") for call in calls if call is not None]
+    chosen = [getattr(place, "server", None) for place in places]
+    servers = {server.name: server for server in chosen if isinstance(server, Server)}
     with running(list(servers.values()), {KEYS: keys}, tmp_path_factory.mktemp("logs")) as fleet:
         yield fleet
