@@ -4,6 +4,9 @@
 VENV := .venv
 LOCK := .locks/dev.txt
 BIN := $(VENV)/bin
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile
+# What takes longer: real servers, many processes, and instructions that are counted.
+LONG := tests/conformance tests/operation tests/fuzz/test_growth.py
 # Written last, so that a set-up that was cut short is taken up again.
 STAMP := $(VENV)/.installed
 
@@ -29,7 +32,7 @@ $(STAMP): remake
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-floors check fuzz soak format test-all lock build bench bench-run clean remake
+.PHONY: help demo test test-long test-floors check fuzz soak format test-all lock build bench bench-run clean remake
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -40,7 +43,10 @@ demo: $(STAMP) ## Show the door at work, on this machine alone
 	@$(BIN)/doorward demo
 
 test: $(STAMP) ## Run the tests
-	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	@$(PYTEST) $(addprefix --ignore ,$(LONG)) $(ARGS)
+
+test-long: $(STAMP) ## Run the tests that take longer: on real servers, over many processes, of how work grows
+	@$(PYTEST) $(LONG) $(ARGS)
 
 check: $(STAMP) ## Lint, and check the format, the types and the imports
 	@$(BIN)/ruff check

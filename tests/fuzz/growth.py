@@ -177,18 +177,18 @@ def read(parser: str, text: str) -> None:
 
 
 def main() -> None:
-    """Read every input in both sizes, with a mark before and after."""
+    """Read every input in both sizes, with a mark before (`getpriority`) and another after (`getsid`)."""
     warnings.simplefilter("ignore")
     chosen = [Input(*one) for one in json.load(sys.stdin)]
     gc.collect()
     gc.disable()
     for one in chosen:
+        read(one.parser, one.of(SIZES[0]))  # what is done once, such as an import, is not counted
         for size in SIZES:
             text = one.of(size)
-            read(one.parser, text)
             os.getpriority(os.PRIO_PROCESS, 0)
             read(one.parser, text)
-            os.getpriority(os.PRIO_PROCESS, 0)
+            os.getsid(0)
 
 
 if __name__ == "__main__":

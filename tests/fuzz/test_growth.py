@@ -59,8 +59,9 @@ def test_no_input_takes_more_instructions_than_in_proportion(tmp_path: Path) -> 
 def counted(chosen: list[Input], folder: Path) -> dict[Input, tuple[int, int]]:
     """Count the instructions of each input in both sizes, in one process under callgrind."""
     out = folder / "out"
-    marks = [f"--dump-before={mark}" for mark in ("getpriority", "__getpriority")]
-    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *marks]
+    marks = [f"--zero-before={prefix}getpriority" for prefix in ("", "__")]
+    marks += [f"--dump-before={prefix}getsid" for prefix in ("", "__")]
+    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--dump-line=no", *marks]
     folders = os.pathsep.join(str(ROOT / one) for one in ("verifier", "integrations", "tests"))
     subprocess.run(
         [*command, sys.executable, "-m", "fuzz.growth"],
@@ -71,8 +72,8 @@ def counted(chosen: list[Input], folder: Path) -> dict[Input, tuple[int, int]]:
         check=True,
     )
     dumps = sorted(folder.glob("out.*"), key=lambda path: int(path.suffix[1:]))
-    # From each first mark to its second: every other dump, the first one being what came before.
-    totals = [total(path) for path in dumps[1::2]]
+    # One for each input in each size, and one of what came after.
+    totals = [total(path) for path in dumps[: 2 * len(chosen)]]
     return {one: (totals[2 * at], totals[2 * at + 1]) for at, one in enumerate(chosen)}
 
 

@@ -77,6 +77,17 @@ def running(
             process.kill()
 
 
+@pytest.fixture(autouse=True)
+def _heeded() -> Iterator[None]:
+    """Let the commands heed the signals, also where the tests run in the background, which ignores SIGINT."""
+    ignored = [number for number in SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "hold.py").write_text(COMMAND)
