@@ -103,7 +103,7 @@ class BindingReader:
         )
         self.tags: Final[ResourceTags | None] = ResourceTags.read(settings.get("resource_tags"))
         self.remarks: Final[Remarks] = Remarks(self.permission, strict=settings.get("strict", False))
-        self.count = 0
+        self.count: int = 0
         self._custom_roles: Final = settings.get("custom_roles") or {}
 
     def read(self, document: object, position: str, source: str) -> PermissionBinding | None:
