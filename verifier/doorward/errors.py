@@ -301,8 +301,8 @@ class FetchError(DoorwardError):
 
     Attributes:
         stage: Where it failed: ``setup`` (a proxy or certificate setting), ``dns``, ``connect``, ``tls``,
-            ``send``, ``read``, ``deadline``, ``status``, ``size``, ``content``, ``thread`` where no thread could
-            be started to fetch, or ``shared`` where another process has fetched and failed.
+            ``send``, ``read``, ``deadline``, ``status``, ``size``, ``content``, ``thread`` where no thread
+            could be started to fetch, or ``shared`` where another process has fetched and failed.
         message: A sentence for the log.
         retry_after: Seconds the endpoint asked to be left alone for (RFC 9110, section 10.2.3), or None.
     """
