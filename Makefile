@@ -149,7 +149,8 @@ ifneq ($(USABLE),yes)
 	"$$found" -m venv --clear $(VENV)
 	@echo "$(CURDIR)" > $(VENV)/.folder
 endif
-	@$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCK)
+	@# The lock is whole: pip has nothing to resolve, and would look for newer ones where an extra is asked for.
+	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(LOCK)
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
