@@ -21,7 +21,7 @@ _REFUSALS: Final[tuple[tuple[RefusedError, str, dict[str, str]], ...]] = (
     (PermissionDeniedError("as an example"), "No ID token, or its holder may not call this.", {}),
     (
         KeysUnavailableError("as an example"),
-        "Whether the ID token is good cannot be found out now.",
+        "Whether the ID token is good, or its holder may call this, cannot be found out now.",
         {"Retry-After": "Seconds after which to ask again."},
     ),
 )

@@ -19,10 +19,12 @@ from doorward.errors import (
     MalformedTokenError,
     PermissionDeniedError,
     PolicyError,
+    PolicyUnavailableError,
     Reason,
     RefusedError,
     SignatureError,
     TokenError,
+    UnavailableError,
 )
 from doorward.tokens import claims
 from doorward.tokens.claims import NamedRule
@@ -39,7 +41,9 @@ PARENTS: dict[type[Exception], tuple[type[Exception], ...]] = {
     SignatureError: (TokenError,),
     ClaimError: (TokenError,),
     PermissionDeniedError: (RefusedError,),
-    KeysUnavailableError: (RefusedError,),
+    UnavailableError: (RefusedError,),
+    KeysUnavailableError: (UnavailableError,),
+    PolicyUnavailableError: (UnavailableError,),
     FetchError: (DoorwardError,),
 }
 
@@ -56,6 +60,7 @@ MADE: list[DoorwardError] = [
     PermissionDeniedError("something"),
     PermissionDeniedError("something", Reason.ROUTE_NARROWED),
     KeysUnavailableError("something", 2.5),
+    PolicyUnavailableError("something", 2.5),
     FetchError("status", "something", 30.0),
 ]
 
@@ -88,7 +93,7 @@ def test_each_error_is_drawn_in_the_tree_and_exported(kind: type[Exception]) -> 
 
 
 def test_bad_token_may_not_and_cannot_know_never_mix() -> None:
-    branches = (TokenError, PermissionDeniedError, KeysUnavailableError, CredentialError, FetchError)
+    branches = (TokenError, PermissionDeniedError, UnavailableError, CredentialError, FetchError)
 
     assert [1] * len(MADE[4:]) == [
         sum(isinstance(error, branch) for branch in branches) for error in MADE[4:]
@@ -138,15 +143,21 @@ def test_whoever_may_not_is_refused_for_that_one_reason() -> None:
     assert "permission_denied: it may not" == str(error)
 
 
-def test_missing_keys_say_when_to_come_again() -> None:
-    error = KeysUnavailableError("no answer", 7.0)
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (KeysUnavailableError, Reason.KEYS_UNAVAILABLE),
+        (PolicyUnavailableError, Reason.POLICY_UNAVAILABLE),
+    ],
+)
+def test_what_is_unavailable_is_a_503_that_says_when_to_come_again(
+    kind: type[KeysUnavailableError | PolicyUnavailableError], reason: Reason
+) -> None:
+    error = kind("no answer", 7.0)
 
-    assert (Reason.KEYS_UNAVAILABLE, 7.0) == (error.reason, error.retry_after)
-    assert "keys_unavailable: no answer" == str(error)
-
-
-def test_without_a_better_guess_keys_are_worth_asking_for_in_a_second() -> None:
-    assert 1.0 == KeysUnavailableError("no answer").retry_after
+    assert (reason, 503, 7.0) == (error.reason, error.reason.status, error.retry_after)
+    assert f"{reason}: no answer" == str(error)
+    assert 1.0 == kind("no answer").retry_after
 
 
 @pytest.mark.parametrize("retry_after", [None, 30.0])
@@ -193,6 +204,7 @@ def test_the_reasons_are_these_and_stay_these() -> None:
         "permission_denied",
         "route_narrowed",
         "keys_unavailable",
+        "policy_unavailable",
     ] == [reason.value for reason in Reason]
 
 

@@ -12,7 +12,9 @@
     │   │   ├── SignatureError              its algorithm, key or signature does not hold
     │   │   └── ClaimError                  a claim is missing, wrong or out of time
     │   ├── PermissionDeniedError           403: a good token whose principal may not invoke
-    │   └── KeysUnavailableError            503: it cannot be decided now; never a 401
+    │   └── UnavailableError                503: it cannot be decided now; never a 401
+    │       ├── KeysUnavailableError        the keys of an issuer cannot be fetched
+    │       └── PolicyUnavailableError      the policy cannot be read, or its groups cannot be looked up
     └── FetchError                          the key endpoint gave no usable answer
 
 "Bad token", "may not" and "cannot know now" never mix: each has a branch and a status of its own, which the
@@ -23,7 +25,7 @@ characters of one.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import ClassVar, Self
 
 __all__ = [
     "ClaimError",
@@ -35,10 +37,12 @@ __all__ = [
     "MalformedTokenError",
     "PermissionDeniedError",
     "PolicyError",
+    "PolicyUnavailableError",
     "Reason",
     "RefusedError",
     "SignatureError",
     "TokenError",
+    "UnavailableError",
 ]
 
 
@@ -194,6 +198,11 @@ class Reason(StrEnum):
         503,
         "Look at the connection to the key endpoint. Whether the token is good is not known.",
     )
+    POLICY_UNAVAILABLE = (
+        "policy_unavailable",
+        503,
+        "Look at the policy file, or at the directory of group members. Who may invoke is not known.",
+    )
 
     __str__ = str.__str__
 
@@ -274,26 +283,40 @@ class PermissionDeniedError(RefusedError):
         return type(self), (self.message, self.reason)
 
 
-class KeysUnavailableError(RefusedError):
-    """The keys, or the groups, that decide cannot be fetched now: answered with 503, never with 401.
+class UnavailableError(RefusedError):
+    """It cannot be decided now: answered with 503, never with 401 or 403. One of its two branches is raised.
 
     Attributes:
         retry_after: Seconds after which asking again makes sense.
     """
 
+    _REASON: ClassVar[Reason]
+
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
-        """Make the error; its reason is always ``keys_unavailable``.
+        """Make the error; its class says the reason.
 
         Args:
             message: A sentence for the log.
             retry_after: Seconds after which asking again makes sense.
         """
-        super().__init__(Reason.KEYS_UNAVAILABLE, message)
+        super().__init__(self._REASON, message)
         self.retry_after = retry_after
 
-    def __reduce__(self) -> tuple[type[KeysUnavailableError], tuple[str, float]]:
+    def __reduce__(self) -> tuple[type[Self], tuple[str, float]]:
         """Pickle as its two arguments."""
         return type(self), (self.message, self.retry_after)
+
+
+class KeysUnavailableError(UnavailableError):
+    """The keys that decide cannot be fetched now; its reason is ``keys_unavailable``."""
+
+    _REASON = Reason.KEYS_UNAVAILABLE
+
+
+class PolicyUnavailableError(UnavailableError):
+    """The policy cannot be read, or its groups not looked up; its reason is ``policy_unavailable``."""
+
+    _REASON = Reason.POLICY_UNAVAILABLE
 
 
 class FetchError(DoorwardError):

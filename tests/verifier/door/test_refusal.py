@@ -14,6 +14,7 @@ from doorward.errors import (
     KeysUnavailableError,
     MalformedTokenError,
     PermissionDeniedError,
+    PolicyUnavailableError,
     Reason,
     RefusedError,
     SignatureError,
@@ -88,6 +89,8 @@ def test_every_reason_has_its_status(reason: Reason) -> None:
         error: RefusedError = PermissionDeniedError("may not")
     elif reason is Reason.KEYS_UNAVAILABLE:
         error = KeysUnavailableError("away")
+    elif reason is Reason.POLICY_UNAVAILABLE:
+        error = PolicyUnavailableError("away")
     else:
         error = MalformedTokenError(reason, "bad")
     expected = {
@@ -96,6 +99,7 @@ def test_every_reason_has_its_status(reason: Reason) -> None:
         Reason.PERMISSION_DENIED: 403,
         Reason.ROUTE_NARROWED: 403,
         Reason.KEYS_UNAVAILABLE: 503,
+        Reason.POLICY_UNAVAILABLE: 503,
     }
 
     assert expected.get(reason, 401) == cloud_run(error, "/").status

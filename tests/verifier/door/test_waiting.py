@@ -137,7 +137,7 @@ def test_a_look_up_that_fails_is_answered_with_503(ask: Ask, world: World, clock
 
     outcome = ask(door_of(world, groups), bearer(world))
 
-    assert (503, Reason.KEYS_UNAVAILABLE) == refused(outcome)
+    assert (503, Reason.POLICY_UNAVAILABLE) == refused(outcome)
     assert isinstance(outcome, Refusal)
     assert b"1" == dict(outcome.headers)[b"retry-after"]
     assert "the directory is away" in outcome.error.message
@@ -154,7 +154,7 @@ def test_a_look_up_that_does_not_end_is_answered_with_503_after_three_seconds(
     look_up = LookUp(pass_by)
     began = clock()
 
-    assert (503, Reason.KEYS_UNAVAILABLE) == refused(
+    assert (503, Reason.POLICY_UNAVAILABLE) == refused(
         ask(door_of(world, Groups(pending(look_up))), bearer(world))
     )
     assert PATIENCE == clock() - began
@@ -170,7 +170,7 @@ def test_several_look_ups_one_after_the_other_share_the_three_seconds(
 
     look_up = LookUp(next_one)
 
-    assert (503, Reason.KEYS_UNAVAILABLE) == refused(
+    assert (503, Reason.POLICY_UNAVAILABLE) == refused(
         ask(door_of(world, Groups(pending(look_up))), bearer(world))
     )
     assert [3.0, 1.75, 0.5] == look_up.waited
@@ -179,7 +179,7 @@ def test_several_look_ups_one_after_the_other_share_the_three_seconds(
 def test_where_waiting_does_not_help_none_is_made(ask: Ask, world: World, clock: ManualClock) -> None:
     groups = Groups(Unresolved("no look-up of group members can start now"))
 
-    assert (503, Reason.KEYS_UNAVAILABLE) == refused(ask(door_of(world, groups), bearer(world)))
+    assert (503, Reason.POLICY_UNAVAILABLE) == refused(ask(door_of(world, groups), bearer(world)))
 
 
 def test_no_look_up_is_waited_for_where_something_else_grants(
@@ -247,7 +247,7 @@ def test_a_directory_that_refuses_is_answered_with_503_and_not_asked_again_at_on
     door = door_of(world, cloud)
 
     for _ in range(3):
-        assert (503, Reason.KEYS_UNAVAILABLE) == refused(ask(door, bearer(world)))
+        assert (503, Reason.POLICY_UNAVAILABLE) == refused(ask(door, bearer(world)))
     assert 1 == len(directory.asked)
 
 

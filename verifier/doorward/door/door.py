@@ -22,7 +22,7 @@ from doorward.door.forwarding import forwarding_for, without_signature
 from doorward.door.log import DoorLog
 from doorward.door.refusal import Refusal, RefusalStyle, cloud_run
 from doorward.door.wording import denied, no_credential, unreadable_path
-from doorward.errors import ConfigurationError, KeysUnavailableError, Reason, RefusedError
+from doorward.errors import ConfigurationError, PolicyUnavailableError, Reason, RefusedError
 from doorward.keys.waiting import BLOCKING, IN_LOOP, Waits, run_blocking
 from doorward.policy.decision import Decision
 from doorward.policy.request import ANYWHERE, RequestFacts
@@ -299,7 +299,7 @@ class Door:
     def _deny(self, decision: Decision, principal: Principal, request: RequestFacts) -> Refusal:
         """Refuse a verified caller, who never passes as an anonymous one."""
         if decision.unknown is not None:
-            return self._refuse(KeysUnavailableError(decision.unknown), request)
+            return self._refuse(PolicyUnavailableError(decision.unknown), request)
         permission = getattr(self._source.current, "permission", INVOKE)
         return self._refuse(denied(principal, permission, decision), request)
 

@@ -42,7 +42,7 @@ _SENTENCES: Final = {
     401: "The request was not authorized to invoke this service. The access token could not be verified.",
     # What Cloud Run logs for these two is not documented; both sentences are doorward's own.
     403: "The request was not authorized to invoke this service. The caller does not hold the permission.",
-    503: "The request could not be checked: the keys or the groups that decide cannot be fetched now.",
+    503: "The request could not be checked: keys, policy or groups are not available now.",
 }
 
 

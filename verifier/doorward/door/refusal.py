@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from doorward.errors import KeysUnavailableError, Reason, RefusedError
+from doorward.errors import Reason, RefusedError, UnavailableError
 
 __all__ = ["Refusal", "RefusalStyle", "cloud_run", "problem_details"]
 
@@ -69,7 +69,7 @@ def _headers(
     headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
     if status == 401:  # noqa: PLR2004 - its name would take http to import
         headers.append((b"www-authenticate", _CHALLENGE))
-    if isinstance(error, KeysUnavailableError):
+    if isinstance(error, UnavailableError):
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
     return tuple(headers)
 

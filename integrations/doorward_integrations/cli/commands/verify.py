@@ -6,7 +6,8 @@ import json
 from argparse import ArgumentParser, Namespace
 from typing import Final, TextIO
 
-from doorward import Admission, KeysUnavailableError
+from doorward import Admission
+from doorward.errors import UnavailableError
 from doorward_integrations.cli.door_arguments import (
     add_door_arguments,
     door_of,
@@ -57,4 +58,4 @@ def run(chosen: Namespace, out: TextIO, stdin: TextIO) -> int:
     error = outcome.error
     refused = {"admitted": False, "status": outcome.status, "reason": error.reason, "message": error.message}
     print(json.dumps(refused | {"claim": error.claim}), file=out)
-    return _UNKNOWN if isinstance(error, KeysUnavailableError) else _REFUSED
+    return _UNKNOWN if isinstance(error, UnavailableError) else _REFUSED

@@ -209,7 +209,7 @@ def test_a_door_answers_503_beyond_the_bound_and_never_403(
     for headers in (token, [] if members == ["allUsers"] else token):
         answer = api.admit(door, headers)
         assert isinstance(answer, Refusal)
-        assert (503, "keys_unavailable") == (answer.status, answer.reason)
+        assert (503, "policy_unavailable") == (answer.status, answer.reason)
         assert b"retry-after" in dict(answer.headers)
         assert door.admit_cached(headers, "GET", "/") is None
 
