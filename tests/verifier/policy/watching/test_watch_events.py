@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from doorward import WatchedPolicy
+from doorward.keys import listening
 from doorward.policy.watching.events import LookFinished
 from support.simulator import PATIENCE, join_fetches
 from support.tokens import MEMBER
@@ -126,7 +127,10 @@ def test_a_listener_that_raises_changes_nothing(path: Path, caplog: pytest.LogCa
     assert "the listener failed on LookFinished" in caplog.text
 
 
-def test_a_listener_that_never_returns_holds_up_one_thread_and_no_look(path: Path) -> None:
+def test_a_listener_that_never_returns_holds_up_one_thread_and_no_look(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_LONGEST", 100)
     go_on, held = threading.Event(), []
 
     def listener(event: object) -> None:

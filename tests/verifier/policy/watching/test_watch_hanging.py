@@ -264,5 +264,5 @@ def test_no_thread_of_a_child_waits_for_a_lock_that_its_parent_held(watched: Wat
         readers = [background(lambda: watched.decide().granted) for _ in range(8)]
         return [reader.result(PATIENCE) for reader in readers]
 
-    with held_elsewhere(watched.policy._looks._lock), held_elsewhere(watched.policy._reporter._delivering):
+    with held_elsewhere(watched.policy._looks._lock), held_elsewhere(watched.policy._reporter._lock):
         assert [False] * 8 == forked(child)

@@ -290,7 +290,7 @@ class Updater:
             self._reporter.queue(self._reporter.finished_event(flight, outcome, held, now, error))
             if error is not None and error.stage in ("content", "size"):
                 self._reporter.queue(SetRefused(self._url, error))
-        self._reporter.queue_state(held.state(now, wall))
+        self._reporter.queue_state(lambda: held.state(now, wall))
 
     def _count_failure(self, now: float, error: FetchError, *, counted: bool = True) -> Failure:
         """Count a failure, what is held stays as it is; return what other processes are to know of it."""

@@ -1,4 +1,4 @@
-"""Reporting: events come in order, and a listener that never returns costs one thread."""
+"""Queued events: they come in order, and a listener that never returns costs one thread."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import threading
 
 import pytest
 
-from doorward.keys.caching import reporter
-from doorward.keys.caching.reporter import Reporter
-from doorward.keys.events import KeyEvent, StaleUsed
+from doorward.keys import listening
+from doorward.keys.events import KeyEvent, Listener, StaleUsed, StateChanged
+from doorward.keys.listening import EventQueue
+from doorward.keys.state import KeyState
 from support.simulator import PATIENCE, background
 
 URL = "https://keys.example/certs"
@@ -17,6 +18,15 @@ URL = "https://keys.example/certs"
 
 def numbered(count: int) -> list[StaleUsed]:
     return [StaleUsed(URL, float(number)) for number in range(count)]
+
+
+def event_queue(listener: Listener) -> EventQueue[KeyEvent]:
+    return EventQueue(
+        listener,
+        logging.getLogger("doorward.keys"),
+        KeyState.EMPTY,
+        lambda before, after: StateChanged(URL, before, after),
+    )
 
 
 class Slow:
@@ -34,7 +44,7 @@ class Slow:
 
 def test_what_is_queued_is_delivered_in_its_order_and_once() -> None:
     heard: list[KeyEvent] = []
-    made = Reporter(URL, heard.append)
+    made = event_queue(heard.append)
     for event in numbered(5):
         made.queue(event)
     assert [] == heard
@@ -46,7 +56,7 @@ def test_what_is_queued_is_delivered_in_its_order_and_once() -> None:
 
 def test_one_thread_delivers_what_others_queue_meanwhile() -> None:
     listener = Slow()
-    made = Reporter(URL, listener)
+    made = event_queue(listener)
     first, *others = numbered(5)
     made.queue(first)
     delivering = background(made.deliver)
@@ -63,9 +73,9 @@ def test_one_thread_delivers_what_others_queue_meanwhile() -> None:
 def test_a_listener_that_does_not_return_has_so_many_events_kept_and_the_rest_counted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(reporter, "_LONGEST_QUEUE", 3)
+    monkeypatch.setattr(listening, "_LONGEST", 3)
     listener = Slow()
-    made = Reporter(URL, listener)
+    made = event_queue(listener)
     events = numbered(10)
     made.queue(events[0])
     delivering = background(made.deliver)
@@ -87,7 +97,7 @@ def test_a_listener_that_raises_is_called_again() -> None:
         heard.append(event)
         raise ValueError("a listener of one's own")
 
-    made = Reporter(URL, listen)
+    made = event_queue(listen)
     for event in numbered(3):
         made.queue(event)
     made.deliver()
@@ -97,13 +107,13 @@ def test_a_listener_that_raises_is_called_again() -> None:
 
 def test_a_child_reports_nothing_that_its_parent_has_queued_and_waits_for_no_thread_of_it() -> None:
     listener = Slow()
-    made = Reporter(URL, listener)
+    made = event_queue(listener)
     first, second, third = numbered(3)
     made.queue(first)
     delivering = background(made.deliver)
     assert listener.begun.wait(PATIENCE)
     made.queue(second)
-    made.after_fork()
+    made.begin()
     listener.let_go.set()
     delivering.result(PATIENCE)
     made.queue(third)
@@ -114,7 +124,7 @@ def test_a_child_reports_nothing_that_its_parent_has_queued_and_waits_for_no_thr
 
 def test_without_a_thread_events_wait_for_the_next_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[KeyEvent] = []
-    made = Reporter(URL, heard.append)
+    made = event_queue(heard.append)
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -127,3 +137,23 @@ def test_without_a_thread_events_wait_for_the_next_delivery(monkeypatch: pytest.
     made.deliver()
 
     assert [event] == heard
+
+
+def test_a_change_of_state_is_reported_once_and_in_the_order_of_the_events_around_it() -> None:
+    heard: list[KeyEvent] = []
+    made = event_queue(heard.append)
+    before, after = numbered(2)
+    made.queue(before)
+    assert made.queue_state(lambda: KeyState.FRESH)
+    assert not made.queue_state(lambda: KeyState.FRESH)
+    made.queue(after)
+    made.deliver()
+    made.report_state(KeyState.FRESH)
+    made.report_state(KeyState.STALE)
+
+    assert [
+        before,
+        StateChanged(URL, KeyState.EMPTY, KeyState.FRESH),
+        after,
+        StateChanged(URL, KeyState.FRESH, KeyState.STALE),
+    ] == heard
