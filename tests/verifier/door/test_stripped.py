@@ -240,16 +240,30 @@ def test_the_tokens_of_gclouds_users_are_accepted_where_that_is_asked_for(world:
 
 
 def test_the_serverless_header_decides_where_it_is_there(world: World) -> None:
-    """Cloud Run lets the other one through unread: its mark may have been put there by anybody."""
-    forged = stripped(world.token(email="root@example.com"))
-    checked = stripped(world.token())
+    """Cloud Run lets the other one through unread."""
     headers = [
-        (b"authorization", f"Bearer {forged}".encode()),
-        (b"x-serverless-authorization", f"bearer {checked}".encode()),
+        (b"authorization", f"Bearer {world.token(email='root@example.com')}".encode()),
+        (b"x-serverless-authorization", f"bearer {stripped(world.token())}".encode()),
     ]
 
     assert MEMBER == made(world).verify_headers(headers).member
     assert MEMBER == made(world).verify_headers(headers[::-1]).member
+
+
+def test_of_two_marked_tokens_the_sender_wrote_one_and_both_are_refused(world: World) -> None:
+    """A name with underscores is not read by Cloud Run, and is the real one to some servers."""
+    forged = f"Bearer {stripped(world.token(email='root@example.com'))}".encode()
+    checked = f"bearer {stripped(world.token())} ".encode()
+    names = (b"authorization", b"x-serverless-authorization")
+    for values in ((forged, checked), (checked, forged)):
+        headers = list(zip(names, values, strict=True))
+
+        with pytest.raises(CredentialError) as caught:
+            made(world).verify_headers(headers)
+        assert Reason.MULTIPLE_CREDENTIALS == caught.value.reason
+        refused = behind(world, policy=InvokerPolicy.all_authenticated_users()).admit(headers)
+        assert isinstance(refused, Refusal)
+        assert (401, Reason.MULTIPLE_CREDENTIALS) == (refused.status, refused.reason)
 
 
 def test_without_a_credential_nobody_is_calling(world: World) -> None:

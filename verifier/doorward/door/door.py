@@ -208,7 +208,7 @@ class Door:
         self._source: Final = source_of(policy)
         self._credential: Final = credential
         # The bound method is found in a shorter way than the method of an object that is called.
-        self._find: Final[FindCredential] = (
+        self._find: FindCredential = (
             credential.__call__ if isinstance(credential, CredentialHeaders) else credential
         )
         self.end_user_verifier: Final = end_users.get("end_user")
@@ -223,8 +223,9 @@ class Door:
         # None for the engine's own start, whose method is called in a shorter way than what is kept of it.
         self._read: Callable[[bytes], VerifiedToken | NeedsKey] | None = None
         if unsafe_invoker_check_is_on is not False:
-            from doorward.door.stripped import start_stripped  # noqa: PLC0415 - what few doors need
+            from doorward.door.stripped import find_checked, start_stripped  # noqa: PLC0415 - what few doors need
 
+            self._find = find_checked
             self._read = start_stripped(verifier, credential, invoker_check_is_on=unsafe_invoker_check_is_on)
         self._exempt: Final[Exemptions] = read_exemptions(exempt)
         self.style: Final = style

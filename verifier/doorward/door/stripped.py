@@ -17,7 +17,13 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from doorward.audiences.audience import Audience
-from doorward.door.credentials import FindCredential, RawHeaders, explain_no_token, find_credential
+from doorward.door.credentials import (
+    Credential,
+    FindCredential,
+    RawHeaders,
+    explain_no_token,
+    find_credential,
+)
 from doorward.errors import ConfigurationError, CredentialError, Reason, SignatureError
 from doorward.issuers.google import GOOGLE, in_environment
 from doorward.keys.fixed import NO_KEYS
@@ -29,7 +35,7 @@ from doorward.tokens.principal import Principal
 from doorward.tokens.token_cache import VerifiedToken
 from doorward.tokens.verifier import Verifier, engine_of
 
-__all__ = ["StrippedPrincipal", "UnsafeStrippedVerifier", "start_stripped"]
+__all__ = ["StrippedPrincipal", "UnsafeStrippedVerifier", "find_checked", "start_stripped"]
 
 _log = logging.getLogger("doorward.stripped")
 _WARNING: Final = (
@@ -38,6 +44,7 @@ _WARNING: Final = (
 )
 _MARKED: Final = b"." + jws.REMOVED_SIGNATURE
 _NO_KEY: Final[Any] = None
+_DECIDING: Final = frozenset(find_credential.names)
 
 
 class StrippedPrincipal(Principal):
@@ -113,10 +120,10 @@ class UnsafeStrippedVerifier:
             The caller.
 
         Raises:
-            CredentialError: If the headers hold no credential, or not exactly one.
+            CredentialError: If the headers hold no credential, or not exactly one, or two that bear the mark.
             TokenError: As `verify`.
         """
-        found = find_credential(headers)
+        found = find_checked(headers)
         if found is None:
             raise CredentialError(
                 Reason.NO_CREDENTIAL, "the request carries no credential: the invoker check was not made"
@@ -140,6 +147,29 @@ class UnsafeStrippedVerifier:
         """
         (accepted,) = self._engine.issuers
         return _read(jws.to_bytes(token), self._engine, accepted)
+
+
+def find_checked(headers: RawHeaders) -> Credential | None:
+    """Find the credential of a request as `find_credential` does, where Cloud Run has marked one.
+
+    Cloud Run marks the one token that it has checked. Of two marked ones the sender wrote one, perhaps in
+    ``X_Serverless_Authorization``, which Cloud Run does not read and some servers take for the real name.
+
+    Args:
+        headers: All headers of the request, names in lower case.
+
+    Returns:
+        As `find_credential`.
+
+    Raises:
+        CredentialError: As `find_credential`, and if both headers bear the mark.
+    """
+    marked = [name for name, value in headers if name in _DECIDING and _MARKED in value]
+    if len(marked) > 1:
+        raise CredentialError(
+            Reason.MULTIPLE_CREDENTIALS, "two tokens bear the mark of Cloud Run, which marks only one"
+        )
+    return find_credential(headers)
 
 
 def start_stripped(
