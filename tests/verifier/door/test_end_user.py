@@ -21,6 +21,7 @@ from doorward import (
 from doorward.door.credentials import CredentialHeaders, find_iap_assertion
 from doorward.door.events import Decided
 from doorward.door.expiry import expires_at
+from doorward.door.subprotocol import SubprotocolHeaders
 from support.tokens import AUDIENCE, MEMBER
 from support.world import World
 
@@ -216,10 +217,17 @@ class TestNamedHeader:
         assert (None, [(b"x-serverless-authorization", stripped(token))]) == (found.end_user, found.headers)
 
 
-def test_an_exempt_request_has_no_user_and_needs_none(ask: Ask, world: World) -> None:
-    door = door_of(world, exempt=[("GET", "/healthz")], end_user_required=True)
-    found = admitted(ask(door, caller(world.token()), user("a.b.c"), path="/healthz"))
-    assert (True, None) == (found.principal.anonymous, found.end_user)
+@pytest.mark.parametrize("header", [b"authorization", b"x-user-token"])
+def test_an_exempt_request_has_no_user_needs_none_and_hands_none_on(
+    ask: Ask, world: World, header: bytes
+) -> None:
+    where = {} if header == b"authorization" else {"end_user_credential": IN_HEADER}
+    door = door_of(world, exempt=[("GET", "/healthz")], end_user_required=True, **where)
+    accept = (b"accept", b"*/*")
+    found = admitted(
+        ask(door, caller(world.token()), (header, world.token(**ANN).encode()), accept, path="/healthz")
+    )
+    assert (True, None, [accept]) == (found.principal.anonymous, found.end_user, found.headers)
 
 
 def test_the_shortest_way_is_not_taken_past_it(ask: Ask, world: World) -> None:
@@ -272,6 +280,7 @@ def test_the_tokens_are_good_until_the_first_of_them_expires(ask: Ask, world: Wo
         ({"end_user_credential": CredentialHeaders(b"x-goog-authenticated-user-email")}, "a platform's word"),
         ({"end_user_credential": CredentialHeaders(b"a", b"b")}, "must name one header"),
         ({"end_user_credential": "x-user-token"}, "must name one header"),
+        ({"end_user_credential": SubprotocolHeaders(b"authorization")}, "must name one header"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused(world: World, settings: dict[str, Any], match: str) -> None:

@@ -330,10 +330,12 @@ class Door:
         self, decided: Admission | Refusal, headers: RawHeaders, request: RequestFacts, waits: Waits
     ) -> Admission | Refusal:
         """Verify the end user, and report the decision, as far as this door does that."""
-        exempt = isinstance(decided, Admission) and decided.decision is EXEMPT
-        if self._end_users is not None and isinstance(decided, Admission) and not exempt:
+        if self._end_users is not None and isinstance(decided, Admission):
             try:
-                decided = await self._end_users.add_to(decided, headers, waits)
+                if decided.decision is EXEMPT:
+                    decided = self._end_users.withhold(decided)
+                else:
+                    decided = await self._end_users.add_to(decided, headers, waits)
             except RefusedError as error:
                 decided = self._refuse(error, request)
         if self._listener is not None:

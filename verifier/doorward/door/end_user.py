@@ -88,7 +88,8 @@ def _read_callers(callers: object) -> NamedCallers:
 
 
 def _check_credential(credential: object, find_caller: FindCredential) -> None:
-    if not isinstance(credential, CredentialHeaders) or len(credential.names) != 1:
+    # Not one of a kind of its own, such as that of subprotocols: of those the door hands on other headers.
+    if type(credential) is not CredentialHeaders or len(credential.names) != 1:
         raise ConfigurationError(
             'end_user_credential must name one header: CredentialHeaders(b"x-user-token", scheme=False)'
         )
@@ -149,13 +150,21 @@ class EndUsers:
             return self._without(admission)
         user = await self._verify(headers, waits) if own is not None and self._callers(caller) else None
         if user is None:
-            passed = [pair for pair in admission.headers if pair[0] != self.header]
-            return self._without(Admission(caller, passed, admission.decision))
+            return self._without(self.withhold(admission))
         passed = admission.headers
         position = next((index for index, (name, _) in enumerate(passed) if name == self.header), None)
         if position is not None:  # else it looked as if its check had been made, and was left out
             passed = without_signature(passed, position)
         return AdmissionForUser(caller, passed, admission.decision, user)
+
+    def withhold(self, admission: Admission) -> Admission:
+        """Remove what was not verified: the header of the end user from an admission.
+
+        Args:
+            admission: The admission, whose caller need not be verified either.
+        """
+        passed = [pair for pair in admission.headers if pair[0] != self.header]
+        return Admission(admission.principal, passed, admission.decision)
 
     def _header_of_caller(self, headers: RawHeaders) -> bytes | None:
         found = self._find_caller(headers)
