@@ -223,10 +223,9 @@ class Door:
         # None for the engine's own start, whose method is called in a shorter way than what is kept of it.
         self._read: Callable[[bytes], VerifiedToken | NeedsKey] | None = None
         if unsafe_invoker_check_is_on is not False:
-            from doorward.door.stripped import find_checked, start_stripped  # noqa: PLC0415 - what few doors need
+            from doorward.door.stripped import read_stripped  # noqa: PLC0415 - what few doors need
 
-            self._find = find_checked
-            self._read = start_stripped(verifier, credential, invoker_check_is_on=unsafe_invoker_check_is_on)
+            self._find, self._read = read_stripped(verifier, credential, unsafe_invoker_check_is_on)
         self._exempt: Final[Exemptions] = read_exemptions(exempt)
         self.style: Final = style
         self._listener: Final = listener

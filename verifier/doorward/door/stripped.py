@@ -35,7 +35,7 @@ from doorward.tokens.principal import Principal
 from doorward.tokens.token_cache import VerifiedToken
 from doorward.tokens.verifier import Verifier, engine_of
 
-__all__ = ["StrippedPrincipal", "UnsafeStrippedVerifier", "find_checked", "start_stripped"]
+__all__ = ["StrippedPrincipal", "UnsafeStrippedVerifier", "read_stripped"]
 
 _log = logging.getLogger("doorward.stripped")
 _WARNING: Final = (
@@ -123,7 +123,7 @@ class UnsafeStrippedVerifier:
             CredentialError: If the headers hold no credential, or not exactly one, or two that bear the mark.
             TokenError: As `verify`.
         """
-        found = find_checked(headers)
+        found = _find_checked(headers)
         if found is None:
             raise CredentialError(
                 Reason.NO_CREDENTIAL, "the request carries no credential: the invoker check was not made"
@@ -149,7 +149,7 @@ class UnsafeStrippedVerifier:
         return _read(jws.to_bytes(token), self._engine, accepted)
 
 
-def find_checked(headers: RawHeaders) -> Credential | None:
+def _find_checked(headers: RawHeaders) -> Credential | None:
     """Find the credential of a request as `find_credential` does, where Cloud Run has marked one.
 
     Cloud Run marks the one token that it has checked. Of two marked ones the sender wrote one, perhaps in
@@ -172,10 +172,10 @@ def find_checked(headers: RawHeaders) -> Credential | None:
     return find_credential(headers)
 
 
-def start_stripped(
-    verifier: Verifier, find: FindCredential, *, invoker_check_is_on: bool
-) -> Callable[[bytes], VerifiedToken | NeedsKey]:
-    """Return what starts the verification of a token for a door that may stand behind Cloud Run's own check.
+def read_stripped(
+    verifier: Verifier, find: FindCredential, invoker_check_is_on: object
+) -> tuple[FindCredential, Callable[[bytes], VerifiedToken | NeedsKey]]:
+    """Return what finds and starts to verify a token, for a door that may stand behind Cloud Run's own check.
 
     On Cloud Run a token that carries its mark is read as `UnsafeStrippedVerifier` reads it; everywhere else,
     and without the mark, the verifier verifies it.
@@ -186,7 +186,7 @@ def start_stripped(
         invoker_check_is_on: As for `UnsafeStrippedVerifier`.
 
     Returns:
-        What takes the place of `Engine.start`.
+        What takes the places of `find` and of `Engine.start`.
 
     Raises:
         ConfigurationError: If the check is not confirmed to be on, or Cloud Run would not check these tokens.
@@ -205,7 +205,7 @@ def start_stripped(
             "unsafe_invoker_check_is_on: Cloud Run checks Google's tokens only, and the verifier accepts none"
         )
     if not _on_cloud_run():
-        return engine.start
+        return find, engine.start
     _log.warning(_WARNING)
     warnings.warn(_WARNING, UserWarning, stacklevel=3)  # at the line that makes the door
 
@@ -216,7 +216,7 @@ def start_stripped(
         # It is in no cache, so that neither its times nor a key are asked for.
         return VerifiedToken(principal, 0.0, 0.0, NO_KEYS, _NO_KEY)
 
-    return start
+    return _find_checked, start
 
 
 def _check_confirmed(confirmed: object, setting: str) -> None:
