@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward import WatchedPolicy
+from doorward import InvokerPolicy, WatchedPolicy
 from doorward.keys import listening
 from doorward.policy.watching.events import LookFinished
 from support.simulator import PATIENCE, join_fetches
@@ -66,6 +66,28 @@ def test_each_look_is_reported_once(watched: WatchedFile) -> None:
         LookFinished(str(watched.path), "unchanged", 0.0, 1, None, None, repeated=False, usable_for=3_600.0),
         LookFinished(str(watched.path), "failed", 0.0, 1, "read", why, repeated=False, usable_for=3_595.0),
     ] == watched.events(LookFinished)
+
+
+def test_the_traceback_of_a_loader_that_keeps_failing_is_logged_once(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fail = False
+
+    def load(file: Path) -> InvokerPolicy:
+        if fail:
+            raise KeyError("a fault of the loader")
+        return InvokerPolicy.from_file(file)
+
+    watched = WatchedFile(path, load=load, listener=lambda event: None)
+    fail = True
+    watched.write()
+    for _ in range(5):
+        watched.pass_time(30.0)
+        watched.look()
+
+    assert [f"loading the policy file {path} raised what is not a ConfigurationError"] == [
+        record.getMessage() for record in caplog.records if record.levelno == logging.ERROR
+    ]
 
 
 def test_a_failure_is_logged_once_and_its_repetitions_are_not(

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -14,6 +14,7 @@ from doorward import Door, InvokerPolicy, WatchedPolicy
 from doorward.door.admission import Admission
 from doorward.door.readiness import ready
 from doorward.door.refusal import Refusal
+from doorward.policy.watching import file
 from support.simulator import APIS, Api, join_fetches
 from support.tokens import MEMBER
 from support.watching import WatchedFile, absent, broken, write_policy
@@ -138,6 +139,29 @@ def test_a_loader_that_raises_anything_is_asked_again(path: Path, error: type[Ba
     watched.pass_time(5.0)
     assert watched.granted
     watched.pass_time(5.0)
+    assert not watched.granted
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # it is not hidden
+def test_looks_that_end_early_do_not_count_as_looks_that_hang(
+    watched: WatchedFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_out_of_memory(*_: object) -> NoReturn:
+        raise MemoryError
+
+    for _ in range(4):
+        watched.pass_time(60.0)
+        with monkeypatch.context() as patch:
+            patch.setattr(file, "read_with_status", run_out_of_memory)
+            watched.look()
+        assert "the look ended early" in str(watched.policy.health()["last_error"])
+        watched.pass_time(60.0)
+        watched.look()
+        assert watched.policy.health()["last_error"] is None
+    watched.write()
+    watched.pass_time(60.0)
+    watched.look()
+
     assert not watched.granted
 
 

@@ -9,17 +9,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from doorward.errors import ConfigurationError
+from doorward.policy.files.encoding import LARGEST
 from doorward.policy.iam import InvokerPolicy
 from doorward.regular_file import read_with_status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FileVersion", "LoadPolicy", "LoadedPolicy", "LookError", "PolicyFile"]
+__all__ = ["FileVersion", "LoadPolicy", "LoadedVersion", "LookError", "PolicyFile"]
 
 _log: Final = logging.getLogger("doorward.policy")
-
-_LARGEST: Final = 1024 * 1024  # bytes
 
 LoadPolicy = Callable[["Path"], InvokerPolicy]
 """Makes the policy from the path."""
@@ -42,7 +41,7 @@ class FileVersion(NamedTuple):
     changed_ns: int
 
 
-class LoadedPolicy(NamedTuple):
+class LoadedVersion(NamedTuple):
     """A policy that was loaded.
 
     Attributes:
@@ -98,7 +97,7 @@ class PolicyFile:
         self.path: Final[Path] = path
         self._load: Final = load
 
-    def load(self) -> LoadedPolicy:
+    def load(self) -> LoadedVersion:
         """Load the policy for the first time.
 
         Raises:
@@ -112,11 +111,14 @@ class PolicyFile:
             ) from error
         return self._loaded(version)
 
-    def load_changed(self, taken: FileVersion | None) -> LoadedPolicy | None:
+    def load_changed(
+        self, taken: FileVersion | None, last_error: LookError | None = None
+    ) -> LoadedVersion | None:
         """Load the policy, unless the file is what was taken before.
 
         Args:
             taken: The version that was taken; None if that is not known.
+            last_error: How the last look failed; None if it did not. A traceback is logged once for each.
 
         Returns:
             The policy; None if nothing has changed.
@@ -135,10 +137,14 @@ class PolicyFile:
         except ConfigurationError as error:
             raise LookError("content", str(error), version) from None
         except BaseException as error:  # noqa: BLE001 - `load` is the user's, and may raise anything
-            _log.exception("loading the policy file %s raised what is not a ConfigurationError", self.path)
-            raise LookError("load", f"loading it raised {type(error).__name__}", version) from None
+            failed = LookError("load", f"loading it raised {type(error).__name__}", version)
+            if not failed.repeats(last_error):
+                _log.exception(
+                    "loading the policy file %s raised what is not a ConfigurationError", self.path
+                )
+            raise failed from None
 
-    def _loaded(self, version: FileVersion) -> LoadedPolicy:
+    def _loaded(self, version: FileVersion) -> LoadedVersion:
         policy = self._load(self.path)
         if not isinstance(policy, InvokerPolicy):
             raise ConfigurationError(
@@ -149,8 +155,8 @@ class PolicyFile:
         except OSError:
             settled = False
         # A file that changed while it was loaded is loaded again by the next look.
-        return LoadedPolicy(policy, version if settled else None)
+        return LoadedVersion(policy, version if settled else None)
 
     def _version(self) -> FileVersion:
-        content, status = read_with_status(self.path, _LARGEST)
+        content, status = read_with_status(self.path, LARGEST)
         return FileVersion(hashlib.sha256(content).digest(), status.st_mtime_ns, status.st_ctime_ns)

@@ -16,7 +16,7 @@ from doorward.forks import renew_in_children
 from doorward.keys.flight import Flight
 from doorward.keys.state import KeyState
 from doorward.policy.watching.events import LookFinished
-from doorward.policy.watching.file import LoadedPolicy, LookError, PolicyFile
+from doorward.policy.watching.file import LoadedVersion, LookError, PolicyFile
 from doorward.policy.watching.held import HeldPolicy
 from doorward.policy.watching.reporter import PolicyReporter
 
@@ -207,15 +207,16 @@ class Looks:
 
     def _run(self, look: Look) -> Callable[[], None]:
         """Look, and record the outcome; return what reports it, once the waiters were woken."""
-        found: LoadedPolicy | LookError | None
+        found: LoadedVersion | LookError | None = LookError("load", "the look ended early")
         try:
-            found = self._file.load_changed(self.held.version)
+            found = self._file.load_changed(self.held.version, self.last_error)
         except LookError as error:
             found = error
-        self._finish(look, found)
+        finally:  # whatever it ends with: a look without an outcome would count as one that hangs, for ever
+            self._finish(look, found)
         return self._reporter.deliver
 
-    def _finish(self, look: Look, found: LoadedPolicy | LookError | None) -> None:
+    def _finish(self, look: Look, found: LoadedVersion | LookError | None) -> None:
         """Record the outcome of a look, unless it was given up: it may have seen an older file then."""
         with self._lock:
             if self._current is not look:
@@ -233,16 +234,16 @@ class Looks:
             self._current = None
             self._reporter.queue_state(lambda: self.state(now, wall))
 
-    def _confirm(self, look: Look, found: LoadedPolicy | None) -> None:
+    def _confirm(self, look: Look, found: LoadedVersion | None) -> None:
         """Hold what a good look has found: it is as old as the start of the look."""
         held, since, since_wall = self.held, look.started_at, look.started_at_wall
-        loaded = found or LoadedPolicy(held.policy, held.version)
+        loaded = found or LoadedVersion(held.policy, held.version)
         # Policy and version change in one step: a child may be forked between any two.
         self.held = self._hold(loaded, held.generation + (found is not None), since, since_wall)
         self._pause = _Pause(since, since_wall, self._check_every)
         self.failures, self.last_error = 0, None
 
-    def _hold(self, loaded: LoadedPolicy, generation: int, since: float, since_wall: float) -> HeldPolicy:
+    def _hold(self, loaded: LoadedVersion, generation: int, since: float, since_wall: float) -> HeldPolicy:
         until, until_wall = since + self._check_every, since_wall + self._check_every
         return HeldPolicy(*loaded, generation, since, since_wall, until, until_wall)
 
