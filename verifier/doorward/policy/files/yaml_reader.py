@@ -25,8 +25,9 @@ _MAX_DEPTH: Final = 64
 _MAX_DIGITS: Final = 18
 _TAG: Final = "tag:yaml.org,2002:"
 _UNSPECIFIC: Final = (None, "!")
-# A parser compares each directive with all before it, and a policy needs none.
-_DIRECTIVE: Final = re.compile(r"^%", re.MULTILINE)
+# A parser compares each directive with all before it, and a policy needs none. These are the line breaks of
+# YAML 1.1 (section 4.2).
+_DIRECTIVE: Final = re.compile("(?:^|[\r\n\x85\u2028\u2029])%")
 
 
 def read_yaml(text: str | bytes) -> dict[str, object] | list[object]:
