@@ -90,7 +90,8 @@ class InvokerPolicy:
     @property
     def group_directories(self) -> tuple[object, ...]:
         """What is asked for the members of the groups that it names: a directory or a function, each once."""
-        resolvers = (binding.groups for _, binding, _ in self._index.groups)
+        resolvers = [binding.groups for _, binding, _ in self._index.groups]
+        resolvers += [denial.groups for denial in self._index.denials if denial.asks_for_groups]
         asked = {id(one.directory): one.directory for one in resolvers if one.directory is not None}
         return tuple(asked.values())
 

@@ -8,6 +8,7 @@ from typing import Final
 from doorward.errors import ConfigurationError
 from doorward.policy.iam import InvokerPolicy
 from doorward.policy.request import ANYWHERE
+from doorward.shown import quoted, shortened
 from doorward.tokens.principal import Principal
 
 __all__ = ["NamedCallers"]
@@ -33,7 +34,7 @@ class NamedCallers:
             PolicyError: If a member is not understood, or is a group, whose members no token names.
         """
         if not isinstance(members, Iterable) or isinstance(members, str | bytes):
-            raise ConfigurationError(f"{setting} must be a list of members of IAM, not {members!r}")
+            raise ConfigurationError(f"{setting} must be a list of members of IAM, not {quoted(members)}")
         given = tuple(members)
         self._policy: Final = InvokerPolicy.from_members(given)
         if not given or self._policy.public:
@@ -51,4 +52,4 @@ class NamedCallers:
 
     def __repr__(self) -> str:
         """Show the members."""
-        return f"members {', '.join(self._members)}"
+        return shortened(f"members {', '.join(self._members)}")

@@ -179,3 +179,26 @@ def test_the_domains_of_a_customer_are_a_list_and_not_one_string() -> None:
 def test_a_denial_is_not_written_back_with_the_policy() -> None:
     assert InvokerPolicy.all_users().to_dict() == policy(rule(ROBOT)).to_dict()
     assert "InvokerPolicy(1 members, 1 deny rules)" == repr(policy(rule(ROBOT)))
+
+
+def test_a_list_that_is_none_is_named_once() -> None:
+    for part in ("deniedPrincipals", "exceptionPrincipals", "deniedPermissions"):
+        with pytest.raises(PolicyError) as caught:
+            DenyPolicy.from_dict({"rules": [{"denyRule": {part: "x"}}]})
+        assert f"rules[0]: {part!r} must be a list of strings" == str(caught.value)
+
+
+def test_the_groups_of_a_rule_are_asked_for_unless_its_condition_is_false() -> None:
+    def team(group: str, principal: object) -> bool:
+        return False
+
+    for condition, asked in ((None, (team,)), ({"expression": "resource.matchTag('1/env', 'prod')"}, ())):
+        rule = {
+            "deniedPermissions": ["run.googleapis.com/routes.invoke"],
+            "deniedPrincipals": ["principalSet://goog/group/team@example.com"],
+        }
+        document = {"rules": [{"denyRule": rule | ({"denialCondition": condition} if condition else {})}]}
+        policy = InvokerPolicy.from_members(
+            ["allAuthenticatedUsers"], groups=team, resource_tags={}
+        ).with_deny(DenyPolicy.from_dict(document))
+        assert asked == policy.group_directories

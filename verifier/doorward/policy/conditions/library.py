@@ -137,6 +137,7 @@ def _compile(expression: str, *, check: bool) -> Any:  # noqa: ANN401 - the libr
 def _plain(message: str, *, position: bool) -> str:
     """Return the first line of an error message of the library, without its codes."""
     first = message.partition("\n")[0].strip()
-    where = re.search(r"<input>:(\d+:\d+):", first) if position else None
+    # Where it has no position, the library writes -1 as a number without a sign.
+    where = re.search(r"<input>:(\d{1,6}:\d+):", first) if position else None
     text = shortened(_NOISE.sub("", first))
     return f"{text} (line {where[1].replace(':', ', column ')})" if where is not None else text

@@ -44,6 +44,12 @@ class Denial:
     holds: bool | None = None
     assumption: str | None = None
 
+    @property
+    def asks_for_groups(self) -> bool:
+        """Whether the members of a group may decide whether the rule applies."""
+        principals = (*self.rule.denied_principals, *self.rule.exception_principals)
+        return self.holds is not False and any(one.group is not None for one in principals)
+
     def __post_init__(self) -> None:
         """Check that the rule can be decided for every principal.
 

@@ -214,11 +214,9 @@ def _read_rule(rule: object, name: str) -> DenyRule:
                 f"{name}: permission {quoted(permission)} is not understood; deny policies write it like "
                 "run.googleapis.com/routes.invoke"
             )
+    principals = [_texts(body, part, name) for part in ("deniedPrincipals", "exceptionPrincipals")]
     try:
-        denied_principals, exception_principals = (
-            tuple(map(DenyPrincipal.read, _texts(body, part, name)))
-            for part in ("deniedPrincipals", "exceptionPrincipals")
-        )
+        denied_principals, exception_principals = (tuple(map(DenyPrincipal.read, one)) for one in principals)
     except PolicyError as error:
         raise PolicyError(f"{name}: {error}") from None
     condition = _read_condition(body.get("denialCondition"), name)
