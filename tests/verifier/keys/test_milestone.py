@@ -54,3 +54,12 @@ def test_a_task_gives_up_when_its_time_is_over(loop: Any) -> None:
     assert not loop(lambda: milestone.wait_async(0.001))
     milestone.reach()
     assert loop(lambda: milestone.wait_async(0.0))
+
+
+@each_loop
+def test_what_does_not_wait_leaves_nothing_behind(loop: Any) -> None:
+    """A flight that hangs may be asked about for hours."""
+    milestone = Milestone()
+    for timeout in (0.0, -1.0):
+        assert not loop(lambda timeout=timeout: milestone.wait_async(timeout))
+    assert [] == milestone._reached._done_callbacks  # type: ignore[attr-defined]  # of concurrent.futures

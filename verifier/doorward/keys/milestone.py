@@ -56,6 +56,9 @@ class Milestone:
         Returns:
             False if it did not happen in time.
         """
+        # Where there is nothing to wait for, nothing is left behind that would wait for it.
+        if timeout <= 0 or self._reached.done():
+            return self._reached.done()
         import anyio  # noqa: PLC0415 - comes with starlette, and is needed only to wait for a fetch
 
         finished = anyio.Event()
