@@ -15,6 +15,7 @@ from typing import Final
 __all__ = ["write_whole"]
 
 _ABANDONED_AFTER: Final = 3_600.0  # seconds; for a writer of which nothing else is known
+_WRITING: Final = 60.0  # seconds; for a writer that seems to be gone
 _SUFFIX: Final = ".tmp"
 
 
@@ -53,7 +54,7 @@ def write_whole(path: str, content: bytes) -> os.stat_result:
 
 
 def _machine() -> str:
-    """Return the name of this machine, or of this container: process numbers mean something only on it."""
+    """Return the name of this machine, or of this container; several containers may have one name."""
     name = os.uname().nodename if hasattr(os, "uname") else "this"
     return "".join(one for one in name if one.isalnum() or one == "-") or "this"
 
@@ -76,8 +77,12 @@ def _is_abandoned(entry: os.DirEntry[str], prefix: str) -> bool:
     status = entry.stat(follow_symlinks=False)
     if not stat.S_ISREG(status.st_mode) or (hasattr(os, "geteuid") and status.st_uid != os.geteuid()):
         return False
-    if time.time() - status.st_mtime > _ABANDONED_AFTER:
+    age = time.time() - status.st_mtime
+    if age > _ABANDONED_AFTER:
         return True
+    # Containers may share the name of their host and not its process numbers: a minute is left to a writer.
+    if age < _WRITING:
+        return False
     machine, _, rest = entry.name[len(prefix) : -len(_SUFFIX)].partition(".")
     pid = rest.partition(".")[0]
     return machine == _machine() and pid.isdecimal() and not _is_alive(int(pid))
