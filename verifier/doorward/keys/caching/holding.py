@@ -131,7 +131,7 @@ class Holding:
     def _replace(
         self, answer: PublishedKeys, confirmed_at: float, confirmed_at_wall: float, asked_at_wall: float
     ) -> None:
-        self.held = self.held.replaced_by(
+        held = self.held.replaced_by(
             answer.key_set,
             answer.freshness,
             answer.validators,
@@ -140,7 +140,10 @@ class Holding:
             jitter=self._random.random(),
         )
         body = self._answer.body if answer.body is None else answer.body
-        self._answer = _Answer(self.held, body, asked_at_wall)
+        # A child may be forked between the two. It may have the old validators with the new body, for which
+        # the endpoint sends the whole set again, but not the new ones with the old body.
+        self._answer = _Answer(held, body, asked_at_wall)
+        self.held = held
 
     @property
     def unstored(self) -> bool:
