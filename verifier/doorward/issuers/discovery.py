@@ -58,7 +58,7 @@ def discover(
     if not isinstance(jwks_uri, str):
         raise ConfigurationError(f"{url} names no 'jwks_uri'")
     if urlsplit(issuer).scheme == "https" and urlsplit(jwks_uri).scheme != "https":
-        raise ConfigurationError(f"{url} names keys at {shown_url(jwks_uri)!r}, which is not https")
+        raise ConfigurationError(f"{url} names keys at {quoted(shown_url(jwks_uri))}, which is not https")
     return Issuer(
         name=issuer if name is None else name,
         iss_values=(issuer,),

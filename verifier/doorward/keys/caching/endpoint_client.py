@@ -69,7 +69,7 @@ class EndpointClient:
         self._clock: Final = clock
 
     def prepare(self) -> None:
-        """Do what is done once before the first request and needs no network, such as a slow import."""
+        """Do what comes before each request and needs no network, such as a slow import."""
         prepare = getattr(self._fetch, "prepare", None)
         if callable(prepare):
             prepare()

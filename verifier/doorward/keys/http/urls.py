@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from doorward.errors import ConfigurationError
 from doorward.hostport import is_on_this_machine
+from doorward.shown import quoted
 
 __all__ = ["check_key_url", "shown_url"]
 
@@ -40,13 +41,13 @@ def check_key_url(url: str) -> str:
     # urlsplit drops some of what is not printable: it would check another URL than the one that is fetched.
     if not divided or parts.fragment or " " in url or not url.isprintable():
         raise ConfigurationError(
-            f"key URL {shown_url(url)!r} is not a plain absolute URL; write https://HOST/PATH"
+            f"key URL {quoted(shown_url(url))} is not a plain absolute URL; write https://HOST/PATH"
         )
     on_this_machine = is_on_this_machine(parts.netloc.lower(), without_port=True)
     if parts.scheme == "https" or (parts.scheme == "http" and on_this_machine):
         return url
     raise ConfigurationError(
-        f"key URL {shown_url(url)!r} must start with https://; "
+        f"key URL {quoted(shown_url(url))} must start with https://; "
         "http:// is for an emulator on this machine (127.0.0.1, localhost)"
     )
 
