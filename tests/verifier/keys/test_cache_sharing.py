@@ -202,6 +202,22 @@ class TestTakingWhatAnotherHasFetched:
         api.refresh(second)
         assert 2 == endpoint.fetches
 
+    def test_a_look_at_the_snapshot_is_no_answer_to_a_refresh(
+        self, endpoint: SimulatedEndpoint, process: Any
+    ) -> None:
+        cache = process()
+        endpoint.fail()
+        fails(APIS[0], cache)
+        join_fetches()
+        since = cache._updater.flights.started  # a refresh that begins now
+        fails(APIS[0], cache)  # in the pause after the failure, this only looks at the snapshot
+        join_fetches()
+        assert (since + 1, 1) == (cache._updater.flights.started, endpoint.fetches)
+        flight = cache._flight_for("asked", since)
+        assert (flight is not None, "asked") == (True, flight.trigger)
+        join_fetches()
+        assert 2 == endpoint.fetches
+
     def test_a_file_that_could_not_be_read_for_a_moment_is_read_again(
         self,
         endpoint: SimulatedEndpoint,

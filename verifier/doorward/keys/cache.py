@@ -267,13 +267,17 @@ class KeyCache(HeldKeysReader):
 
     def _flight_for(self, trigger: str, since: int) -> Flight | None:
         """Return the flight to wait for; None once there are keys (``cold``), or newer ones (``asked``)."""
-        updater, cold = self._updater, trigger == "cold"
+        updater = self._updater
         with updater.lock:
             now = self._monotonic()
-            refreshed = updater.concluded_since(since) and updater.last_error is None
-            if self.ready if cold else refreshed:
-                return None
-            return updater.share(since, now, patient=cold) or updater.start(trigger, now)
+            if trigger == "cold":
+                return None if self.ready else updater.share(since, now) or updater.start(trigger, now)
+            # Only the endpoint itself answers a refresh: no snapshot, and no failure of another process.
+            if not updater.flights.asked_since(since):
+                return updater.flights.under_way(now) or updater.start(trigger, now)
+            if updater.last_error is not None:
+                raise updater.unavailable(now)
+            return None
 
     def seed(self, body: bytes) -> None:
         """Take keys that were shipped with the application, for a start while the endpoint is away.

@@ -28,7 +28,7 @@ class Flights:
         """Start with no flight."""
         self.started: int = 0
         self._current: Flight | None = None
-        self._last_conclusive = 0
+        self._last_conclusive = self._last_asked = 0
         self._hanging: tuple[Flight, ...] = ()
         renew_in_children(self, Flights.after_fork)
 
@@ -76,13 +76,14 @@ class Flights:
         self._current = Flight(self.started, now, trigger)
         return self._current
 
-    def end(self, flight: Flight, *, conclusive: bool) -> bool:
+    def end(self, flight: Flight, *, conclusive: bool, asked: bool) -> bool:
         """Take note that a flight is over.
 
         Args:
             flight: The flight.
             conclusive: Whether it has found out what the endpoint publishes, or that this cannot be found
                 out.
+            asked: Whether it has asked the endpoint.
 
         Returns:
             False for a flight that was given up, or left in the parent of this process: what it brings may
@@ -93,6 +94,8 @@ class Flights:
         self._current = None
         if conclusive:
             self._last_conclusive = flight.number
+        if asked or flight.trigger == "asked":  # which ends without asking only where it cannot
+            self._last_asked = flight.number
         return True
 
     def concluded_since(self, started: int) -> bool:
@@ -102,6 +105,14 @@ class Flights:
             started: What `started` was then. It is a count, since a clock may show one time before and after.
         """
         return self._last_conclusive > started
+
+    def asked_since(self, started: int) -> bool:
+        """Return whether a flight is over that started since then and asked the endpoint.
+
+        Args:
+            started: As for `concluded_since`.
+        """
+        return self._last_asked > started
 
     def after_fork(self) -> None:
         """Start anew in a forked child, where no thread of the parent flies."""

@@ -87,7 +87,7 @@ class Misses:
         if self._generation != (generation := self._holding.held.generation):
             self._absent.clear()  # another key set is published now: what was absent may be in it
             self._generation = generation
-        if updater.concluded_since(since) and updater.last_error is None:
+        if updater.flights.concluded_since(since) and updater.last_error is None:
             self._absent.add(kid, now)
             return "absent"
         if self._absent.holds(kid, now):

@@ -60,7 +60,7 @@ class HeldKeysReader:
     @property
     def state(self) -> KeyState:
         """What the cache can do now."""
-        return self._holding.held.state(self._monotonic(), self._clock())
+        return self._holding.state
 
     @property
     def age(self) -> float | None:
@@ -81,7 +81,7 @@ class HeldKeysReader:
     @property
     def refreshing(self) -> bool:
         """Whether a fetch is on its way."""
-        return self._updater.flight_under_way(self._monotonic()) is not None
+        return self._updater.flights.under_way(self._monotonic()) is not None
 
     @property
     def cooling_down(self) -> bool:
@@ -109,7 +109,7 @@ class HeldKeysReader:
             "usable_for": None if age is None else max(0.0, held.dead_after - age),
             "generation": held.generation,
             "kids": sorted(held.keys),
-            "refreshing": updater.flight_under_way(now) is not None,
+            "refreshing": updater.flights.under_way(now) is not None,
             "retry_in": updater.pause(now),
             "failures": updater.backoff.failures,
             "last_error": None if updater.last_error is None else str(updater.last_error),

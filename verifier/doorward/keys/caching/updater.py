@@ -98,15 +98,7 @@ class Updater:
         renew_in_children(self, Updater.after_fork)
         self._obtainer.start()
 
-    # Deciding. The caller holds the lock, except for looks at `flight_under_way` that decide nothing.
-
-    def flight_under_way(self, now: float) -> Flight | None:
-        """Return the flight on its way; None if there is none, or if it is given up after 30 s.
-
-        Args:
-            now: The time on the monotonic clock.
-        """
-        return self.flights.under_way(now)
+    # Deciding. The caller holds the lock.
 
     def pause(self, now: float) -> float:
         """Return the seconds for which the endpoint is still left alone after a failure, 0.0 if it is not.
@@ -137,29 +129,20 @@ class Updater:
         since_failure = max(now - self._failed_at[0], wall - self._failed_at[1])
         return flight if self.last_error is None or since_failure >= _LONG_IDLE else None
 
-    def concluded_since(self, started: int) -> bool:
-        """Return whether it was found out what the endpoint publishes, or that this cannot be found out.
-
-        Args:
-            started: What `Flights.started` was when the request came.
-        """
-        return self.flights.concluded_since(started)
-
-    def share(self, since: int, now: float, *, patient: bool = True) -> Flight | None:
+    def share(self, since: int, now: float) -> Flight | None:
         """Return the flight to wait for; None if it is time to start one.
 
         Args:
             since: What `Flights.started` was when the request came.
             now: The time on the monotonic clock.
-            patient: Whether the pause after a failure is kept.
 
         Raises:
             KeysUnavailableError: If a flight that started since then has failed, or the pause is not over.
         """
-        if self.concluded_since(since):
+        if self.flights.concluded_since(since):
             raise self.unavailable(now)
-        flight = self.flight_under_way(now)
-        if flight is None and patient and self.pause(now):
+        flight = self.flights.under_way(now)
+        if flight is None and self.pause(now):
             if self._storing is not None and not self._holding.state.usable:
                 return self.start("snapshot", now)  # another process may have fetched
             raise self.unavailable(now)
@@ -195,7 +178,7 @@ class Updater:
             raise self.unavailable(now)
         flight = self.flights.begin(trigger, now)
         if not flight.start(self._run):
-            self.flights.end(flight, conclusive=True)
+            self.flights.end(flight, conclusive=True, asked=False)
             self._count_failure(now, FetchError("thread", "no thread could be started"))
             raise self.unavailable(now)
         return flight
@@ -218,10 +201,10 @@ class Updater:
         Args:
             now: The time on the monotonic clock.
         """
-        if self.pause(now) or self.flight_under_way(now):
+        if self.pause(now) or self.flights.under_way(now):
             return
         with contextlib.suppress(KeysUnavailableError), self.lock:
-            if not self.flight_under_way(now) and not self.pause(now):
+            if not self.flights.under_way(now) and not self.pause(now):
                 self.start("refresh", now)
 
     # Fetching, in the thread of the flight.
@@ -240,7 +223,7 @@ class Updater:
         obtained = self._obtainer.obtain(flight)
         with self.lock:
             self.taken += obtained.taken is not None
-            current = self.flights.end(flight, conclusive=obtained.conclusive)
+            current = self.flights.end(flight, conclusive=obtained.conclusive, asked=obtained.asked)
             outcome, failure = self._record(obtained) if current else ("given_up", None)
             # Before the next flight can start, so that events come in the order of what happened.
             self._queue_events(flight, obtained, outcome)
@@ -273,7 +256,8 @@ class Updater:
                 self._storing.expect()
             outcome = self._holding.answered(answer, obtained.asked_at_wall)
             self.fetches[outcome] += 1
-        if answer is not None or obtained.taken is not None:
+        # What another process still uses may be too old for the settings of this one.
+        if answer is not None or (obtained.taken is not None and self._holding.state.usable):
             self.last_error = None
             self.backoff.succeeded()
         return outcome, None
