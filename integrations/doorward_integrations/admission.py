@@ -19,6 +19,7 @@ __all__ = [
     "DOOR",
     "HasEnviron",
     "HasScope",
+    "check_door",
     "current_principal",
     "end_user_of",
     "principal_of",
@@ -34,6 +35,24 @@ DOOR: Final = "doorward.door"
 
 CURRENT: Final = contextvars.ContextVar[Principal]("doorward.principal")
 """The verified caller of what is being handled in this context, set by adapters that give no request."""
+
+
+def check_door(door: object, call: str) -> Door:
+    """Refuse what is not a door.
+
+    Args:
+        door: What was passed.
+        call: How the call should look.
+
+    Returns:
+        The door.
+
+    Raises:
+        ConfigurationError: If it is not a door.
+    """
+    if not isinstance(door, Door):
+        raise ConfigurationError(f"{call} needs a Door, not {type(door).__name__}")
+    return door
 
 
 class HasScope(Protocol):

@@ -21,10 +21,11 @@ from multidict import CIMultiDict
 from doorward import Admission, ConfigurationError, Door, Principal, Refusal
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
-from doorward_integrations.readiness import READINESS_PATH, check_door, readiness_answer
+from doorward_integrations.admission import check_door
+from doorward_integrations.readiness import READINESS_PATH, readiness_answer
 from doorward_integrations.refusal import body_of
 
-__all__ = ["ADMISSION", "AiohttpRequest", "Invoker", "add_readiness", "invoker_middleware", "principal_of"]
+__all__ = ["ADMISSION", "AiohttpRequest", "Invoker", "add_readiness", "end_user_of", "invoker_middleware", "principal_of"]
 
 ADMISSION: Final = web.RequestKey("doorward.admission", Admission)
 """The key of the `doorward.Admission` in an admitted request."""
@@ -42,13 +43,32 @@ def principal_of(request: web.BaseRequest) -> Principal:
     Raises:
         ConfigurationError: If no door has decided on the request.
     """
+    return _admission_of(request).principal
+
+
+def end_user_of(request: web.BaseRequest) -> Principal | None:
+    """Return the verified user on whose behalf the caller of a request calls.
+
+    Args:
+        request: As for `principal_of`.
+
+    Returns:
+        The user, never the caller itself; None if the request has none, or the door looks for none.
+
+    Raises:
+        ConfigurationError: As `principal_of`.
+    """
+    return _admission_of(request).end_user
+
+
+def _admission_of(request: web.BaseRequest) -> Admission:
     admission = request.get(ADMISSION)
     if not isinstance(admission, Admission):
         raise ConfigurationError(
             "no door has decided on this request, so its caller is not verified: put Invoker(app, door) in "
             "front of the application, and ask with the request that the handler gets"
         )
-    return admission.principal
+    return admission
 
 
 class Invoker:

@@ -9,10 +9,10 @@ from urllib.parse import quote
 from doorward import Admission, ConfigurationError, Door, Refusal
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
-from doorward_integrations.admission import ADMISSION, DOOR, end_user_of, principal_of
+from doorward_integrations.admission import ADMISSION, DOOR, check_door, end_user_of, principal_of
 from doorward_integrations.browser_socket import hide_token
 from doorward_integrations.lifetime import POLICY_VIOLATION, ConnectionLifetime
-from doorward_integrations.readiness import check_door, readiness_answer
+from doorward_integrations.readiness import readiness_answer
 from doorward_integrations.refusal import body_of
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ class InvokerMiddleware:
         Raises:
             ConfigurationError: If the door is not a `doorward.Door`, or another setting cannot work.
         """
-        if not isinstance(door, Door):
-            raise ConfigurationError(f"InvokerMiddleware(app, door) needs a Door, not {type(door).__name__}")
+        check_door(door, "InvokerMiddleware(app, door)")
         self.app = app
         self.door = door
         if lifetime is not None and not isinstance(lifetime, ConnectionLifetime):

@@ -36,13 +36,14 @@ from doorward_integrations.asgi import AsgiRequest
 from doorward_integrations.narrowing import Narrowing, Predicate, service_accounts
 from doorward_integrations.readiness import readiness_answer
 from doorward_integrations.refusal import body_of
-from doorward_integrations.wsgi import WsgiRequest, headers_of
+from doorward_integrations.wsgi import WsgiRequest, environ_key, headers_of
 
 __all__ = [
     "DoorwardConfig",
     "InvokerMiddleware",
     "check_settings",
     "only",
+    "end_user_of",
     "principal_of",
     "readiness",
     "service_accounts",
@@ -70,6 +71,22 @@ def principal_of(request: HttpRequest) -> Principal:
     """
     carrier: Any = request
     return shared.principal_of(carrier)
+
+
+def end_user_of(request: HttpRequest) -> Principal | None:
+    """Return the verified user on whose behalf the caller calls.
+
+    Args:
+        request: As for `principal_of`.
+
+    Returns:
+        The user, never the caller itself; None if there is none, or the door looks for none.
+
+    Raises:
+        ConfigurationError: As `principal_of`.
+    """
+    carrier: Any = request
+    return shared.end_user_of(carrier)
 
 
 class InvokerMiddleware:
@@ -222,10 +239,10 @@ def _facts(request: Any, public_prefix: str) -> RequestFacts:  # noqa: ANN401 - 
 
 def _hand_over(request: Any, before: RawHeaders, admission: Admission, door: Door) -> None:  # noqa: ANN401
     """Give a request the headers and the caller of its admission, wherever a view could look."""
-    for key in {_key(name) for name, _ in set(before) ^ set(admission.headers)}:
+    for key in {environ_key(name) for name, _ in set(before) ^ set(admission.headers)}:
         # Names with '_' are not in META under ASGI, except in a Django that lacks a security release; under
         # WSGI there are none.
-        values = [value for name, value in admission.headers if _key(name) == key and b"_" not in name]
+        values = [value for name, value in admission.headers if environ_key(name) == key and b"_" not in name]
         if values:
             request.META[key] = b",".join(values).decode("latin-1")
         else:
@@ -237,10 +254,6 @@ def _hand_over(request: Any, before: RawHeaders, admission: Admission, door: Doo
     else:
         request.environ.update(admitted)
     request.principal = admission.principal
-
-
-def _key(name: bytes) -> str:
-    return "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
 
 
 def _response_to(refusal: Refusal, method: str) -> HttpResponse:

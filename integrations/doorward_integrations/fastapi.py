@@ -38,7 +38,7 @@ from starlette.websockets import WebSocket
 from doorward import Admission, ConfigurationError, Door, Principal, Refusal
 from doorward.policy.paths import check_public_prefix
 from doorward_integrations import starlette
-from doorward_integrations.admission import ADMISSION, DOOR, end_user_of, principal_of
+from doorward_integrations.admission import ADMISSION, DOOR, check_door, end_user_of, principal_of
 from doorward_integrations.asgi import AsgiRequest, InvokerMiddleware, decide
 from doorward_integrations.browser_socket import hide_token_in_scope
 from doorward_integrations.lifetime import ConnectionLifetime
@@ -148,8 +148,7 @@ class InvokerDependency(SecurityBase):
         Raises:
             ConfigurationError: If the door is not a `doorward.Door`.
         """
-        if not isinstance(door, Door):
-            raise ConfigurationError(f"InvokerDependency(door) needs a Door, not {type(door).__name__}")
+        check_door(door, "InvokerDependency(door)")
         self.door = door
         self.model = HTTPBearer(bearerFormat="Google ID token")
         self.scheme_name = "Google ID token"

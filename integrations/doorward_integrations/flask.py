@@ -23,9 +23,9 @@ from werkzeug.local import LocalProxy
 
 from doorward import ConfigurationError, Door, Principal, Refusal
 from doorward.policy.paths import check_public_prefix
-from doorward_integrations.admission import end_user_of, principal_of
+from doorward_integrations.admission import check_door, end_user_of, principal_of
 from doorward_integrations.narrowing import Narrowing, Predicate, service_accounts
-from doorward_integrations.readiness import READINESS_PATH, check_door, readiness_answer
+from doorward_integrations.readiness import READINESS_PATH, readiness_answer
 from doorward_integrations.refusal import text_headers
 from doorward_integrations.wsgi import FurtherHeaders, InvokerMiddleware, WsgiRequest, environ_of, headers_of
 
@@ -79,9 +79,7 @@ class Invoker:
         Raises:
             ConfigurationError: If the door is missing or not a `doorward.Door`, or as `init_app`.
         """
-        if not isinstance(door, Door):
-            raise ConfigurationError(f"Invoker(app, door) needs a Door, not {type(door).__name__}")
-        self.door = door
+        self.door = check_door(door, "Invoker(app, door)")
         self._public_prefix: Final = check_public_prefix(public_prefix)
         self._after_request: Final = after_request
         if app is not None:

@@ -42,13 +42,19 @@ from starlette.responses import Response
 
 from doorward import Admission, ConfigurationError, Door, Principal, Refusal
 from doorward_integrations import admission as shared
-from doorward_integrations.admission import ADMISSION, CURRENT, DOOR, principal_of
+from doorward_integrations.admission import ADMISSION, CURRENT, DOOR, check_door, end_user_of, principal_of
 from doorward_integrations.asgi import decide
 from doorward_integrations.flask import Invoker
-from doorward_integrations.readiness import check_door
 from doorward_integrations.starlette import response_to
 
-__all__ = ["current_principal", "guard_functions", "guarded_cloud_event", "guarded_http", "principal_of"]
+__all__ = [
+    "current_principal",
+    "end_user_of",
+    "guard_functions",
+    "guarded_cloud_event",
+    "guarded_http",
+    "principal_of",
+]
 
 _Handle = Callable[[Request], Awaitable[Any]]
 

@@ -25,8 +25,7 @@ import grpc
 
 from doorward import Admission, Door, PlainRequest, Principal, Refusal
 from doorward_integrations import admission as shared
-from doorward_integrations.admission import ADMISSION, CURRENT, current_principal
-from doorward_integrations.readiness import check_door
+from doorward_integrations.admission import ADMISSION, CURRENT, check_door, current_principal
 from doorward_integrations.refusal import headers_beside_content
 
 __all__ = [
@@ -35,6 +34,7 @@ __all__ = [
     "AioInvokerInterceptor",
     "InvokerInterceptor",
     "current_principal",
+    "end_user_of",
     "principal_of",
 ]
 
@@ -77,6 +77,22 @@ def principal_of(context: grpc.ServicerContext | grpc.aio.ServicerContext[Any, A
     """
     carrier: Any = context
     return shared.principal_of(carrier)
+
+
+def end_user_of(context: grpc.ServicerContext | grpc.aio.ServicerContext[Any, Any]) -> Principal | None:
+    """Return the verified user on whose behalf the caller calls.
+
+    Args:
+        context: As for `principal_of`.
+
+    Returns:
+        The user, never the caller itself; None if there is none, or the door looks for none.
+
+    Raises:
+        ConfigurationError: As `principal_of`.
+    """
+    carrier: Any = context
+    return shared.end_user_of(carrier)
 
 
 class _Interceptor:

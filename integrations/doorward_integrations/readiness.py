@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from typing import Final, NamedTuple
 
-from doorward import ConfigurationError, Door
+from doorward import Door
 from doorward.door.readiness import ready
 
-__all__ = ["READINESS_PATH", "ReadinessAnswer", "check_door", "readiness_answer"]
+__all__ = ["READINESS_PATH", "ReadinessAnswer", "readiness_answer"]
 
 READINESS_PATH: Final = "/readyz"
 """Where the adapters answer, unless another path is given."""
@@ -54,17 +54,3 @@ def readiness_answer(door: Door, method: str = "GET") -> ReadinessAnswer:
         ("cache-control", "no-store"),
     ]
     return ReadinessAnswer(200 if found["ready"] else 503, headers, b"" if method == "HEAD" else body)
-
-
-def check_door(door: object, call: str) -> None:
-    """Refuse what is not a door.
-
-    Args:
-        door: What was passed.
-        call: How the call should look.
-
-    Raises:
-        ConfigurationError: If it is not a door.
-    """
-    if not isinstance(door, Door):
-        raise ConfigurationError(f"{call} needs a Door, not {type(door).__name__}")

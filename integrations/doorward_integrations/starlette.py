@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from doorward import ConfigurationError, Door, Refusal
 from doorward.policy.paths import check_public_prefix
-from doorward_integrations.admission import end_user_of, principal_of
+from doorward_integrations.admission import check_door, end_user_of, principal_of
 from doorward_integrations.asgi import POLICY_VIOLATION, AsgiRequest, InvokerMiddleware, ReadinessApp
 from doorward_integrations.lifetime import ConnectionLifetime
 from doorward_integrations.narrowing import Narrowing, Predicate, service_accounts
@@ -89,8 +89,7 @@ class Invoker:
                 `in_front` holds no classes. A class that the application does not have is found when it
                 starts.
         """
-        if not isinstance(door, Door):
-            raise ConfigurationError(f"Invoker(app, door) needs a Door, not {type(door).__name__}")
+        check_door(door, "Invoker(app, door)")
         if not callable(getattr(app, "build_middleware_stack", None)):
             raise ConfigurationError(
                 f"Invoker(app, door) needs the application itself, not {type(app).__name__}; "

@@ -10,8 +10,8 @@ from urllib.parse import quote
 from doorward import ConfigurationError, Door, Refusal
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
-from doorward_integrations.admission import ADMISSION, DOOR, end_user_of, principal_of
-from doorward_integrations.readiness import check_door, readiness_answer
+from doorward_integrations.admission import ADMISSION, DOOR, check_door, end_user_of, principal_of
+from doorward_integrations.readiness import readiness_answer
 from doorward_integrations.refusal import body_of, text_headers
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ class InvokerMiddleware:
         Raises:
             ConfigurationError: If the door is not a `doorward.Door`, or the prefix is not a path.
         """
-        if not isinstance(door, Door):
-            raise ConfigurationError(f"InvokerMiddleware(app, door) needs a Door, not {type(door).__name__}")
+        check_door(door, "InvokerMiddleware(app, door)")
         self.app = app
         self.door = door
         self._public_prefix: Final = check_public_prefix(public_prefix)
@@ -156,10 +155,15 @@ def environ_of(environ: WSGIEnvironment, headers: Iterable[tuple[bytes, bytes]])
         headers: The headers, in the form of a door.
     """
     plain = {key: value for key, value in environ.items() if not key.startswith(_HEADER)}
-    return plain | {_key(name): value.decode("latin-1") for name, value in headers}
+    return plain | {environ_key(name): value.decode("latin-1") for name, value in headers}
 
 
-def _key(name: bytes) -> str:
+def environ_key(name: bytes) -> str:
+    """Return the key under which an environ has a header.
+
+    Args:
+        name: Its name, in the form of a door.
+    """
     return _HEADER + name.decode("latin-1").upper().replace("-", "_")
 
 
