@@ -11,7 +11,7 @@ import contextvars
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from doorward import Admission, ConfigurationError, Principal
+from doorward import Admission, ConfigurationError, Door, Principal
 
 __all__ = [
     "ADMISSION",

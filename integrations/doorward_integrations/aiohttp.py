@@ -25,7 +25,15 @@ from doorward_integrations.admission import check_door
 from doorward_integrations.readiness import READINESS_PATH, readiness_answer
 from doorward_integrations.refusal import body_of
 
-__all__ = ["ADMISSION", "AiohttpRequest", "Invoker", "add_readiness", "end_user_of", "invoker_middleware", "principal_of"]
+__all__ = [
+    "ADMISSION",
+    "AiohttpRequest",
+    "Invoker",
+    "add_readiness",
+    "end_user_of",
+    "invoker_middleware",
+    "principal_of",
+]
 
 ADMISSION: Final = web.RequestKey("doorward.admission", Admission)
 """The key of the `doorward.Admission` in an admitted request."""

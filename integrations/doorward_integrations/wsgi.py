@@ -7,7 +7,7 @@ from http.client import responses
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from doorward import ConfigurationError, Door, Refusal
+from doorward import Door, Refusal
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
 from doorward_integrations.admission import ADMISSION, DOOR, check_door, end_user_of, principal_of
