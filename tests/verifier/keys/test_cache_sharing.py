@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -308,6 +309,24 @@ class TestOneAtATime:
         join_follow_up_of(first)
         assert "key-1" == api.get(second, "key-1").kid
 
+    def test_where_no_thread_could_end_the_turn_of_a_given_up_fetch_the_next_fetch_does(
+        self, endpoint: SimulatedEndpoint, process: Any, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = process(patience=0.02), process()
+        endpoint.hang()
+        fails(api, first)
+        endpoint.await_fetch()
+        endpoint.pass_time(31)
+        endpoint.heal()
+        first._patience = PATIENCE
+        with monkeypatch.context() as patched:
+            patched.setattr("doorward.keys.listening.threading", SimpleNamespace(Thread=no_thread))
+            assert "key-1" == api.get(first, "key-1").kid
+        join_all_but_one()
+        turn = second._updater._obtainer._sharing.try_turn()
+        assert turn is not None
+        turn.end()
+
     @posix
     @pytest.mark.parametrize("wrong", ["folder", "link", "pipe", "mode"])
     def test_a_lock_file_that_is_none_is_not_used_and_not_waited_for(
@@ -347,6 +366,10 @@ class TestOneAtATime:
         lock.write_bytes(note)
         lock.chmod(0o600)
         assert "key-1" == api.get(process(), "key-1").kid
+
+
+def no_thread(**_: Any) -> threading.Thread:
+    raise RuntimeError("can't start new thread")
 
 
 def join_follow_up_of(cache: KeyCache) -> None:

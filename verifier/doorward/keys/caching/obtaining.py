@@ -5,9 +5,11 @@ One process of a machine asks the endpoint at a time.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -77,6 +79,7 @@ class Obtainer:
         self._announce: Final = announce
         self._clock: Final = clock
         self._turns: Final[dict[Flight, Turn]] = {}
+        self._given_up: Final[deque[Flight]] = deque()
 
     def start(self) -> None:
         """Hold what an earlier process has kept, if it is usable."""
@@ -92,6 +95,7 @@ class Obtainer:
         Returns:
             What it has come to. Newer keys of a snapshot are held already.
         """
+        self.release()
         if self._sharing is None:
             return self._ask(flight)
         try:
@@ -119,14 +123,23 @@ class Obtainer:
         finally:
             del self._turns[flight]
 
-    def release(self, flight: Flight) -> None:
-        """Let other processes have the turn of a flight that is given up.
+    def give_up(self, flight: Flight) -> None:
+        """Take note of a flight that is given up: other processes are to have its turn.
 
         Args:
             flight: The flight, which may hang for ever.
         """
-        if (turn := self._turns.get(flight)) is not None:
-            turn.end()
+        self._given_up.append(flight)
+
+    def release(self) -> None:
+        """End the turns of flights that were given up; this works on a file.
+
+        Where no thread can be started for it, the next flight does it before it takes a turn itself.
+        """
+        with contextlib.suppress(IndexError):  # two threads may come to this at once
+            while True:
+                if (turn := self._turns.get(self._given_up.popleft())) is not None:
+                    turn.end()
 
     def _wait_for_turn(self, sharing: Sharing, search: _Search) -> Turn | Obtained:
         """Wait for the turn of this process, or until another one has brought what is needed."""

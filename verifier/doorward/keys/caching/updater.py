@@ -191,7 +191,8 @@ class Updater:
         self._count_failure(now, error)
         self._reporter.queue(self._reporter.finished_event(late, "failed", self._holding.held, now, error))
         self._reporter.queue(FetchesHang(self._url, self.flights.hanging))
-        self._reporter.deliver_aside(lambda: self._obtainer.release(late))
+        self._obtainer.give_up(late)
+        self._reporter.deliver_aside(self._obtainer.release)
 
     def start_refresh(self, now: float) -> None:
         """Start a flight ahead of time, unless one is under way or the endpoint must not be asked yet.
