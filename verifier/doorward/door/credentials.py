@@ -88,8 +88,7 @@ class CredentialHeaders:
 
         Raises:
             CredentialError: If the deciding header occurs twice, or its value has not the expected form. What
-            is
-                visibly not one ID token is for `explain_no_token`, once it was refused.
+                is visibly not one ID token is for `explain_no_token`, once it was refused.
         """
         ranks = self._ranks
         index, best, repeated = -1, self._none, False

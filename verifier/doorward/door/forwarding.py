@@ -34,12 +34,10 @@ class Forwarding:
 
     Attributes:
         watched: The names of all headers that decide, or must not pass unseen, with '-' and with '_': a
-            request
-            that
-            has only one of them, its credential, is forwarded by `without_signature`.
+            request that has only one of them, its credential, is forwarded by `without_signature`.
     """
 
-    __slots__ = ("_credentials", "_in_subprotocol", "_twins", "watched")
+    __slots__ = ("_credentials", "_twins", "watched")
 
     def __init__(self, find: FindCredential, also: Iterable[bytes] = ()) -> None:
         """Derive the headers to look at from those that decide.
@@ -49,13 +47,10 @@ class Forwarding:
             also: Headers of further credentials, such as that of an end user.
         """
         own = find.names if isinstance(find, CredentialHeaders) else ()
-        self._in_subprotocol: Final = isinstance(find, SubprotocolHeaders)
-        self._credentials: Final = _CREDENTIALS.union(
-            own, also, [SUBPROTOCOL] if self._in_subprotocol else ()
-        )
+        self._credentials: Final = _CREDENTIALS.union(own, also)
         guarded = self._credentials | PLATFORM_ASSERTIONS
         # WSGI servers and bridges read '_' as '-': the twin of a guarded name becomes that name behind them.
-        self._twins: Final = frozenset(_spellings(guarded)) - guarded
+        self._twins: Final = frozenset(_variants(guarded)) - guarded
         self.watched: Final = guarded | self._twins
 
     def admitted(self, headers: RawHeaders, index: int) -> list[tuple[bytes, bytes]]:
@@ -90,12 +85,11 @@ class Forwarding:
         Returns:
             A new list.
         """
-        passed = [
+        return [
             (name, value)
             for name, value in headers
             if name not in self.watched or (name != SERVERLESS_AUTHORIZATION and self._may_pass(name, value))
         ]
-        return without_offers(passed) if self._in_subprotocol else passed
 
     def without_credentials(self, headers: RawHeaders) -> list[tuple[bytes, bytes]]:
         """Return the headers of a request that is refused, for code that may see it all the same.
@@ -127,6 +121,9 @@ class _SubprotocolForwarding(Forwarding):
             [pair for position, pair in enumerate(forwarded) if position == index or self._may_pass(*pair)]
         )
 
+    def anonymous(self, headers: RawHeaders) -> list[tuple[bytes, bytes]]:
+        return without_offers(super().anonymous(headers))
+
 
 def forwarding_for(find: FindCredential, also: Iterable[bytes] = ()) -> Forwarding:
     """Return what hands on the headers of admitted requests.
@@ -135,11 +132,12 @@ def forwarding_for(find: FindCredential, also: Iterable[bytes] = ()) -> Forwardi
         find: As for `Forwarding`.
         also: As for `Forwarding`.
     """
-    kind = _SubprotocolForwarding if isinstance(find, SubprotocolHeaders) else Forwarding
-    return kind(find, also)
+    if isinstance(find, SubprotocolHeaders):
+        return _SubprotocolForwarding(find, [*also, SUBPROTOCOL])
+    return Forwarding(find, also)
 
 
-def _spellings(names: Iterable[bytes]) -> Iterable[bytes]:
+def _variants(names: Iterable[bytes]) -> Iterable[bytes]:
     """Give each name with every choice of '-' and '_' between its words."""
     for name in names:
         words = name.split(b"-")
