@@ -223,7 +223,7 @@ class _Writer:
         written = converted(function, self.write(argument))
         text = argument.value if isinstance(argument, Literal) else None
         if isinstance(text, str) and not self.invalid_literal and not is_valid(function, text):
-            self.invalid_literal = f"{function}({quoted(text)}) is not valid, so the condition never holds"
+            self.invalid_literal = f"{function}({quoted(text)}) is not valid"
         return written
 
     def _extract(self, target: Node, arguments: tuple[Node, ...]) -> str:

@@ -85,8 +85,8 @@ class Denial:
     def _undecidable_reason(self, principal: DenyPrincipal) -> str | None:
         if principal.customer is not None and principal.customer not in self.customers:
             return (
-                "an ID token names a domain, not a customer: pass DenyPolicy customers="
-                f"{{{quoted(principal.customer)}: [DOMAIN]}}"
+                "an ID token names a domain, not a customer: read this deny policy with DenyPolicy and "
+                f"customers={{{quoted(principal.customer)}: [DOMAIN]}}, and add it by InvokerPolicy.with_deny"
             )
         if principal.project is not None and principal.project not in self.known.project_numbers.values():
             return (

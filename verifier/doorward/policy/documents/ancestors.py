@@ -58,14 +58,14 @@ def _read_ancestors(entries: Sequence[object], reader: BindingReader, source: st
     if not isinstance(entries, list | tuple) or not entries:
         raise PolicyError("not a policy: it is neither an object nor a list of policies")
     policies: list[LoadedPolicy] = []
-    denying: list[DenyPolicy] = []
+    denying: list[tuple[str, DenyPolicy]] = []
     for number, entry in enumerate(entries):
         policy, resource = _read_entry(entry, number)
         try:
             if policy.keys() & _OF_DENY_POLICY:
                 from doorward.policy.deny.policy import DenyPolicy  # noqa: PLC0415 - as above
 
-                denying.append(DenyPolicy.from_dict(policy))
+                denying.append((resource, DenyPolicy.from_dict(policy)))
             else:
                 policies.append(read_document(policy, reader, f"{source}{resource} "))
         except PolicyError as error:
@@ -73,7 +73,12 @@ def _read_ancestors(entries: Sequence[object], reader: BindingReader, source: st
     if not policies:
         raise PolicyError("not a policy: the list has deny policies only, which grant nothing")
     joined = join_policies(policies)
-    return with_denials(joined, denying) if denying else joined
+    for resource, deny_policy in denying:
+        try:
+            joined = with_denials(joined, [deny_policy])
+        except PolicyError as error:
+            raise PolicyError(f"{resource}: {error}") from error
+    return joined
 
 
 def _read_entry(entry: object, number: int) -> tuple[Mapping[str, object], str]:

@@ -95,7 +95,10 @@ class Remarks:
             the policy grants the permission to no principal at all.
         """
         begin = f"{source.strip()}: " if source else ""
-        return (*(begin + sentence for sentence in self._sentences(index, roles)), *self._conditions[:_MOST])
+        rest = len(self._conditions) - _MOST
+        more = (f"{begin}{rest} more conditions are not understood",) if rest > 0 else ()
+        sentences = (begin + sentence for sentence in self._sentences(index, roles))
+        return (*sentences, *self._conditions[:_MOST], *more)
 
     def _sentences(self, index: PolicyIndex, roles: int) -> Iterator[str]:
         if self._undescribed:
@@ -109,6 +112,8 @@ class Remarks:
                 f"{quoted(role)} does not hold {self._permission}, so that it grants nothing: did you mean "
                 f"{meant!r}?"
             )
+        if (rest := len(self._misspelt) - _MOST) > 0:
+            yield f"{rest} more roles look misspelt and grant nothing"
         if not index.size:
             if not roles:
                 why = "it has no bindings"
