@@ -20,7 +20,7 @@ from doorward.keys.fetch import FetchResponse
 from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, join_fetches, watch_readers
+from support.simulator import PATIENCE, Api, SimulatedEndpoint, background, join_fetches, watch_readers
 from support.tokens import CALLER, SigningKey
 
 KEY = SigningKey("key-1")
@@ -47,18 +47,6 @@ FAULTS = {
     "duplicate_member": "content",
 }
 each_fault = pytest.mark.parametrize("fault", FAULTS)
-
-
-@pytest.fixture
-def endpoint() -> Iterator[SimulatedEndpoint]:
-    with SimulatedEndpoint(KEY) as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(params=APIS, ids=str)
-def api(request: pytest.FixtureRequest) -> Api:
-    api: Api = request.param
-    return api
 
 
 def suffer(endpoint: SimulatedEndpoint, fault: str) -> None:

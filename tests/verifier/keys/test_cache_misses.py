@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,18 +17,12 @@ from doorward.keys.events import FetchStarted, UnknownKid
 from doorward.keys.state import KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, join_fetches, watch_readers
+from support.simulator import PATIENCE, Api, SimulatedEndpoint, background, join_fetches, watch_readers
 from support.tokens import CALLER, SigningKey, claims, header, signed, token
 
 KEY = SigningKey("key-1")
 OTHER = SigningKey("key-2")
 THIRD = SigningKey("key-3")
-
-
-@pytest.fixture
-def endpoint() -> Iterator[SimulatedEndpoint]:
-    with SimulatedEndpoint(KEY) as endpoint:
-        yield endpoint
 
 
 @pytest.fixture
@@ -40,12 +34,6 @@ def cache(endpoint: SimulatedEndpoint) -> KeyCache:
     endpoint.requests.clear()
     endpoint.events.clear()
     return cache
-
-
-@pytest.fixture(params=APIS, ids=str)
-def api(request: pytest.FixtureRequest) -> Api:
-    api: Api = request.param
-    return api
 
 
 def unknown(api: Api, cache: KeyCache, kid: str, reason: Reason = Reason.UNKNOWN_KEY) -> None:

@@ -35,18 +35,6 @@ posix = pytest.mark.skipif(os.name != "posix", reason="locks, modes and pipes ar
 
 
 @pytest.fixture
-def endpoint() -> Iterator[SimulatedEndpoint]:
-    with SimulatedEndpoint(KEY) as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(params=APIS, ids=str)
-def api(request: pytest.FixtureRequest) -> Api:
-    api: Api = request.param
-    return api
-
-
-@pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "keys.json"
 
@@ -59,6 +47,18 @@ def process(endpoint: SimulatedEndpoint, path: Path) -> Any:
         return endpoint.cache(snapshot=path, **settings)
 
     return make
+
+
+def hanging(api: Api, endpoint: SimulatedEndpoint, process: Any) -> KeyCache:
+    """Make a cache whose first fetch hangs for so long that the next read gives it up."""
+    cache: KeyCache = process(patience=0.02)
+    endpoint.hang()
+    fails(api, cache)
+    endpoint.await_fetch()
+    endpoint.pass_time(31)
+    endpoint.heal()
+    cache._patience = PATIENCE  # type: ignore[misc]  # it is final to all but a test
+    return cache
 
 
 def fails(api: Api, cache: KeyCache, kid: str = "key-1") -> KeysUnavailableError:
@@ -298,13 +298,7 @@ class TestOneAtATime:
     def test_a_fetch_that_is_given_up_lets_the_others_have_their_turn(
         self, endpoint: SimulatedEndpoint, process: Any, api: Api
     ) -> None:
-        first, second = process(patience=0.02), process()
-        endpoint.hang()
-        fails(api, first)
-        endpoint.await_fetch()
-        endpoint.pass_time(31)
-        endpoint.heal()
-        first._patience = PATIENCE
+        first, second = hanging(api, endpoint, process), process()
         assert "key-1" == api.get(first, "key-1").kid
         join_follow_up_of(first)
         assert "key-1" == api.get(second, "key-1").kid
@@ -312,13 +306,7 @@ class TestOneAtATime:
     def test_where_no_thread_could_end_the_turn_of_a_given_up_fetch_the_next_fetch_does(
         self, endpoint: SimulatedEndpoint, process: Any, api: Api, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        first, second = process(patience=0.02), process()
-        endpoint.hang()
-        fails(api, first)
-        endpoint.await_fetch()
-        endpoint.pass_time(31)
-        endpoint.heal()
-        first._patience = PATIENCE
+        first, second = hanging(api, endpoint, process), process()
         with monkeypatch.context() as patched:
             patched.setattr("doorward.keys.listening.threading", SimpleNamespace(Thread=no_thread))
             assert "key-1" == api.get(first, "key-1").kid

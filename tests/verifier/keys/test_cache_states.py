@@ -6,7 +6,7 @@ import itertools
 import json
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ from doorward.keys.http.freshness import Freshness, Validators
 from doorward.keys.state import NOTHING_HELD, KeyState
 from support.clock import ManualClock
 from support.endpoint import KeyEndpoint
-from support.simulator import APIS, PATIENCE, Api, SimulatedEndpoint, background, join_fetches, watch_readers
+from support.simulator import PATIENCE, Api, SimulatedEndpoint, background, join_fetches, watch_readers
 from support.tokens import SigningKey, jwks
 
 KEY = SigningKey("key-1")
@@ -52,18 +52,6 @@ each_state = pytest.mark.parametrize("state", AGES, ids=str)
 usable_states = pytest.mark.parametrize("state", [KeyState.FRESH, KeyState.AGEING, KeyState.STALE], ids=str)
 not_fresh = pytest.mark.parametrize("state", [KeyState.AGEING, KeyState.STALE], ids=str)
 unusable_states = pytest.mark.parametrize("state", [KeyState.EMPTY, KeyState.DEAD], ids=str)
-
-
-@pytest.fixture
-def endpoint() -> Iterator[SimulatedEndpoint]:
-    with SimulatedEndpoint(KEY) as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(params=APIS, ids=str)
-def api(request: pytest.FixtureRequest) -> Api:
-    api: Api = request.param
-    return api
 
 
 def reach(endpoint: SimulatedEndpoint, state: KeyState, **changed: Any) -> KeyCache:

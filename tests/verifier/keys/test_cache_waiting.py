@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import pytest
 
@@ -31,18 +31,6 @@ OTHER = SigningKey("key-2")
 
 in_threads = APIS[0]
 in_loops = pytest.mark.parametrize("api", APIS[1:], ids=str)
-
-
-@pytest.fixture
-def endpoint() -> Iterator[SimulatedEndpoint]:
-    with SimulatedEndpoint(KEY) as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(params=APIS, ids=str)
-def api(request: pytest.FixtureRequest) -> Api:
-    api: Api = request.param
-    return api
 
 
 def warm(endpoint: SimulatedEndpoint, **settings: object) -> KeyCache:
