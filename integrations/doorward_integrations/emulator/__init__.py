@@ -21,10 +21,12 @@ from doorward_integrations.emulator.accounts import DEFAULT_ACCOUNT, Account, Ac
 from doorward_integrations.emulator.certs import CertsEndpoint
 from doorward_integrations.emulator.emulator import Emulator, RunningEmulator, create_app
 from doorward_integrations.emulator.endpoint import Endpoint
+from doorward_integrations.emulator.identities.file import read_identities
+from doorward_integrations.emulator.identities.model import Identities
 from doorward_integrations.emulator.instance import Instance
 from doorward_integrations.emulator.issuer import EmulatedIssuer
 from doorward_integrations.emulator.keys import SigningKey
-from doorward_integrations.emulator.metadata import MetadataServer
+from doorward_integrations.emulator.metadata.server import MetadataServer
 from doorward_integrations.emulator.server import LoopbackServer
 
 __all__ = [
@@ -35,10 +37,12 @@ __all__ = [
     "EmulatedIssuer",
     "Emulator",
     "Endpoint",
+    "Identities",
     "Instance",
     "LoopbackServer",
     "MetadataServer",
     "RunningEmulator",
     "SigningKey",
     "create_app",
+    "read_identities",
 ]

@@ -10,13 +10,15 @@ from starlette.middleware import Middleware
 
 from doorward.errors import ConfigurationError
 from doorward.issuers.google import EMULATOR_VARIABLE
-from doorward_integrations.emulator.accounts import DEFAULT_ACCOUNT, Accounts
+from doorward_integrations.emulator.accounts import Accounts
 from doorward_integrations.emulator.certs import CertsEndpoint
 from doorward_integrations.emulator.endpoint import Endpoint
 from doorward_integrations.emulator.hosts import LoopbackHosts
+from doorward_integrations.emulator.identities.model import DEFAULT_PROJECT, Identities
 from doorward_integrations.emulator.instance import Instance
 from doorward_integrations.emulator.issuer import EmulatedIssuer
-from doorward_integrations.emulator.metadata import MetadataServer
+from doorward_integrations.emulator.metadata.server import MetadataServer
+from doorward_integrations.emulator.oauth.access_tokens import AccessTokens
 from doorward_integrations.emulator.server import LoopbackServer
 
 __all__ = ["Emulator", "RunningEmulator", "create_app"]
@@ -27,14 +29,18 @@ class Emulator:
 
     Attributes:
         issuer: Mints tokens and rotates keys.
+        identities: Who there is, and who may act as whom.
         accounts: The service accounts that the metadata server has tokens for.
+        access_tokens: The access tokens that were issued.
         certs: The key endpoints. They are taken down and brought up here, and fetches are counted here.
         metadata: The metadata server.
         endpoints: All parts that have routes: `certs`, `metadata`, then the further ones in the order given.
     """
 
     issuer: Final[EmulatedIssuer]
+    identities: Final[Identities]
     accounts: Final[Accounts]
+    access_tokens: Final[AccessTokens]
     certs: Final[CertsEndpoint]
     metadata: Final[MetadataServer]
     endpoints: Final[tuple[Endpoint, ...]]
@@ -43,9 +49,10 @@ class Emulator:
         self,
         issuer: EmulatedIssuer | None = None,
         *,
-        account: str = DEFAULT_ACCOUNT,
+        identities: Identities | None = None,
+        account: str | None = None,
         other_accounts: Iterable[str] = (),
-        project: str = "doorward-demo",
+        project: str | None = None,
         instance: Instance | None = None,
         max_age: int = 3_600,
         endpoints: Iterable[Endpoint] = (),
@@ -54,9 +61,12 @@ class Emulator:
 
         Args:
             issuer: Signs the tokens, by its own clock; a new issuer on the system's clock by default.
-            account: The service account that clients get tokens for unless they name another.
+            identities: Who there is, and who may act as whom, as `read_identities` reads it from a file; by
+                default every address is an account, and no one may act as another.
+            account: The service account that clients get tokens for unless they name another; by default the
+                first of those that ``identities`` attaches to the machine.
             other_accounts: Further service accounts that clients may name.
-            project: The id of the project.
+            project: The id of the project, if ``identities`` are not given.
             instance: The Compute Engine machine that ``format=full`` describes; none by default.
             max_age: Seconds for which clients may keep the keys.
             endpoints: Further parts of the emulator. If several parts have a route for one path, the first
@@ -67,10 +77,21 @@ class Emulator:
                 setting cannot work.
         """
         self.issuer = EmulatedIssuer() if issuer is None else issuer
-        self.accounts = Accounts(account, other_accounts)
+        if identities is None:
+            identities = Identities(project=DEFAULT_PROJECT if project is None else project)
+        elif project is not None:
+            raise ConfigurationError("identities name the project already: leave project out")
+        self.identities = identities
+        first, *others = identities.attached
+        self.accounts = Accounts(account or first, (*others, *other_accounts), find=identities.find)
+        self.access_tokens = AccessTokens(clock=self.issuer.clock)
         self.certs = CertsEndpoint(self.issuer, max_age=max_age)
         self.metadata = MetadataServer(
-            issuer=self.issuer, accounts=self.accounts, project=project, instance=instance
+            issuer=self.issuer,
+            identities=identities,
+            accounts=self.accounts,
+            access_tokens=self.access_tokens,
+            instance=instance,
         )
         self.endpoints = (self.certs, self.metadata, *endpoints)
         for endpoint in self.endpoints:

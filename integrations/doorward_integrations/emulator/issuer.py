@@ -96,6 +96,11 @@ class EmulatedIssuer:
         return self._iss
 
     @property
+    def clock(self) -> Callable[[], float]:
+        """Its clock, which returns seconds since the epoch."""
+        return self._clock
+
+    @property
     def current(self) -> SigningKey:
         """The key that signs now."""
         with self._lock:

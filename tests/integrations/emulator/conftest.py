@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from doorward_integrations.emulator import (
     EmulatedIssuer,
@@ -18,20 +17,8 @@ from doorward_integrations.emulator import (
     create_app,
 )
 from support.clock import ManualClock
+from support.stage import Stage
 from support.tokens import rsa_key
-
-
-class Stage:
-    """Serves the application that a test sets: one server for all tests, since each stop takes time."""
-
-    def __init__(self) -> None:
-        self.app: ASGIApp | None = None
-        self.url = ""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            assert self.app is not None, "a request came between two tests"
-            await self.app(scope, receive, send)
 
 
 @pytest.fixture(scope="session")

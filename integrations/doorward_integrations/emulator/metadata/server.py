@@ -1,4 +1,4 @@
-"""The metadata server: the part of it that Google's clients use to get tokens.
+"""The metadata server, as far as Google's clients use it.
 
 Paths, parameters and answers are those of https://cloud.google.com/compute/docs/metadata and
 https://cloud.google.com/compute/docs/instances/verifying-instance-identity.
@@ -7,93 +7,51 @@ https://cloud.google.com/compute/docs/instances/verifying-instance-identity.
 from __future__ import annotations
 
 import json
-import re
-import secrets
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
+from urllib.parse import quote
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from doorward.errors import ConfigurationError
-from doorward_integrations.emulator.accounts import Account, Accounts, numeric_id
+from doorward_integrations.emulator.accounts import Account, Accounts
+from doorward_integrations.emulator.identities.model import Identities
 from doorward_integrations.emulator.instance import Instance
 from doorward_integrations.emulator.issuer import EmulatedIssuer
+from doorward_integrations.emulator.metadata.changes import Changes, TooManyWaiting
+from doorward_integrations.emulator.metadata.flavor import (
+    FLAVOR,
+    FLAVOR_HEADER,
+    RequireFlavor,
+    refuse_forwarded,
+)
+from doorward_integrations.emulator.metadata.machine import Machine
+from doorward_integrations.emulator.metadata.tree import (
+    MINTED,
+    Node,
+    as_json,
+    as_text,
+    etag_of,
+    is_directory,
+    listed,
+    walk,
+)
+from doorward_integrations.emulator.oauth.access_tokens import AccessTokens
 
 __all__ = ["MetadataServer"]
 
-_FLAVOR_HEADER: Final = "Metadata-Flavor"
-_FLAVOR: Final = "Google"
-_FORWARDED: Final = "A request with an X-Forwarded-For header is refused."
 _PREFIX: Final = "/computeMetadata"
-_ACCOUNTS: Final = "/v1/instance/service-accounts"
-_UNIVERSE: Final = "googleapis.com"
-_SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
+_ACCOUNT: Final = "/v1/instance/service-accounts/{account}"
 _TOKEN_SECONDS: Final = 3_599
 _FORMATS: Final = ("standard", "full")
 _TEXT: Final = "application/text"
-_PROJECT_NUMBER_DIGITS: Final = 12
-
-
-def _is_forwarded(headers: Headers) -> bool:
-    """Return whether a proxy forwarded the request; a ``_`` counts as a ``-``, as CGI and WSGI read it."""
-    return any(name.lower().replace("_", "-") == "x-forwarded-for" for name in headers)
-
-
-def _refusal(reason: str) -> Response:
-    return PlainTextResponse(reason, HTTPStatus.FORBIDDEN, media_type="text/html")
-
-
-class _Flavor:
-    """Requires the header, which browsers and proxies do not add, and adds it to each answer, errors too.
-
-    Refuses what was forwarded, as the real server does
-    (https://cloud.google.com/compute/docs/metadata/querying-metadata, "X-Forwarded-For header").
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def flavored(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[_FLAVOR_HEADER] = _FLAVOR
-            await send(message)
-
-        app = self._app
-        headers = Headers(scope=scope)
-        if _is_forwarded(headers):
-            app = _refusal(_FORWARDED)
-        elif headers.get(_FLAVOR_HEADER) != _FLAVOR:
-            app = _refusal(f"Missing {_FLAVOR_HEADER}:{_FLAVOR} header.")
-        await app(scope, receive, flavored)
-
-
-def _text(content: str) -> Response:
-    """Answer with plain text, of a media type that no client parses as JSON."""
-    return Response(content, media_type=_TEXT)
-
-
-def _is_recursive(request: Request) -> bool:
-    return request.query_params.get("recursive", "").lower() == "true"
-
-
-def _camel(tree: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Return a tree with the names that ``recursive=true`` has: ``project-id`` becomes ``projectId``."""
-    if not isinstance(tree, dict):
-        return tree
-    # An account's address, and no other name, has an @.
-    return {
-        name if "@" in name else re.sub("-(.)", lambda found: found[1].upper(), name): _camel(value)
-        for name, value in tree.items()
-    }
+_NOT_FOUND: Final = "The requested URL was not found on this server."
+_LONGEST_WAIT_DIGITS: Final = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,31 +60,30 @@ class MetadataServer:
 
     Attributes:
         issuer: Mints the ID tokens.
+        identities: The project, and what is known of the accounts.
         accounts: The service accounts of the machine.
-        project: The id of its project.
-        region: The region of the machine.
-        instance: The machine that ``format=full`` describes; None for tokens without such claims.
+        access_tokens: Issues the access tokens.
+        region: The region of the machine, unless `instance` says it.
+        instance: The Compute Engine machine that is emulated; None for an instance on Cloud Run.
+        changes: Wakes the requests that wait for a change.
     """
 
     issuer: EmulatedIssuer
+    identities: Identities = field(default_factory=Identities)
     accounts: Accounts = field(default_factory=Accounts)
-    project: str = "doorward-demo"
+    access_tokens: AccessTokens = field(default_factory=AccessTokens)
     region: str = "europe-west1"
     instance: Instance | None = None
+    changes: Changes = field(default_factory=Changes)
 
     def __post_init__(self) -> None:
-        """Refuse an empty project.
-
-        Raises:
-            ConfigurationError: If the project is empty.
-        """
-        if not self.project:
-            raise ConfigurationError("the metadata server needs the id of a project, such as doorward-demo")
+        """Wake the requests that wait whenever the accounts change."""
+        self.accounts.listen(self.changes.notify)
 
     @property
     def project_number(self) -> str:
-        """The number of the project: 12 digits that follow from its id."""
-        return numeric_id(self.project, _PROJECT_NUMBER_DIGITS)
+        """The number of the project, in digits."""
+        return self.identities.project_number
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes of the metadata server, with the one at ``/`` by which clients detect it.
@@ -134,87 +91,72 @@ class MetadataServer:
         Returns:
             Routes for a Starlette application.
         """
-        account = f"{_ACCOUNTS}/{{account}}"
         either = ["GET", "POST"]
         return [
             Route("/", self._root),
             Mount(
                 _PREFIX,
                 routes=[
-                    Route("/", self._directory),
-                    *(
-                        Route(f"{path}{slash}", self._directory)
-                        for path in ("/v1", "/v1/instance", "/v1/project", "/v1/universe", _ACCOUNTS)
-                        for slash in ("", "/")
-                    ),
-                    Route("/v1/project/project-id", self._project_id),
-                    Route("/v1/project/numeric-project-id", self._project_number),
-                    Route("/v1/universe/universe-domain", self._universe),
-                    Route("/v1/instance/region", self._region),
-                    Route(account, self._account),
-                    Route(f"{account}/", self._account),
-                    Route(f"{account}/email", self._email),
-                    Route(f"{account}/identity", self._identity, methods=either),
-                    Route(f"{account}/token", self._token, methods=either),
+                    Route(f"{_ACCOUNT}/identity", self._identity, methods=either),
+                    Route(f"{_ACCOUNT}/token", self._token, methods=either),
+                    Route("/{path:path}", self._read),
                 ],
                 # Errors are answered inside, so that they carry the header too.
-                middleware=[Middleware(_Flavor), Middleware(ExceptionMiddleware)],
+                middleware=[Middleware(RequireFlavor), Middleware(ExceptionMiddleware)],
             ),
         ]
 
     async def _root(self, request: Request) -> Response:
-        if _is_forwarded(request.headers):
-            return _refusal(_FORWARDED)
         # A client that looks for a metadata server asks here, and decides by the header alone.
-        return Response("computeMetadata/\n", media_type=_TEXT, headers={_FLAVOR_HEADER: _FLAVOR})
+        return refuse_forwarded(request.headers) or Response(
+            "computeMetadata/\n", media_type=_TEXT, headers={FLAVOR_HEADER: FLAVOR}
+        )
 
-    async def _project_id(self, _: Request) -> Response:
-        return _text(self.project)
+    async def _read(self, request: Request) -> Response:
+        path: str = request.path_params["path"]
+        names = path.removesuffix("/").split("/") if path else []
+        node = self._find(names)
+        if is_directory(node) and path and not path.endswith("/"):
+            query = f"?{request.url.query}" if request.url.query else ""
+            where = "/".join(quote(name, safe="@") for name in names)
+            return _text(f"{_PREFIX}/{where}/", HTTPStatus.MOVED_PERMANENTLY, f"{_PREFIX}/{where}/{query}")
+        if not is_directory(node) and path.endswith("/"):
+            raise HTTPException(HTTPStatus.NOT_FOUND, _NOT_FOUND)
+        if _is_true(request, "wait_for_change"):
+            await self._wait(request, names)
+            node = self._find(names)
+        return _answer(request, node)
 
-    async def _project_number(self, _: Request) -> Response:
-        return _text(self.project_number)
+    def _find(self, names: list[str]) -> Node:
+        try:
+            node = walk({"v1": self._machine.tree()}, names)
+        except KeyError:
+            raise HTTPException(HTTPStatus.NOT_FOUND, _NOT_FOUND) from None
+        if node is MINTED:
+            raise HTTPException(HTTPStatus.NOT_FOUND, _NOT_FOUND)
+        return node
 
-    async def _region(self, _: Request) -> Response:
-        # https://cloud.google.com/run/docs/container-contract#metadata-server
-        return _text(self._region_name)
+    async def _wait(self, request: Request, names: list[str]) -> None:
+        """Wait until what is asked for has another entity tag than the one that the client knows."""
+        limit = request.query_params.get("timeout_sec")
+        if limit is not None and not (
+            limit.isascii() and limit.isdigit() and len(limit) <= _LONGEST_WAIT_DIGITS
+        ):
+            raise HTTPException(HTTPStatus.BAD_REQUEST, "timeout_sec must be a number of seconds")
+        known = request.query_params.get("last_etag", _etag(request, self._find(names)))
 
-    async def _universe(self, _: Request) -> Response:
-        return _text(_UNIVERSE)
+        def changed() -> bool:
+            try:
+                return _etag(request, self._find(names)) != known
+            except HTTPException:
+                return True  # it is there no longer, and the client is to know that
 
-    @property
-    def _region_name(self) -> str:
-        return f"projects/{self.project_number}/regions/{self.region}"
-
-    def _tree(self) -> dict[str, Any]:
-        """Return all directories with what is in them, but for tokens; keys are names of the paths."""
-        accounts = {one.email: self._described(one) for one in self.accounts}
-        default = {"default": self._described(self.accounts.default)}
-        return {
-            "instance": {"region": self._region_name, "service-accounts": default | accounts},
-            "project": {"numeric-project-id": int(self.project_number), "project-id": self.project},
-            "universe": {"universe-domain": _UNIVERSE},
-        }
-
-    async def _directory(self, request: Request) -> Response:
-        tree: Any = {"v1": self._tree()}
-        for name in request.url.path.rpartition(_PREFIX)[2].strip("/").split("/"):
-            tree = tree[name] if name else tree
-        if _is_recursive(request):
-            return JSONResponse(_camel(tree))
-        return _text("".join(f"{name}/\n" if isinstance(tree[name], dict) else f"{name}\n" for name in tree))
-
-    def _described(self, account: Account) -> dict[str, object]:
-        aliases = ["default"] if account == self.accounts.default else []
-        return {"aliases": aliases, "email": account.email, "scopes": list(_SCOPES)}
-
-    async def _account(self, request: Request) -> Response:
-        account = self._account_of(request)
-        if _is_recursive(request):
-            return JSONResponse(self._described(account))
-        return _text("aliases\nemail\nidentity\nscopes\ntoken\n")
-
-    async def _email(self, request: Request) -> Response:
-        return _text(self._account_of(request).email)
+        try:
+            await self.changes.wait_until(changed, request, None if limit is None else int(limit))
+        except TooManyWaiting:
+            raise HTTPException(
+                HTTPStatus.SERVICE_UNAVAILABLE, "too many requests wait for a change"
+            ) from None
 
     async def _identity(self, request: Request) -> Response:
         account = self._account_of(request)
@@ -226,16 +168,18 @@ class MetadataServer:
         if form not in _FORMATS:
             raise HTTPException(HTTPStatus.BAD_REQUEST, "format parameter must be standard or full")
         await _check_binding(request)
-        claims = self._machine(licenses=query.get("licenses", "").upper() == "TRUE") if form == "full" else {}
-        token = self.issuer.mint(audience, email=account.email, claims=claims)
+        licenses = query.get("licenses", "").upper() == "TRUE"
+        claims = self._machine.claims(licenses=licenses) if form == "full" else {}
+        token = self.issuer.mint(audience, email=account.email, subject=account.subject, claims=claims)
         # Not JSON: google-auth would parse it.
         return Response(token, media_type="text/html")
 
     async def _token(self, request: Request) -> Response:
-        self._account_of(request)
+        account = self._account_of(request)
         await _check_binding(request)
-        # It is of no use: no emulated service takes access tokens, and Google never issued this one.
-        token = f"ya29.fake-from-doorward-emulator.{secrets.token_urlsafe(24)}"
+        asked = (scope.strip() for scope in request.query_params.get("scopes", "").split(","))
+        scopes = tuple(filter(None, asked)) or account.scopes
+        token = self.access_tokens.issue(account, scopes, lifetime=_TOKEN_SECONDS)
         return JSONResponse({"access_token": token, "expires_in": _TOKEN_SECONDS, "token_type": "Bearer"})
 
     def _account_of(self, request: Request) -> Account:
@@ -244,21 +188,45 @@ class MetadataServer:
             raise HTTPException(HTTPStatus.NOT_FOUND, "no such service account")
         return account
 
-    def _machine(self, *, licenses: bool) -> dict[str, object]:
-        """Return the claims of ``format=full``: none if no machine is emulated, as on Cloud Run."""
-        if self.instance is None:
-            return {}
-        machine: dict[str, object] = {
-            "instance_creation_timestamp": self.instance.created,
-            "instance_id": self.instance.id,
-            "instance_name": self.instance.name,
-            "project_id": self.project,
-            "project_number": int(self.project_number),
-            "zone": self.instance.zone,
-        }
-        if licenses:
-            machine["license_id"] = list(self.instance.licenses)
-        return {"google": {"compute_engine": machine}}
+    @property
+    def _machine(self) -> Machine:
+        return Machine(self.identities, self.accounts, self.region, self.instance)
+
+
+def _text(content: str, status: int = HTTPStatus.OK, location: str | None = None) -> Response:
+    """Answer with plain text, of a media type that no client parses as JSON."""
+    return Response(content, status, {} if location is None else {"Location": location}, _TEXT)
+
+
+def _is_true(request: Request, name: str) -> bool:
+    return request.query_params.get(name, "").lower() == "true"
+
+
+def _is_whole(request: Request, node: Node) -> bool:
+    return not is_directory(node) or _is_true(request, "recursive")
+
+
+def _etag(request: Request, node: Node) -> str:
+    """Return the entity tag of what a request asks for: the names of a directory, or all that is in it."""
+    return etag_of(as_json(node) if _is_whole(request, node) else listed(node))
+
+
+def _answer(request: Request, node: Node) -> Response:
+    form = request.query_params.get("alt", "json" if is_directory(node) else "text").lower()
+    if form not in ("json", "text"):
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "alt parameter must be json or text")
+    etag = _etag(request, node)
+    answer: Response
+    if request.headers.get("if-none-match", "").strip().removeprefix("W/").strip('"') == etag:
+        answer = Response(status_code=HTTPStatus.NOT_MODIFIED)
+    elif not _is_whole(request, node):
+        answer = _text("".join(f"{name}\n" for name in listed(node)))
+    elif form == "json":
+        answer = JSONResponse(as_json(node))
+    else:
+        answer = _text(as_text(node))
+    answer.headers["ETag"] = etag
+    return answer
 
 
 async def _check_binding(request: Request) -> None:

@@ -76,15 +76,19 @@ def test_a_request_that_a_proxy_forwarded_is_refused(
         (f"{ACCOUNTS}/{DEFAULT_ACCOUNT}/email", DEFAULT_ACCOUNT),
         ("/", "computeMetadata/\n"),
         ("/computeMetadata/", "v1/\n"),
-        (V1, "instance/\nproject/\nuniverse/\n"),
         (f"{V1}/", "instance/\nproject/\nuniverse/\n"),
-        (f"{V1}/instance", "region\nservice-accounts/\n"),
-        (f"{V1}/instance/", "region\nservice-accounts/\n"),
-        (f"{V1}/project/", "numeric-project-id\nproject-id\n"),
-        (f"{V1}/universe", "universe-domain\n"),
-        (ACCOUNTS, f"default/\n{DEFAULT_ACCOUNT}/\n"),
+        (f"{V1}/instance/licenses/", "0/\n1/\n"),
+        (f"{V1}/instance/licenses/1/id", "1001"),
+        (f"{V1}/instance/attributes/", ""),
+        (f"{V1}/instance/name", "doorward-emulator"),
+        (f"{V1}/instance/hostname", "doorward-emulator.europe-west1-b.c.doorward-demo.internal"),
+        (f"{V1}/instance/id", Instance().id),
+        (f"{V1}/project/", "attributes/\nnumeric-project-id\nproject-id\n"),
+        (f"{V1}/universe/", "universe-domain\n"),
         (f"{ACCOUNTS}/", f"default/\n{DEFAULT_ACCOUNT}/\n"),
         (f"{ACCOUNTS}/default/", "aliases\nemail\nidentity\nscopes\ntoken\n"),
+        (f"{ACCOUNTS}/default/aliases", "default\n"),
+        (f"{ACCOUNTS}/default/scopes", "https://www.googleapis.com/auth/cloud-platform\n"),
     ],
 )
 def test_what_is_text_is_answered_as_text(path: str, text: str, client: httpx.Client) -> None:
@@ -108,7 +112,65 @@ def test_its_region_holds_the_number_of_the_project(emulator: Emulator, client: 
     assert expected == ask(client, f"{V1}/instance/region").text
 
 
-@pytest.mark.parametrize("account", ["default", DEFAULT_ACCOUNT, f"{DEFAULT_ACCOUNT}/", "default/"])
+def test_the_directory_of_a_machine_lists_what_is_in_it(client: httpx.Client) -> None:
+    names = "attributes/ hostname id licenses/ name region service-accounts/ zone"
+
+    assert names.split() == ask(client, f"{V1}/instance/").text.split()
+
+
+def test_an_instance_on_cloud_run_has_what_its_container_contract_names(emulator: Emulator) -> None:
+    bare = Emulator(emulator.issuer)
+    number = bare.metadata.project_number
+    with bare.serve() as running, httpx.Client(base_url=running.url, trust_env=False) as client:
+        names = ask(client, f"{V1}/instance/").text.split()
+        zone = ask(client, f"{V1}/instance/zone").text
+
+    assert ["attributes/", "id", "region", "service-accounts/", "zone"] == names
+    assert zone.startswith(f"projects/{number}/zones/europe-west1-")
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        (V1, ""),
+        (f"{V1}/instance", ""),
+        (f"{V1}/instance", "?recursive=true&alt=text"),
+        (f"{V1}/universe", ""),
+        (ACCOUNTS, ""),
+        (f"{ACCOUNTS}/default", "?recursive=true"),
+        (f"{ACCOUNTS}/{DEFAULT_ACCOUNT}", ""),
+        (f"{V1}/instance/licenses/0", ""),
+    ],
+)
+def test_a_directory_without_its_slash_is_redirected_to_it(
+    path: str, query: str, client: httpx.Client
+) -> None:
+    answer = client.get(f"{path}{query}", headers=FLAVOR)
+
+    assert 301 == answer.status_code
+    assert f"{path}/{query}" == answer.headers["location"]
+    assert 200 == client.get(f"{path}{query}", headers=FLAVOR, follow_redirects=True).status_code
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{V1}/nothing",
+        f"{V1}//instance/",
+        f"{V1}/instance//",
+        f"{V1}/instance/id/",
+        f"{V1}/instance/id/more",
+        f"{V1}/instance/licenses/2/",
+        f"{V1}/instance/licenses/-1/id",
+        f"{V1}/instance/attributes/cluster-name",
+        "/computeMetadata/v2/",
+    ],
+)
+def test_a_path_that_leads_nowhere_is_not_found(path: str, client: httpx.Client) -> None:
+    assert 404 == client.get(path, headers=FLAVOR).status_code
+
+
+@pytest.mark.parametrize("account", [f"{DEFAULT_ACCOUNT}/", "default/"])
 def test_an_account_is_described_as_google_auth_reads_it(account: str, client: httpx.Client) -> None:
     answer = ask(client, f"{ACCOUNTS}/{account}", recursive="true")
 
@@ -126,10 +188,6 @@ def test_an_account_that_is_not_attached_is_not_found(leaf: str, client: httpx.C
 
     assert 404 == answer.status_code
     assert "Google" == answer.headers["metadata-flavor"]
-
-
-def test_an_unknown_path_is_not_found(client: httpx.Client) -> None:
-    assert 404 == ask(client, f"{V1}/nothing").status_code
 
 
 def test_a_token_is_answered_bare_and_not_as_json(client: httpx.Client) -> None:
@@ -201,7 +259,7 @@ def test_the_default_account_changes_while_it_serves(emulator: Emulator, client:
 
     assert (OTHER, Account(OTHER).subject) == (by_default["email"], by_default["sub"])
     assert DEFAULT_ACCOUNT == by_name["email"]
-    assert [] == ask(client, f"{ACCOUNTS}/{DEFAULT_ACCOUNT}", recursive="true").json()["aliases"]
+    assert [] == ask(client, f"{ACCOUNTS}/{DEFAULT_ACCOUNT}/", recursive="true").json()["aliases"]
 
 
 def test_a_token_is_minted_for_a_post_with_a_certificate_chain(client: httpx.Client) -> None:
@@ -232,11 +290,32 @@ def test_nothing_else_can_be_posted(client: httpx.Client) -> None:
 
 
 def test_an_access_token_is_clearly_not_googles(client: httpx.Client) -> None:
-    first, second = (ask(client, f"{ACCOUNTS}/default/token", scopes="a,b").json() for _ in range(2))
+    first, second = (ask(client, f"{ACCOUNTS}/default/token").json() for _ in range(2))
 
     assert ("Bearer", 3_599) == (first["token_type"], first["expires_in"])
     assert first["access_token"].startswith("ya29.fake-from-doorward-emulator.")
     assert first["access_token"] != second["access_token"]
+
+
+@pytest.mark.parametrize(
+    ("query", "scopes"),
+    [
+        ({}, ("https://www.googleapis.com/auth/cloud-platform",)),
+        ({"scopes": ""}, ("https://www.googleapis.com/auth/cloud-platform",)),
+        (
+            {"scopes": "https://a.example/x, https://a.example/y"},
+            ("https://a.example/x", "https://a.example/y"),
+        ),
+    ],
+)
+def test_an_access_token_stands_for_its_account_and_its_scopes(
+    query: dict[str, str], scopes: tuple[str, ...], emulator: Emulator, client: httpx.Client
+) -> None:
+    token = ask(client, f"{ACCOUNTS}/default/token", **query).json()["access_token"]
+    grant = emulator.access_tokens.find(token)
+
+    assert grant is not None
+    assert (DEFAULT_ACCOUNT, scopes) == (grant.account.email, grant.scopes)
 
 
 def test_a_machine_needs_a_project() -> None:
@@ -244,9 +323,8 @@ def test_a_machine_needs_a_project() -> None:
         Emulator(project="")
 
 
-@pytest.mark.parametrize("slash", ["", "/"])
 def test_a_directory_is_answered_whole_as_json_if_it_is_asked_for_recursively(
-    slash: str, emulator: Emulator, client: httpx.Client
+    emulator: Emulator, client: httpx.Client
 ) -> None:
     number = emulator.metadata.project_number
     account = {
@@ -254,18 +332,55 @@ def test_a_directory_is_answered_whole_as_json_if_it_is_asked_for_recursively(
         "email": DEFAULT_ACCOUNT,
         "scopes": ["https://www.googleapis.com/auth/cloud-platform"],
     }
-    whole = ask(client, f"{V1}{slash}", recursive="true").json()
+    whole = ask(client, f"{V1}/", recursive="true").json()
 
     assert {
         "instance": {
+            "attributes": {},
+            "hostname": "doorward-emulator.europe-west1-b.c.doorward-demo.internal",
+            "id": int(Instance().id),
+            "licenses": [{"id": "1000"}, {"id": "1001"}],
+            "name": "doorward-emulator",
             "region": f"projects/{number}/regions/europe-west1",
             "serviceAccounts": {"default": account, DEFAULT_ACCOUNT: account},
+            "zone": f"projects/{number}/zones/europe-west1-b",
         },
-        "project": {"numericProjectId": int(number), "projectId": "doorward-demo"},
+        "project": {"attributes": {}, "numericProjectId": int(number), "projectId": "doorward-demo"},
         "universe": {"universeDomain": "googleapis.com"},
     } == whole
-    assert whole["instance"] == ask(client, f"{V1}/instance{slash}", recursive="TRUE").json()
-    assert whole["project"] == ask(client, f"{V1}/project{slash}", recursive="true").json()
+    assert whole["instance"] == ask(client, f"{V1}/instance/", recursive="TRUE").json()
+    assert whole["project"] == ask(client, f"{V1}/project/", recursive="true", alt="json").json()
+
+
+def test_a_directory_is_answered_whole_as_text_line_by_line(client: httpx.Client) -> None:
+    answer = ask(client, f"{ACCOUNTS}/default/", recursive="true", alt="text")
+
+    assert answer.headers["content-type"].startswith("application/text")
+    assert (
+        f"aliases default\nemail {DEFAULT_ACCOUNT}\nscopes https://www.googleapis.com/auth/cloud-platform\n"
+    ) == answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("project/project-id", "doorward-demo"),
+        ("instance/id", int(Instance().id)),
+        ("instance/service-accounts/default/scopes", ["https://www.googleapis.com/auth/cloud-platform"]),
+    ],
+)
+def test_a_value_is_answered_as_json_if_that_is_asked_for(
+    path: str, value: object, client: httpx.Client
+) -> None:
+    answer = ask(client, f"{V1}/{path}", alt="json")
+
+    assert "application/json" == answer.headers["content-type"]
+    assert value == answer.json()
+
+
+@pytest.mark.parametrize("path", ["project/project-id", "instance/"])
+def test_another_form_than_json_or_text_is_refused(path: str, client: httpx.Client) -> None:
+    assert 400 == ask(client, f"{V1}/{path}", alt="xml").status_code
 
 
 @pytest.mark.parametrize("path", [f"{V1}/instance", f"{V1}/instance/", V1, "/computeMetadata/"])
