@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from doorward import ConfigurationError
-from doorward.door.expiry import clock_of, expires_at
+from doorward.door.expiry import expires_at
 from doorward_integrations.admission import ADMISSION, DOOR
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class ConnectionLifetime:
         failure: Exception | None = None
 
         async def end_in_time() -> None:
-            await sleep(max(0.0, end - clock_of(scope[DOOR])()))
+            await sleep(max(0.0, end - scope[DOOR].clock()))
             await connection.end()
             if connection.may_go_on:
                 await sleep(_GRACE)
@@ -102,7 +102,7 @@ class ConnectionLifetime:
         door = scope[DOOR]
         ends = [expires_at(door, scope[ADMISSION])] if self._with_token else []
         if self._seconds is not None:
-            ends.append(clock_of(door)() + self._seconds)
+            ends.append(door.clock() + self._seconds)
         return min((end for end in ends if end is not None), default=None)
 
 

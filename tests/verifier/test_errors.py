@@ -25,6 +25,7 @@ from doorward.errors import (
     SignatureError,
     TokenError,
     UnavailableError,
+    UnknownServiceError,
 )
 from doorward.tokens import claims
 from doorward.tokens.claims import NamedRule
@@ -44,6 +45,7 @@ PARENTS: dict[type[Exception], tuple[type[Exception], ...]] = {
     UnavailableError: (RefusedError,),
     KeysUnavailableError: (UnavailableError,),
     PolicyUnavailableError: (UnavailableError,),
+    UnknownServiceError: (RefusedError,),
     FetchError: (DoorwardError,),
 }
 
@@ -61,6 +63,7 @@ MADE: list[DoorwardError] = [
     PermissionDeniedError("something", Reason.ROUTE_NARROWED),
     KeysUnavailableError("something", 2.5),
     PolicyUnavailableError("something", 2.5),
+    UnknownServiceError("something"),
     FetchError("status", "something", 30.0),
 ]
 
@@ -93,7 +96,14 @@ def test_each_error_is_drawn_in_the_tree_and_exported(kind: type[Exception]) -> 
 
 
 def test_bad_token_may_not_and_cannot_know_never_mix() -> None:
-    branches = (TokenError, PermissionDeniedError, UnavailableError, CredentialError, FetchError)
+    branches = (
+        TokenError,
+        PermissionDeniedError,
+        UnknownServiceError,
+        UnavailableError,
+        CredentialError,
+        FetchError,
+    )
 
     assert [1] * len(MADE[4:]) == [
         sum(isinstance(error, branch) for branch in branches) for error in MADE[4:]
@@ -185,6 +195,7 @@ def test_the_reasons_are_these_and_stay_these() -> None:
         "no_end_user",
         "bad_end_user",
         "unreadable_path",
+        "unknown_service",
         "token_too_large",
         "malformed",
         "header_not_allowed",
@@ -219,7 +230,7 @@ def test_a_reason_is_its_code_wherever_text_is_wanted(reason: Reason) -> None:
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_a_status_and_advice(reason: Reason) -> None:
-    assert reason.status in {401, 403, 503}
+    assert reason.status in {401, 403, 404, 503}
     assert reason.advice.endswith(".")
 
 
@@ -233,7 +244,7 @@ def test_that_a_key_was_not_fetched_is_not_that_it_is_unknown_and_is_a_401_too()
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_has_a_status_and_one_sentence_of_advice(reason: Reason) -> None:
-    assert reason.status in {401, 403, 503}
+    assert reason.status in {401, 403, 404, 503}
     assert reason.advice[0].isupper()
     assert reason.advice.endswith(".")
 

@@ -96,6 +96,7 @@ def test_every_reason_has_its_status(reason: Reason) -> None:
     expected = {
         Reason.NO_CREDENTIAL: 403,
         Reason.UNREADABLE_PATH: 403,
+        Reason.UNKNOWN_SERVICE: 404,
         Reason.PERMISSION_DENIED: 403,
         Reason.ROUTE_NARROWED: 403,
         Reason.KEYS_UNAVAILABLE: 503,

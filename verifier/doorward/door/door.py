@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Unpack, final
 
 from doorward.door.admission import EXEMPT, Admission
+from doorward.door.base import BaseDoor
 from doorward.door.credentials import (
     CredentialHeaders,
     FindCredential,
@@ -52,8 +53,8 @@ class _Paused(NamedTuple):
     decision: Decision = Decision(granted=False)
 
 
-class Door:
-    """Decides on requests: it admits, or it refuses.
+class Door(BaseDoor):
+    """Decides on the requests of one service: it admits, or it refuses.
 
     One door serves any number of threads and event loops. Every adapter asks it, and decides nothing itself.
 
@@ -148,23 +149,6 @@ class Door:
             return None
         return Admission(verified.principal, without_signature(headers, position), kept[1])
 
-    def refuse(self, error: RefusedError, request: RequestFacts = ANYWHERE) -> Refusal:
-        """Refuse a request that was admitted and that a rule of the application turns away.
-
-        It is answered in the style of this door, and logged and reported as its other refusals.
-
-        Args:
-            error: Why.
-            request: What is known of the request.
-
-        Returns:
-            The answer to give.
-        """
-        refusal = self._refuse(error, request)
-        if self._listener is not None:
-            report(self._listener, event_of(refusal))
-        return refusal
-
     @property
     def verifier(self) -> Verifier:
         """The verifier behind the door."""
@@ -181,9 +165,19 @@ class Door:
         return self._source
 
     @property
-    def credential(self) -> FindCredential:
-        """Finds the credential of a request."""
-        return self._credential
+    def clock(self) -> Callable[[], float]:
+        """The clock by which it decides, in seconds since the epoch."""
+        return self._engine.clock
+
+    @property
+    def leeway(self) -> float:
+        """Seconds by which the clocks of an issuer and of this machine may differ."""
+        return self._engine.leeway
+
+    @property
+    def parts(self) -> tuple[tuple[Verifier, PolicySource], ...]:
+        """What decides: the verifier, and where the policy comes from."""
+        return ((self._verifier, self._source),)
 
     def __init__(
         self,
@@ -199,6 +193,7 @@ class Door:
         **end_users: Unpack[EndUserSettings],
     ) -> None:
         """Put a policy behind a verifier; see the class."""
+        super().__init__(style, listener, log)
         if not isinstance(verifier, Verifier):
             raise ConfigurationError(
                 f"a door needs a Verifier, not {type(verifier).__name__}: Door(Verifier(...), policy)"
@@ -206,15 +201,15 @@ class Door:
         self._verifier: Final = verifier
         self._engine: Final = engine_of(verifier)
         self._source: Final = source_of(policy)
-        self._credential: Final = credential
+        self.credential = credential
         # The bound method is found in a shorter way than the method of an object that is called.
         self._find: FindCredential = (
             credential.__call__ if isinstance(credential, CredentialHeaders) else credential
         )
-        self.end_user_verifier: Final = end_users.get("end_user")
+        self.end_user_verifier = end_users.get("end_user")
         self._end_users: Final = read_end_users(credential, end_users)
         further = () if self._end_users is None else (self._end_users.header,)
-        self.forwarding: Final = forwarding_for(credential, further)
+        self.forwarding = forwarding_for(credential, further)
         self._watched: Final = self.forwarding.watched
         # Whether a decision on the caller is all: nothing is verified or reported besides.
         self._alone: Final = listener is None and self._end_users is None
@@ -227,9 +222,6 @@ class Door:
 
             self._find, self._read = read_stripped(verifier, credential, unsafe_invoker_check_is_on)
         self._exempt: Final[Exemptions] = read_exemptions(exempt)
-        self.style: Final = style
-        self._listener: Final = listener
-        self._log: Final = DoorLog() if log is None else log
 
     def _start(self, headers: RawHeaders, request: RequestFacts) -> Admission | Refusal | _Paused:
         """Decide as far as that goes without waiting."""
@@ -317,13 +309,6 @@ class Door:
                 return _Paused(-1, b"", error, decision)
             error.message += decision.disagreement
         return self._refuse(error, request)
-
-    def _refuse(self, error: RefusedError, request: RequestFacts) -> Refusal:
-        # The frames of an error hold the token: nothing that leaves the door may lead to them.
-        error.__traceback__ = error.__cause__ = error.__context__ = None
-        refusal = self.style(error, request.sent_path)
-        self._log.refused(refusal, request)
-        return refusal
 
     async def _finish(
         self, decided: Admission | Refusal, headers: RawHeaders, request: RequestFacts, waits: Waits

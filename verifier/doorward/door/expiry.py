@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from doorward.door.admission import Admission
-from doorward.door.door import Door
+from doorward.door.base import BaseDoor
 from doorward.issuers.claim_rule import numeric_date
-from doorward.tokens.principal import Principal
-from doorward.tokens.verifier import Verifier, engine_of
+from doorward.tokens.verifier import engine_of
 
-__all__ = ["clock_of", "expires_at"]
-
-
-def clock_of(door: Door) -> Callable[[], float]:
-    """Return the clock by which a door decides, in seconds since the epoch.
-
-    Args:
-        door: The door.
-    """
-    return engine_of(door.verifier).clock
+__all__ = ["expires_at"]
 
 
-def expires_at(door: Door, admission: Admission) -> float | None:
+def expires_at(door: BaseDoor, admission: Admission) -> float | None:
     """Return until when the tokens of an admission are good: of the caller, and of the end user.
 
     Args:
@@ -35,13 +23,8 @@ def expires_at(door: Door, admission: Admission) -> float | None:
     """
     ends = []
     if not admission.principal.anonymous:
-        ends.append(_end_of(admission.principal, door.verifier))
+        ends.append(numeric_date(admission.principal.claims, "exp") + door.leeway)
     if admission.end_user is not None and door.end_user_verifier is not None:
-        ends.append(_end_of(admission.end_user, door.end_user_verifier))
+        end = numeric_date(admission.end_user.claims, "exp")
+        ends.append(end + engine_of(door.end_user_verifier).leeway)
     return min(ends, default=None)
-
-
-def _end_of(principal: Principal, verifier: Verifier) -> float:
-    # The leeway is a setting of the verifier, the same for all of its issuers.
-    leeway = engine_of(verifier).issuers[0].expectations.leeway
-    return numeric_date(principal.claims, "exp") + leeway

@@ -40,8 +40,9 @@ _UNAUTHENTICATED: Final = (
 )
 _SENTENCES: Final = {
     401: "The request was not authorized to invoke this service. The access token could not be verified.",
-    # What Cloud Run logs for these two is not documented; both sentences are doorward's own.
+    # What Cloud Run logs for these is not documented; the sentences are doorward's own.
     403: "The request was not authorized to invoke this service. The caller does not hold the permission.",
+    404: "The request names no service.",
     503: "The request could not be checked: keys, policy or groups are not available now.",
 }
 

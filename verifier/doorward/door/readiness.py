@@ -12,12 +12,11 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, TypedDict, cast
 
-from doorward.door.door import Door
+from doorward.door.base import BaseDoor
 from doorward.errors import KeysUnavailableError
 from doorward.keys.source import KeySource
 from doorward.loglimit import LogLimit
-from doorward.policy.source import FixedPolicy
-from doorward.tokens.engine import Engine
+from doorward.policy.source import FixedPolicy, PolicySource
 from doorward.tokens.verifier import engine_of
 
 __all__ = ["PartReadiness", "Readiness", "ready"]
@@ -64,7 +63,7 @@ class Readiness(TypedDict):
     parts: list[PartReadiness]
 
 
-def ready(door: Door) -> Readiness:
+def ready(door: BaseDoor) -> Readiness:
     """Say whether a door can decide now, and start what it lacks. This never waits, for no endpoint.
 
     Args:
@@ -73,23 +72,24 @@ def ready(door: Door) -> Readiness:
     Returns:
         Plain data: each part, and why it is not ready.
     """
-    verifiers = [one for one in (door.verifier, door.end_user_verifier) if one is not None]
-    engines = [engine_of(one) for one in verifiers]
-    parts = [*(part for engine in engines for part in _keys(engine)), *_policy(door)]
-    if not all(part["ready"] for part in parts if part["part"] == "keys"):
-        _warm_aside(door, engines)
+    deciding = door.parts
+    verifiers = [*(verifier for verifier, _ in deciding), door.end_user_verifier]
+    engines = [engine_of(one) for one in verifiers if one is not None]
+    # The doors of several services share their key sources.
+    accepted = {id(one.key_source): (one, engine) for engine in engines for one in engine.issuers}
+    parts = [_keys(one.issuer.name, one.key_source, engine.clock()) for one, engine in accepted.values()]
+    if not all(part["ready"] for part in parts):
+        _warm_aside(door, [one.key_source for one, _ in accepted.values()])
+    parts += [part for _, source in deciding for part in _policy(source)]
     return Readiness(ready=all(part["ready"] for part in parts if part["part"] != "groups"), parts=parts)
 
 
-def _keys(engine: Engine) -> Iterator[PartReadiness]:
-    for accepted in engine.issuers:
-        # Asked as for a token, so that keys of some age are refreshed.
-        usable = accepted.key_source.keys(engine.clock()) is not None
-        yield _part("keys", accepted.issuer.name, accepted.key_source, usable=usable)
+def _keys(name: str, source: KeySource, now: float) -> PartReadiness:
+    # Asked as for a token, so that keys of some age are refreshed.
+    return _part("keys", name, source, usable=source.keys(now) is not None)
 
 
-def _policy(door: Door) -> Iterator[PartReadiness]:
-    source = door.policy_source
+def _policy(source: PolicySource) -> Iterator[PartReadiness]:
     policy = source.current  # looks whether the file has changed, if it is one
     named = policy if isinstance(source, FixedPolicy) else source
     yield _part("policy", type(named).__name__, source)
@@ -118,15 +118,14 @@ def _part(part: Part, name: str, source: object, *, usable: bool = True) -> Part
     )
 
 
-_warming: Final[weakref.WeakKeyDictionary[Door, threading.Thread]] = weakref.WeakKeyDictionary()
+_warming: Final[weakref.WeakKeyDictionary[BaseDoor, threading.Thread]] = weakref.WeakKeyDictionary()
 
 
-def _warm_aside(door: Door, engines: list[Engine]) -> None:
+def _warm_aside(door: BaseDoor, sources: list[KeySource]) -> None:
     """Warm the keys in a thread, one for each door. A forked process has none of its parent's threads."""
     under_way = _warming.get(door)
     if under_way is not None and under_way.is_alive():
         return
-    sources = [accepted.key_source for engine in engines for accepted in engine.issuers]
     thread = threading.Thread(target=_warm, args=(sources,), name=_THREAD, daemon=True)
     try:
         thread.start()

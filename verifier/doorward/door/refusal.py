@@ -32,10 +32,11 @@ _FRAME: Final = """<html><head>
 """
 
 _SHORT_PATH: Final = 256
-_PHRASES: Final = {401: "Unauthorized", 403: "Forbidden", 503: "Service Unavailable"}
+_PHRASES: Final = {401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 503: "Service Unavailable"}
 _SENTENCES: Final = {
     401: "Your client does not have permission to the requested URL <code>{path}</code>.",
     403: "Your client does not have permission to get URL <code>{path}</code> from this server.",
+    404: "The requested URL <code>{path}</code> was not found on this server.",
     503: "The service cannot check the credential for URL <code>{path}</code> now. Please try again later.",
 }
 
@@ -45,7 +46,7 @@ class Refusal:
     """The answer to a request that is refused.
 
     Attributes:
-        status: 401, 403 or 503.
+        status: 401, 403, 404 or 503.
         headers: The answer's headers, names in lower case.
         body: The answer's body.
         reason: The stable code; not for the caller.
@@ -77,7 +78,7 @@ def _headers(
 def cloud_run(error: RefusedError, path: str) -> Refusal:
     """Answer as the Cloud Run front end, byte for byte as far as that is known.
 
-    The 503 is doorward's own, in the same frame.
+    The 404 and the 503 are doorward's own, in the same frame.
 
     Args:
         error: Why.

@@ -97,7 +97,7 @@ class UnsafeStrippedVerifier:
         self._engine: Final = Engine(
             (AcceptedIssuer(expectations, NO_KEYS),),
             max_token_bytes=max_token_bytes,
-            token_cache_size=0,
+            token_cache=None,
             clock=clock,
         )
         _log.warning(_WARNING)

@@ -68,7 +68,7 @@ class Engine:
         issuers: tuple[AcceptedIssuer, ...],
         *,
         max_token_bytes: int,
-        token_cache_size: int,
+        token_cache: TokenCache | None,
         clock: Callable[[], float],
     ) -> None:
         """Take settings that were checked before.
@@ -76,7 +76,7 @@ class Engine:
         Args:
             issuers: The accepted issuers, at least one; no value of ``iss`` belongs to two of them.
             max_token_bytes: Size over which a token is refused before it is split.
-            token_cache_size: How many verified tokens are cached at most; 0 verifies each one anew.
+            token_cache: Keeps verified tokens; None verifies each one anew.
             clock: Wall clock, in seconds since the epoch.
         """
         self.issuers: Final = issuers
@@ -84,8 +84,13 @@ class Engine:
         self._only: Final = issuers[0] if len(issuers) == 1 else None
         self._by_iss: Final = {iss: one for one in issuers for iss in one.issuer.iss_values}
         self._limit: Final = max_token_bytes
-        self._token_cache: Final = TokenCache(token_cache_size) if token_cache_size else None
+        self._token_cache: Final = token_cache
         self._headers: Final[dict[bytes, Header]] = {}
+
+    @property
+    def leeway(self) -> float:
+        """Seconds by which clocks may differ, the same for every issuer."""
+        return self.issuers[0].expectations.leeway
 
     # The steps, one by one.
 

@@ -8,7 +8,8 @@ it.
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+from typing import Any, Final
 
 from doorward.keys.key import VerificationKey
 from doorward.keys.source import KeySource
@@ -119,6 +120,36 @@ class TokenCache:
             self._young = young = {}
         young[digest] = entry
 
+    def part(self) -> TokenCache:
+        """Return a part of this cache for one more verifier: they share its bound, and no entry.
+
+        The entries of a part are found by no other one, and are dropped as all others when they are not used.
+        """
+        return _Part(self)
+
     def __len__(self) -> int:
         """Count the entries."""
         return len(self._young) + len(self._old)
+
+
+_numbers: Final = itertools.count()
+
+
+class _Part(TokenCache):
+    """One verifier's part of a cache: its digests begin with a number that no other part has."""
+
+    __slots__ = ("_add", "_find", "_number", "_whole")
+
+    def __init__(self, whole: TokenCache) -> None:
+        super().__init__(0)
+        self._number = next(_numbers).to_bytes(8)
+        self._whole, self._find, self._add = whole, whole.find, whole.add
+
+    def find(self, digest: bytes, now: float) -> VerifiedToken | None:
+        return self._find(self._number + digest, now)
+
+    def add(self, digest: bytes, entry: VerifiedToken) -> None:
+        self._add(self._number + digest, entry)
+
+    def part(self) -> TokenCache:
+        return self._whole.part()

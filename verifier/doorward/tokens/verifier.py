@@ -17,6 +17,7 @@ from doorward.tokens.engine import Engine, NeedsKey
 from doorward.tokens.expectations import expectations_of
 from doorward.tokens.jws import MAX_TOKEN_BYTES, to_bytes
 from doorward.tokens.principal import Principal
+from doorward.tokens.token_cache import TokenCache
 
 __all__ = ["Verifier", "engine_of"]
 
@@ -32,13 +33,14 @@ class Verifier:
             Left out only where every issuer brings its own.
         issuers: The accepted issuers. `GOOGLE` is what Cloud Run accepts.
         accept_gcloud_tokens: Whether to accept what ``gcloud auth print-identity-token`` prints, for a person
-            or
-            a service account, as Cloud Run does. Such a token is made for no service: at every service that
-            accepts them, a stolen one can be used. For development.
+            or a service account, as Cloud Run does. Such a token is made for no service: at every service
+            that accepts them, a stolen one can be used. For development.
         leeway: Seconds by which clocks may differ, for ``exp``, ``iat`` and ``nbf``; 0 to 300.
         max_token_bytes: Size over which a token is refused before it is split.
         token_cache_size: How many verified tokens are cached at most; the half that was used last is kept for
             sure. 0 verifies each one anew.
+        token_cache: Keeps the verified tokens, to share one bound among several verifiers: a
+            `doorward.tokens.token_cache.TokenCache.part` of it for each. Then `token_cache_size` is left out.
         key_cache: Makes the key cache of an issuer, to share one or to configure it; or another
             `KeySource`, such as `FixedKeys`.
         clock: Wall clock, in seconds since the epoch.
@@ -114,6 +116,7 @@ class Verifier:
         leeway: float = 30.0,
         max_token_bytes: int = MAX_TOKEN_BYTES,
         token_cache_size: int = 8192,
+        token_cache: TokenCache | None = None,
         key_cache: Callable[[Issuer], KeySource] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -130,10 +133,12 @@ class Verifier:
         expectations = expectations_of(here, audience, leeway, gcloud_tokens=accept_gcloud_tokens)
         if not iss_values or len(set(iss_values)) != len(iss_values):
             raise ConfigurationError("issuers must name at least one issuer, and no value of 'iss' twice")
+        if token_cache is None and token_cache_size:
+            token_cache = TokenCache(token_cache_size)
         self._engine: Final = Engine(
             tuple(AcceptedIssuer(one, _key_source(one.issuer, key_cache, clock)) for one in expectations),
             max_token_bytes=max_token_bytes,
-            token_cache_size=token_cache_size,
+            token_cache=token_cache,
             clock=clock,
         )
 

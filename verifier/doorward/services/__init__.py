@@ -1,0 +1,1 @@
+"""Many services behind one door: which service a request is for, and the door of each."""
