@@ -11,7 +11,8 @@ import contextvars
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from doorward import Admission, ConfigurationError, Door, Principal
+from doorward import Admission, ConfigurationError, Principal
+from doorward.door.base import BaseDoor
 
 __all__ = [
     "ADMISSION",
@@ -37,7 +38,7 @@ CURRENT: Final = contextvars.ContextVar[Principal]("doorward.principal")
 """The verified caller of what is being handled in this context, set by adapters that give no request."""
 
 
-def check_door(door: object, call: str) -> Door:
+def check_door(door: object, call: str) -> BaseDoor:
     """Refuse what is not a door.
 
     Args:
@@ -50,7 +51,7 @@ def check_door(door: object, call: str) -> Door:
     Raises:
         ConfigurationError: If it is not a door.
     """
-    if not isinstance(door, Door):
+    if not isinstance(door, BaseDoor):
         raise ConfigurationError(f"{call} needs a Door, not {type(door).__name__}")
     return door
 

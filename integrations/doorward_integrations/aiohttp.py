@@ -18,7 +18,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from multidict import CIMultiDict
 
-from doorward import Admission, ConfigurationError, Door, Principal, Refusal
+from doorward import Admission, ConfigurationError, Principal, Refusal
+from doorward.door.base import BaseDoor
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
 from doorward_integrations.admission import check_door
@@ -91,9 +92,9 @@ class Invoker:
         door: The door.
     """
 
-    door: Final[Door]
+    door: Final[BaseDoor]
 
-    def __init__(self, app: web.Application, door: Door, *, public_prefix: str = "") -> None:
+    def __init__(self, app: web.Application, door: BaseDoor, *, public_prefix: str = "") -> None:
         """Guard an application.
 
         Args:
@@ -132,7 +133,7 @@ class Invoker:
 _APP: Final = web.AppKey("doorward", Invoker)
 
 
-def invoker_middleware(door: Door, *, public_prefix: str = "") -> Middleware:
+def invoker_middleware(door: BaseDoor, *, public_prefix: str = "") -> Middleware:
     """Make the middleware that passes admitted requests on, and answers the others itself.
 
     Args:
@@ -164,7 +165,7 @@ def invoker_middleware(door: Door, *, public_prefix: str = "") -> Middleware:
     return decide
 
 
-def add_readiness(app: web.Application, door: Door, path: str = READINESS_PATH) -> None:
+def add_readiness(app: web.Application, door: BaseDoor, path: str = READINESS_PATH) -> None:
     """Answer readiness probes: 200 if the door can decide now, else 503, with what is not ready as JSON.
 
     Args:

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import quote
 
-from doorward import Admission, ConfigurationError, Door, Refusal
+from doorward import Admission, ConfigurationError, Refusal
+from doorward.door.base import BaseDoor
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
 from doorward_integrations.admission import ADMISSION, DOOR, check_door, end_user_of, principal_of
@@ -49,12 +50,12 @@ class InvokerMiddleware:
     """
 
     app: ASGIApp
-    door: Final[Door]
+    door: Final[BaseDoor]
 
     def __init__(
         self,
         app: ASGIApp,
-        door: Door,
+        door: BaseDoor,
         *,
         public_prefix: str = "",
         lifetime: ConnectionLifetime | None = None,
@@ -118,7 +119,7 @@ class InvokerMiddleware:
 
 
 def decide(
-    door: Door, scope: Scope, root_path: str = "", public_prefix: str = ""
+    door: BaseDoor, scope: Scope, root_path: str = "", public_prefix: str = ""
 ) -> Admission | Coroutine[Any, Any, Admission | Refusal]:
     """Decide on an http or websocket scope; at once, if all that decides is cached.
 
@@ -206,7 +207,7 @@ class ReadinessApp:
     The answer is JSON and says which part is not ready and why (`doorward_integrations.readiness`).
     """
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: BaseDoor) -> None:
         """Answer for a door.
 
         Args:

@@ -26,7 +26,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
-from doorward import Admission, ConfigurationError, Door, Principal, Refusal
+from doorward import Admission, ConfigurationError, Principal, Refusal
+from doorward.door.base import BaseDoor
 from doorward.door.credentials import RawHeaders
 from doorward.policy.paths import check_public_prefix
 from doorward.policy.request import RequestFacts
@@ -101,7 +102,7 @@ class InvokerMiddleware:
 
     sync_capable: Final = True
     async_capable: Final = True
-    door: Final[Door]
+    door: Final[BaseDoor]
 
     def __init__(self, get_response: _Respond) -> None:
         """Put the door of the settings in front.
@@ -237,7 +238,7 @@ def _facts(request: Any, public_prefix: str) -> RequestFacts:  # noqa: ANN401 - 
     return WsgiRequest(request.environ | paths, public_prefix)
 
 
-def _hand_over(request: Any, before: RawHeaders, admission: Admission, door: Door) -> None:  # noqa: ANN401
+def _hand_over(request: Any, before: RawHeaders, admission: Admission, door: BaseDoor) -> None:  # noqa: ANN401
     """Give a request the headers and the caller of its admission, wherever a view could look."""
     for key in {environ_key(name) for name, _ in set(before) ^ set(admission.headers)}:
         # Names with '_' are not in META under ASGI, except in a Django that lacks a security release; under
@@ -264,14 +265,14 @@ def _response_to(refusal: Refusal, method: str) -> HttpResponse:
     return response
 
 
-def _door() -> Door:
+def _door() -> BaseDoor:
     given = getattr(settings, "DOORWARD_DOOR", None)
     if isinstance(given, str):
         try:
             given = import_string(given)
         except ImportError as error:
             raise ConfigurationError(f"DOORWARD_DOOR={given!r} cannot be imported: {error}") from error
-    if not isinstance(given, Door):
+    if not isinstance(given, BaseDoor):
         raise ConfigurationError(
             f"DOORWARD_DOOR must be a Door, or where it is, such as 'orders.doors.door', not "
             f"{type(given).__name__}"

@@ -35,7 +35,8 @@ from starlette.responses import Response
 from starlette.types import Scope
 from starlette.websockets import WebSocket
 
-from doorward import Admission, ConfigurationError, Door, Principal, Refusal
+from doorward import Admission, ConfigurationError, Principal, Refusal
+from doorward.door.base import BaseDoor
 from doorward.policy.paths import check_public_prefix
 from doorward_integrations import starlette
 from doorward_integrations.admission import ADMISSION, DOOR, check_door, end_user_of, principal_of
@@ -75,7 +76,7 @@ class Invoker(starlette.Invoker):
     def __init__(
         self,
         app: FastAPI,
-        door: Door,
+        door: BaseDoor,
         *,
         public_prefix: str = "",
         in_front: Iterable[type] = (),
@@ -133,12 +134,12 @@ class InvokerDependency(SecurityBase):
         scheme_name: The name of the scheme in OpenAPI.
     """
 
-    door: Final[Door]
+    door: Final[BaseDoor]
     model: SecurityScheme
     scheme_name: str
     responses: Final[dict[int | str, dict[str, Any]]]
 
-    def __init__(self, door: Door, *, public_prefix: str = "") -> None:
+    def __init__(self, door: BaseDoor, *, public_prefix: str = "") -> None:
         """Make the dependency.
 
         Args:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from flask import Flask, Response, current_app, g, request
 from werkzeug.local import LocalProxy
 
-from doorward import ConfigurationError, Door, Principal, Refusal
+from doorward import ConfigurationError, Principal, Refusal
+from doorward.door.base import BaseDoor
 from doorward.policy.paths import check_public_prefix
 from doorward_integrations.admission import check_door, end_user_of, principal_of
 from doorward_integrations.narrowing import Narrowing, Predicate, service_accounts
@@ -56,12 +57,12 @@ class Invoker:
         door: The door.
     """
 
-    door: Final[Door]
+    door: Final[BaseDoor]
 
     def __init__(
         self,
         app: Flask | None = None,
-        door: Door | None = None,
+        door: BaseDoor | None = None,
         *,
         public_prefix: str = "",
         after_request: bool = False,
@@ -109,7 +110,7 @@ class Invoker:
         app.before_request_funcs.setdefault(None, []).insert(0, _set_principal)
 
 
-def _headers_of_hooks(app: Flask, door: Door) -> FurtherHeaders:
+def _headers_of_hooks(app: Flask, door: BaseDoor) -> FurtherHeaders:
     """Return what gives the headers that ``after_request`` functions add to a refusal."""
 
     def further(refusal: Refusal, environ: WSGIEnvironment) -> list[tuple[str, str]]:
@@ -182,7 +183,7 @@ def _response_to(refusal: Refusal) -> Response:
     )  # Flask leaves the body out of a HEAD
 
 
-def add_readiness(app: Flask, door: Door, path: str = READINESS_PATH) -> None:
+def add_readiness(app: Flask, door: BaseDoor, path: str = READINESS_PATH) -> None:
     """Answer readiness probes: 200 if the door can decide now, else 503, with what is not ready as JSON.
 
     Args:

@@ -40,7 +40,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from doorward import Admission, ConfigurationError, Door, Principal, Refusal
+from doorward import Admission, ConfigurationError, Principal, Refusal
+from doorward.door.base import BaseDoor
 from doorward_integrations import admission as shared
 from doorward_integrations.admission import ADMISSION, CURRENT, DOOR, check_door, end_user_of, principal_of
 from doorward_integrations.asgi import decide
@@ -76,7 +77,7 @@ def current_principal() -> Principal:
     return shared.current_principal()
 
 
-def guard_functions(door: Door) -> None:
+def guard_functions(door: BaseDoor) -> None:
     """Guard the function that this process serves, if it is one of `functions_framework`.
 
     It is called in the module of the function, anywhere at its top level, and stands before everything: an
@@ -125,7 +126,7 @@ class _AsgiFunctions(set[str]):
             )
 
 
-def guarded_http(door: Door) -> Callable[[Callable[[Request], Any]], _Handle]:
+def guarded_http(door: BaseDoor) -> Callable[[Callable[[Request], Any]], _Handle]:
     """Make a function that takes a request, as `functions_framework.aio.http` does, behind a door.
 
     Args:
@@ -145,7 +146,7 @@ def guarded_http(door: Door) -> Callable[[Callable[[Request], Any]], _Handle]:
     return decorate
 
 
-def guarded_cloud_event(door: Door) -> Callable[[Callable[[CloudEvent], Any]], _Handle]:
+def guarded_cloud_event(door: BaseDoor) -> Callable[[Callable[[CloudEvent], Any]], _Handle]:
     """Make a function that takes a CloudEvent, as `functions_framework.aio.cloud_event` does, behind a door.
 
     The framework knows it as a function that takes a request, since it would parse the event before the door
@@ -186,7 +187,7 @@ async def _event(request: Request) -> CloudEvent:
         ) from error
 
 
-def _register(door: Door, function: Callable[..., Any], handle: _Handle) -> _Handle:
+def _register(door: BaseDoor, function: Callable[..., Any], handle: _Handle) -> _Handle:
     """Put the door before the handler of admitted requests, and register both as the function."""
 
     @functools.wraps(function)

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import grpc
 
-from doorward import Admission, Door, PlainRequest, Principal, Refusal
+from doorward import Admission, PlainRequest, Principal, Refusal
+from doorward.door.base import BaseDoor
 from doorward_integrations import admission as shared
 from doorward_integrations.admission import ADMISSION, CURRENT, check_door, current_principal
 from doorward_integrations.refusal import headers_beside_content
@@ -102,9 +103,9 @@ class _Interceptor:
         door: The door.
     """
 
-    door: Final[Door]
+    door: Final[BaseDoor]
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: BaseDoor) -> None:
         """Make the interceptor.
 
         Args:
@@ -204,7 +205,7 @@ class _Call:
         ]
         self.facts: Final = PlainRequest(path=details.method, method=_METHOD)
 
-    def admitted_at_once(self, door: Door) -> Admission | None:
+    def admitted_at_once(self, door: BaseDoor) -> Admission | None:
         return door.admit_cached(self.headers, _METHOD, self.facts.path)
 
 

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from doorward import (
     ConfigurationError,
-    Door,
     PermissionDeniedError,
     Principal,
     PrincipalKind,
     Reason,
     Refusal,
 )
+from doorward.door.base import BaseDoor
 from doorward.policy.named import NamedCallers
 from doorward.policy.request import RequestFacts
 from doorward_integrations.admission import DOOR, principal_of
@@ -89,7 +89,7 @@ class Narrowing:
                 f"the predicate of only({self}) returned {type(allowed).__name__}, and not True or False"
             )
         door = carrier.get(DOOR)
-        if not isinstance(door, Door):
+        if not isinstance(door, BaseDoor):
             raise ConfigurationError("the request carries no door that could refuse it")
         why = f"{principal} may invoke, and is none of those that the route lets in: {self}"
         return door.refuse(PermissionDeniedError(why, Reason.ROUTE_NARROWED), request)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from doorward import CredentialError, Door, KeysUnavailableError, PermissionDeniedError, Reason, RefusedError
+from doorward import CredentialError, KeysUnavailableError, PermissionDeniedError, Reason, RefusedError
+from doorward.door.base import BaseDoor
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -27,7 +28,7 @@ _REFUSALS: Final[tuple[tuple[RefusedError, str, dict[str, str]], ...]] = (
 )
 
 
-def refusal_responses(door: Door) -> dict[int | str, dict[str, Any]]:
+def refusal_responses(door: BaseDoor) -> dict[int | str, dict[str, Any]]:
     """Describe how a door refuses, as OpenAPI does (https://spec.openapis.org/oas/v3.1.0#responses-object).
 
     Args:

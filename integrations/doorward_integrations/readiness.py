@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Final, NamedTuple
 
-from doorward import Door
+from doorward.door.base import BaseDoor
 from doorward.door.readiness import ready
 
 __all__ = ["READINESS_PATH", "ReadinessAnswer", "readiness_answer"]
@@ -35,7 +35,7 @@ class ReadinessAnswer(NamedTuple):
     body: bytes
 
 
-def readiness_answer(door: Door, method: str = "GET") -> ReadinessAnswer:
+def readiness_answer(door: BaseDoor, method: str = "GET") -> ReadinessAnswer:
     """Answer whether a door can decide now; see `doorward.door.readiness.ready`.
 
     Args:

@@ -17,7 +17,8 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from doorward import ConfigurationError, Door, Refusal
+from doorward import ConfigurationError, Refusal
+from doorward.door.base import BaseDoor
 from doorward.policy.paths import check_public_prefix
 from doorward_integrations.admission import check_door, end_user_of, principal_of
 from doorward_integrations.asgi import POLICY_VIOLATION, AsgiRequest, InvokerMiddleware, ReadinessApp
@@ -62,12 +63,12 @@ class Invoker:
         door: The door.
     """
 
-    door: Final[Door]
+    door: Final[BaseDoor]
 
     def __init__(
         self,
         app: Starlette,
-        door: Door,
+        door: BaseDoor,
         *,
         public_prefix: str = "",
         in_front: Iterable[type] = (),
@@ -202,7 +203,7 @@ def _finder_of_connection(
     return lambda args, kwargs: kwargs[name] if name in kwargs else args[position]
 
 
-def add_readiness(app: Starlette, door: Door, path: str = READINESS_PATH) -> None:
+def add_readiness(app: Starlette, door: BaseDoor, path: str = READINESS_PATH) -> None:
     """Answer readiness probes: 200 if the door can decide now, else 503, with what is not ready as JSON.
 
     Args:

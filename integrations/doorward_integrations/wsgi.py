@@ -7,7 +7,8 @@ from http.client import responses
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from doorward import Door, Refusal
+from doorward import Refusal
+from doorward.door.base import BaseDoor
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
 from doorward_integrations.admission import ADMISSION, DOOR, check_door, end_user_of, principal_of
@@ -46,12 +47,12 @@ class InvokerMiddleware:
     """
 
     app: WSGIApplication
-    door: Final[Door]
+    door: Final[BaseDoor]
 
     def __init__(
         self,
         app: WSGIApplication,
-        door: Door,
+        door: BaseDoor,
         *,
         public_prefix: str = "",
         further_headers: FurtherHeaders | None = None,
@@ -104,7 +105,7 @@ class ReadinessApp:
     The answer is JSON and says which part is not ready and why (`doorward_integrations.readiness`).
     """
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: BaseDoor) -> None:
         """Answer for a door.
 
         Args:
