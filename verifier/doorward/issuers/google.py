@@ -12,7 +12,14 @@ from doorward.errors import ConfigurationError
 from doorward.hostport import is_on_this_machine
 from doorward.issuers.issuer import Issuer
 
-__all__ = ["EMULATOR_VARIABLE", "GCLOUD_CLIENT_ID", "GOOGLE", "in_environment", "is_google"]
+__all__ = [
+    "EMULATOR_VARIABLE",
+    "GCLOUD_CLIENT_ID",
+    "GOOGLE",
+    "emulator_in_environment",
+    "in_environment",
+    "is_google",
+]
 
 _log = logging.getLogger("doorward.issuers")
 
@@ -50,10 +57,32 @@ def in_environment(issuer: Issuer, environ: Mapping[str, str] | None = None) -> 
     Raises:
         ConfigurationError: If the variable names anything but a port of this machine, or is set on Cloud Run.
     """
+    host = emulator_in_environment(environ) if issuer is GOOGLE else None
+    if host is None:
+        return issuer
+    _log.warning(
+        "ID tokens are verified with the keys of the emulator at %s: tokens signed by Google are refused",
+        host,
+    )
+    return replace(issuer, key_url=f"http://{host}/oauth2/v3/certs")
+
+
+def emulator_in_environment(environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the emulator that the environment puts in Google's place.
+
+    Args:
+        environ: The environment; the process's own by default.
+
+    Returns:
+        Its ``HOST:PORT`` on this machine; None if there is none.
+
+    Raises:
+        ConfigurationError: If the variable names anything but a port of this machine, or is set on Cloud Run.
+    """
     environ = os.environ if environ is None else environ
     host = environ.get(EMULATOR_VARIABLE)
-    if host is None or issuer is not GOOGLE:
-        return issuer
+    if host is None:
+        return None
     for variable in _CLOUD_RUN:
         if variable in environ:
             raise ConfigurationError(
@@ -65,11 +94,7 @@ def in_environment(issuer: Issuer, environ: Mapping[str, str] | None = None) -> 
             f"{EMULATOR_VARIABLE}={host!r} must be HOST:PORT of this machine, as the emulator prints it, "
             "such as 127.0.0.1:8099"
         )
-    _log.warning(
-        "ID tokens are verified with the keys of the emulator at %s: tokens signed by Google are refused",
-        host,
-    )
-    return replace(issuer, key_url=f"http://{host}/oauth2/v3/certs")
+    return host
 
 
 def is_google(issuer: Issuer) -> bool:

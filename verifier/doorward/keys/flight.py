@@ -105,6 +105,14 @@ class Flight:
         """
         return self._over.wait(timeout)
 
+    def then(self, call: Callable[[], object]) -> None:
+        """Have a function called once it is over; see `Milestone.then`.
+
+        Args:
+            call: Must not wait for anything.
+        """
+        self._over.then(call)
+
     async def wait_async(self, timeout: float) -> bool:  # noqa: ASYNC109 - takes what `wait` takes
         """Wait until it is over, in the running event loop of asyncio or trio.
 

@@ -47,6 +47,14 @@ class Milestone:
             return False
         return True
 
+    def then(self, call: Callable[[], object]) -> None:
+        """Have a function called once it has happened: in the thread that reaches it, or now in this one.
+
+        Args:
+            call: Must not wait for anything, since others wait behind it. What it raises is logged.
+        """
+        self._reached.add_done_callback(lambda _: call())
+
     async def wait_async(self, timeout: float) -> bool:  # noqa: ASYNC109 - takes what `wait` takes
         """Wait until it has happened, in the running event loop of asyncio or trio.
 
@@ -63,7 +71,7 @@ class Milestone:
 
         finished = anyio.Event()
         wake = _waker(finished.set)
-        self._reached.add_done_callback(lambda _: wake())
+        self.then(wake)
         with anyio.move_on_after(timeout):
             await finished.wait()
         return self._reached.done()
