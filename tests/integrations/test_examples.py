@@ -10,9 +10,16 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
+from doorward import Door, InvokerPolicy, Verifier
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator
+from doorward_integrations.starlette import Invoker, principal_of
 from support.conformance.servers import Fleet, Server, running
+from support.servers import asgi_server
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -80,6 +87,7 @@ RUNS = [
     ("asgi_app", "asgi", f"{UVICORN} asgi_app:app", get),
     ("starlette_app", "starlette", f"{UVICORN} starlette_app:app", get),
     ("fastapi_app", "fastapi", f"{UVICORN} fastapi_app:app", get),
+    ("fastapi_calling", "../calling", f"{UVICORN} fastapi_calling:app", get),
     ("quart_app", "asgi", "hypercorn --bind 127.0.0.1:{port} --log-level warning quart_app:app", get),
     ("litestar_app", "asgi", f"{UVICORN} litestar_app:app", get),
     ("mcp_server", "asgi", f"{UVICORN} mcp_server:app", call_tool),
@@ -145,3 +153,33 @@ def test_every_example_is_run() -> None:
 def test_the_page_of_a_framework_quotes_its_example_whole(example: str, page: str) -> None:
     text = (EXAMPLES / f"{example}.py").read_text()
     assert f"```python\n{text}```" in (PAGES / f"{page}.md").read_text()
+
+
+def test_the_calling_example_calls_another_service_in_its_own_name(tmp_path: Path) -> None:
+    async def stock(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(f"in stock, says the stock to {principal_of(request)}")
+
+    app = Starlette(routes=[Route("/", stock)])
+    policy = {"bindings": [{"role": "roles/run.invoker", "members": [MEMBER]}], "version": 1}
+    (tmp_path / "policy.json").write_text(json.dumps(policy))
+    with Emulator().serve() as served, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOORWARD_EMULATOR_HOST", served.host)
+        verifier = Verifier("https://stock-1234567890.europe-west1.run.app")
+        Invoker(app, Door(verifier, InvokerPolicy.from_members([MEMBER])))
+        server = Server("calling", "", f"{UVICORN} fastapi_calling:app")
+        with asgi_server(app) as url:
+            environ = {"DOORWARD_EMULATOR_HOST": served.host, "STOCK_URL": url}
+            with running([server], environ, tmp_path, tmp_path) as fleet:
+                token = served.emulator.issuer.mint(AUDIENCE)
+                answers = [
+                    httpx.get(
+                        f"http://127.0.0.1:{fleet.port(server)}/stock",
+                        headers=headers,
+                        trust_env=False,
+                        timeout=20,
+                    )
+                    for headers in ({"authorization": f"Bearer {token}"}, {})
+                ]
+
+    assert [200, 403] == [one.status_code for one in answers]
+    assert f"in stock, says the stock to {MEMBER}" == answers[0].json()

@@ -23,7 +23,7 @@ __all__ = ["AudienceToken", "Clocks", "HeldToken"]
 
 _MARGIN: Final = 30.0  # seconds before its expiry for which a token is not sent any more: it has a way to go
 _OF_LIFE: Final = 0.25  # of what is left of its life when it comes: a short-lived one is renewed later
-_AGAIN: Final = 15.0  # seconds until a renewal that brought no newer token is repeated
+_AGAIN: Final = 15.0  # seconds at least until a renewal that brought no newer token is repeated
 # Seconds between two fetches after failures; the last, while there is no token to send.
 _SHORTEST: Final = 1.0
 _LONGEST: Final = 60.0
@@ -268,9 +268,12 @@ class AudienceToken:
         left = expires_at - now
         ahead = min(self._renew_before, left * _OF_LIFE) * self._clocks.rng.uniform(0.8, 1.0)
         usable_until = expires_at - min(_MARGIN, left * _OF_LIFE / 2)
-        # The metadata server gives out one token until shortly before its expiry: it is not asked each second.
-        renew_at = min(max(expires_at - ahead, now + _AGAIN), usable_until)
-        return HeldToken(token, expires_at, renew_at, usable_until)
+        renew_at = expires_at - ahead
+        if (held := self.held) is not None and held.value == token:
+            # The metadata server gives out one token until shortly before it expires.
+            usable_until = held.usable_until
+            renew_at = now + max(_AGAIN, (usable_until - now) / 4)
+        return HeldToken(token, expires_at, min(renew_at, usable_until), usable_until)
 
     def _record(self, found: HeldToken | None, failure: str | None) -> None:
         if found is None:
