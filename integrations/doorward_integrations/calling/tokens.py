@@ -74,8 +74,7 @@ class IdTokens:
             renew_before: Seconds before its expiry from which a token is renewed; at most a quarter of its
                 life.
             patience: Seconds for which a caller waits for a token at most.
-            capacity: Audiences whose tokens are held at most; the one that was not asked for the longest is
-                dropped first.
+            capacity: Audiences whose tokens are held at most; the least recently used is dropped first.
             clock: Wall clock, in seconds since the epoch.
             monotonic: Monotonic clock, in seconds.
             rng: Source of the jitter.
