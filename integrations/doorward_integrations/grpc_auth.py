@@ -19,8 +19,8 @@ from typing import Final
 
 try:
     import grpc
-except ModuleNotFoundError as error:
-    if error.name != "grpc":
+except ModuleNotFoundError as _error:
+    if _error.name != "grpc":
         raise
     raise ImportError(
         "calling out over gRPC needs grpcio: pip install 'doorward[grpc]'", name="grpc"

@@ -63,3 +63,15 @@ def test_what_does_not_wait_leaves_nothing_behind(loop: Any) -> None:
     for timeout in (0.0, -1.0):
         assert not loop(lambda timeout=timeout: milestone.wait_async(timeout))
     assert [] == milestone._reached._done_callbacks  # type: ignore[attr-defined]  # of concurrent.futures
+
+
+def test_what_is_to_follow_is_called_once_whether_it_has_happened_or_not() -> None:
+    milestone = Milestone()
+    called: list[str] = []
+    milestone.then(lambda: called.append("before"))
+    assert [] == called
+    milestone.reach()
+    milestone.then(lambda: called.append("after"))
+    milestone.reach()
+
+    assert ["before", "after"] == called
