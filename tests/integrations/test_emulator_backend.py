@@ -51,8 +51,9 @@ def create(backend: httpx.Client, name: str = "orders") -> str:
 
 def invoke(emulator: Any, backend: httpx.Client, uri: str, path: str = "", audience: str = "") -> int:
     metadata = f"{emulator.url}/computeMetadata/v1/instance/service-accounts/default/identity"
-    asked = {"params": {"audience": audience or uri}, "headers": {"metadata-flavor": "Google"}}
-    token = httpx.get(metadata, trust_env=False, **asked).raise_for_status().text
+    flavor = {"metadata-flavor": "Google"}
+    answer = httpx.get(metadata, params={"audience": audience or uri}, headers=flavor, trust_env=False)
+    token = answer.raise_for_status().text
     return backend.get(f"{uri}{path}", headers={"authorization": f"Bearer {token}"}).status_code
 
 

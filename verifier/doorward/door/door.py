@@ -19,7 +19,7 @@ from doorward.door.credentials import (
 from doorward.door.end_user import EndUserSettings, read_end_users
 from doorward.door.events import DoorListener, event_of, report
 from doorward.door.exemptions import Exemptions, is_exempt, read_exemptions
-from doorward.door.forwarding import forwarding_for, without_signature
+from doorward.door.forwarding import Forwarding, forwarding_for, without_signature
 from doorward.door.log import DoorLog
 from doorward.door.refusal import Refusal, RefusalStyle, cloud_run
 from doorward.door.wording import denied, no_credential, unreadable_path
@@ -201,15 +201,15 @@ class Door(BaseDoor):
         self._verifier: Final = verifier
         self._engine: Final = engine_of(verifier)
         self._source: Final = source_of(policy)
-        self.credential = credential
+        self.credential: FindCredential = credential
         # The bound method is found in a shorter way than the method of an object that is called.
         self._find: FindCredential = (
             credential.__call__ if isinstance(credential, CredentialHeaders) else credential
         )
-        self.end_user_verifier = end_users.get("end_user")
+        self.end_user_verifier: Verifier | None = end_users.get("end_user")
         self._end_users: Final = read_end_users(credential, end_users)
         further = () if self._end_users is None else (self._end_users.header,)
-        self.forwarding = forwarding_for(credential, further)
+        self.forwarding: Forwarding = forwarding_for(credential, further)
         self._watched: Final = self.forwarding.watched
         # Whether a decision on the caller is all: nothing is verified or reported besides.
         self._alone: Final = listener is None and self._end_users is None

@@ -20,6 +20,7 @@ from doorward.door.door import Door
 from doorward.door.end_user import EndUserSettings
 from doorward.door.events import DoorListener, event_of, report
 from doorward.door.exemptions import Exemptions, is_exempt, read_exemptions
+from doorward.door.forwarding import Forwarding
 from doorward.door.log import DoorLog
 from doorward.door.refusal import Refusal, RefusalStyle, cloud_run
 from doorward.errors import ConfigurationError, UnknownServiceError
@@ -114,9 +115,9 @@ class Services(BaseDoor):
         self._exempt: Final[Exemptions] = read_exemptions(settings.get("exempt", ()))
         # A door that decides on nothing: it checks the settings now, and holds what all doors have in common.
         self._common: Final = Door(self._make_verifier("https://no-service.invalid"), _NONE, **self._door)
-        self.credential = self._common.credential
-        self.forwarding = self._common.forwarding
-        self.end_user_verifier = self._common.end_user_verifier
+        self.credential: FindCredential = self._common.credential
+        self.forwarding: Forwarding = self._common.forwarding
+        self.end_user_verifier: Verifier | None = self._common.end_user_verifier
         self._routes: Final = Routes()
         self._services: Final[dict[str, _Service]] = {}
         self._lock = threading.Lock()
