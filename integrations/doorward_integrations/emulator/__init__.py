@@ -24,10 +24,11 @@ from doorward_integrations.emulator.endpoint import Endpoint
 from doorward_integrations.emulator.identities.file import read_identities
 from doorward_integrations.emulator.identities.model import Identities
 from doorward_integrations.emulator.instance import Instance
-from doorward_integrations.emulator.issuer import EmulatedIssuer
-from doorward_integrations.emulator.keys import SigningKey
+from doorward_integrations.emulator.issuers.google import EmulatedIssuer
+from doorward_integrations.emulator.keys import RotationSchedule, SigningKey
 from doorward_integrations.emulator.metadata.server import MetadataServer
 from doorward_integrations.emulator.server import LoopbackServer
+from doorward_integrations.emulator.services.source import EmulatedPolicy
 
 __all__ = [
     "DEFAULT_ACCOUNT",
@@ -35,12 +36,14 @@ __all__ = [
     "Accounts",
     "CertsEndpoint",
     "EmulatedIssuer",
+    "EmulatedPolicy",
     "Emulator",
     "Endpoint",
     "Identities",
     "Instance",
     "LoopbackServer",
     "MetadataServer",
+    "RotationSchedule",
     "RunningEmulator",
     "SigningKey",
     "create_app",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Final
 
@@ -16,10 +17,19 @@ from doorward_integrations.emulator.endpoint import Endpoint
 from doorward_integrations.emulator.hosts import LoopbackHosts
 from doorward_integrations.emulator.identities.model import DEFAULT_PROJECT, Identities
 from doorward_integrations.emulator.instance import Instance
-from doorward_integrations.emulator.issuer import EmulatedIssuer
+from doorward_integrations.emulator.issuers.every import EveryIssuer
+from doorward_integrations.emulator.issuers.firebase import EmulatedFirebase
+from doorward_integrations.emulator.issuers.google import EmulatedIssuer
+from doorward_integrations.emulator.issuers.iap import EmulatedIap
+from doorward_integrations.emulator.issuers.oidc import OidcIssuers
+from doorward_integrations.emulator.issuers.self_signed import SelfSigners
+from doorward_integrations.emulator.keys.schedule import RotationSchedule
+from doorward_integrations.emulator.keys.state import KeyFile
 from doorward_integrations.emulator.metadata.server import MetadataServer
 from doorward_integrations.emulator.oauth.access_tokens import AccessTokens
 from doorward_integrations.emulator.server import LoopbackServer
+from doorward_integrations.emulator.services.services import Services
+from doorward_integrations.emulator.state_file import StateFolder
 
 __all__ = ["Emulator", "RunningEmulator", "create_app"]
 
@@ -34,7 +44,12 @@ class Emulator:
         access_tokens: The access tokens that were issued.
         certs: The key endpoints. They are taken down and brought up here, and fetches are counted here.
         metadata: The metadata server.
-        endpoints: All parts that have routes: `certs`, `metadata`, then the further ones in the order given.
+        iap: Signs as Identity-Aware Proxy does.
+        firebase: Signs as Firebase does.
+        oidc: Returns the OpenID Connect issuer of a name: ``emulator.oidc("https://id.example.com")``.
+        self_signed: Returns the own signer of a service account, by its address.
+        services: The IAM policies of services.
+        endpoints: All parts that have routes: the emulator's own, then the further ones in the order given.
     """
 
     issuer: Final[EmulatedIssuer]
@@ -43,6 +58,11 @@ class Emulator:
     access_tokens: Final[AccessTokens]
     certs: Final[CertsEndpoint]
     metadata: Final[MetadataServer]
+    iap: Final[EmulatedIap]
+    firebase: Final[EmulatedFirebase]
+    oidc: Final[OidcIssuers]
+    self_signed: Final[SelfSigners]
+    services: Final[Services]
     endpoints: Final[tuple[Endpoint, ...]]
 
     def __init__(
@@ -55,6 +75,8 @@ class Emulator:
         project: str | None = None,
         instance: Instance | None = None,
         max_age: int = 3_600,
+        rotation: RotationSchedule | None = None,
+        state: str | os.PathLike[str] | None = None,
         endpoints: Iterable[Endpoint] = (),
     ) -> None:
         """Make an emulator; nothing listens yet.
@@ -68,15 +90,20 @@ class Emulator:
             other_accounts: Further service accounts that clients may name.
             project: The id of the project, if ``identities`` are not given.
             instance: The Compute Engine machine that ``format=full`` describes; none by default.
-            max_age: Seconds for which clients may keep the keys.
+            max_age: Seconds for which clients may keep the keys of Google accounts.
+            rotation: When the keys of every issuer are replaced; only on request by default. An `issuer` that
+                is given has a rotation of its own.
+            state: The folder that keeps keys and policies, so that a restarted emulator has the same ones; it
+                is made if it is missing. None to keep them in memory only.
             endpoints: Further parts of the emulator. If several parts have a route for one path, the first
                 part of the attribute `endpoints` answers.
 
         Raises:
-            ConfigurationError: If an account is not a service account, an endpoint has no routes, or another
-                setting cannot work.
+            ConfigurationError: If an account is not a service account, an endpoint has no routes, the state
+                cannot be used, or another setting cannot work.
         """
-        self.issuer = EmulatedIssuer() if issuer is None else issuer
+        folder = None if state is None else StateFolder(state)
+        self.issuer = EmulatedIssuer(rotation=rotation) if issuer is None else issuer
         if identities is None:
             identities = Identities(project=DEFAULT_PROJECT if project is None else project)
         elif project is not None:
@@ -85,6 +112,16 @@ class Emulator:
         first, *others = identities.attached
         self.accounts = Accounts(account or first, (*others, *other_accounts), find=identities.find)
         self.access_tokens = AccessTokens(clock=self.issuer.clock)
+        issuers = EveryIssuer(
+            self.issuer,
+            rotation=rotation,
+            file=None if folder is None else KeyFile(folder.file("keys.json")),
+        )
+        self.iap, self.firebase, self.oidc = issuers.iap, issuers.firebase, issuers.oidc
+        self.self_signed = issuers.self_signed
+        self.services = Services(
+            clock=self.issuer.clock, file=None if folder is None else folder.file("policies.json")
+        )
         self.certs = CertsEndpoint(self.issuer, max_age=max_age)
         self.metadata = MetadataServer(
             issuer=self.issuer,
@@ -93,7 +130,7 @@ class Emulator:
             access_tokens=self.access_tokens,
             instance=instance,
         )
-        self.endpoints = (self.certs, self.metadata, *endpoints)
+        self.endpoints = (self.certs, self.metadata, issuers, self.services, *endpoints)
         for endpoint in self.endpoints:
             # A Mount or an application of Starlette's has a list of that name.
             if isinstance(endpoint, type) or not callable(getattr(endpoint, "routes", None)):
@@ -162,6 +199,11 @@ class RunningEmulator(LoopbackServer):
         """
         super().__init__(create_app(emulator), host=host, port=port)
         self.emulator = emulator
+
+    def stop(self) -> None:
+        """Stop serving; the doors that follow a policy are answered first, since their requests stay open."""
+        with self.emulator.services.followers.paused():
+            super().stop()
 
     def environment(self) -> dict[str, str]:
         """Return the variables that make Google's clients and doorward use this emulator.

@@ -26,8 +26,10 @@ def test_an_answer_says_how_long_it_may_be_kept(path: str, emulator: Emulator, c
     emulator.certs.max_age = 0
 
     assert "application/json; charset=UTF-8" == first.headers["content-type"]
-    assert "public, max-age=600" == first.headers["cache-control"]
-    assert "public, max-age=0" == client.get(path).headers["cache-control"]
+    assert "public, max-age=600, must-revalidate, no-transform" == first.headers["cache-control"]
+    assert "Thu, 24 Sep 2026 15:03:20 GMT" == first.headers["expires"]
+    assert "Origin, X-Origin, Referer" == first.headers["vary"]
+    assert "public, max-age=0, must-revalidate, no-transform" == client.get(path).headers["cache-control"]
 
 
 @EITHER
@@ -40,7 +42,7 @@ def test_keys_that_have_not_changed_are_not_sent_again(
 
     assert 304 == again.status_code
     assert b"" == again.content
-    assert [etag, "public, max-age=600"] == [again.headers["etag"], again.headers["cache-control"]]
+    assert [etag, "public, max-age=600, must-revalidate, no-transform"] == [again.headers["etag"], again.headers["cache-control"]]
 
 
 @EITHER

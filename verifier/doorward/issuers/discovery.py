@@ -6,11 +6,13 @@ what it says about keys, algorithms and its own name is then fixed for as long a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from doorward.errors import ConfigurationError
+from doorward.issuers.google import emulator_host
 from doorward.issuers.issuer import Issuer
 from doorward.keys.fetch import Fetch, HttpxFetch
 from doorward.keys.http.urls import check_key_url, shown_url
@@ -20,7 +22,11 @@ from doorward.strictjson import StrictJSONError, read_object
 
 __all__ = ["discover"]
 
+_log = logging.getLogger("doorward.issuers")
+
 _WELL_KNOWN: Final = "/.well-known/openid-configuration"
+_EMULATED: Final = "/doorward/v1/oidc/"
+"""Where an emulator has the documents of the issuers that it stands in for, by their whole identifiers."""
 
 
 def discover(
@@ -34,6 +40,9 @@ def discover(
 ) -> Issuer:
     """Fetch the configuration of an issuer, and make an `Issuer` of it.
 
+    Where ``DOORWARD_EMULATOR_HOST`` names an emulator, that stands in for every issuer whose identifier is
+    ``https``: its tokens are then verified with keys of the emulator. One on this machine is asked itself.
+
     Args:
         issuer: Its identifier, exactly as its tokens have it in ``iss``: ``https``, or ``http`` to loopback.
         algorithms: What it may sign with; by default those that it names among ``RS256`` and ``ES256``.
@@ -46,18 +55,25 @@ def discover(
         The issuer.
 
     Raises:
-        ConfigurationError: If the identifier, or what it leads to, cannot be used.
+        ConfigurationError: If the identifier, or what it leads to, cannot be used, or the variable cannot.
         FetchError: If the document cannot be fetched.
     """
     if not isinstance(issuer, str) or "?" in issuer:
         raise ConfigurationError(f"{issuer!r} is not the identifier of an issuer; write https://HOST/PATH")
     check_key_url(issuer)
+    emulator = emulator_host() if urlsplit(issuer).scheme == "https" else None
     url = issuer.removesuffix("/") + _WELL_KNOWN
+    if emulator is not None:
+        _log.warning("the emulator at %s stands in for the issuer %s", emulator, issuer)
+        url = f"http://{emulator}{_EMULATED}{quote(issuer, safe='')}{_WELL_KNOWN}"
     document = _ask(url, issuer, fetch if fetch is not None else HttpxFetch())
     jwks_uri = document.get("jwks_uri")
     if not isinstance(jwks_uri, str):
         raise ConfigurationError(f"{url} names no 'jwks_uri'")
-    if urlsplit(issuer).scheme == "https" and urlsplit(jwks_uri).scheme != "https":
+    if emulator is not None:
+        if not jwks_uri.startswith(f"http://{emulator}/"):
+            raise ConfigurationError(f"{url} names keys that are not the emulator's")
+    elif urlsplit(issuer).scheme == "https" and urlsplit(jwks_uri).scheme != "https":
         raise ConfigurationError(f"{url} names keys at {quoted(shown_url(jwks_uri))}, which is not https")
     return Issuer(
         name=issuer if name is None else name,

@@ -24,7 +24,7 @@ __all__ = [
 _log = logging.getLogger("doorward.issuers")
 
 EMULATOR_VARIABLE: Final = "DOORWARD_EMULATOR_HOST"
-"""Names the ``HOST:PORT`` of an emulator whose keys replace Google's."""
+"""Names the ``HOST:PORT`` of an emulator whose keys replace those that Google publishes."""
 
 GCLOUD_CLIENT_ID: Final = "32555940559.apps.googleusercontent.com"
 """The audience of ``gcloud auth print-identity-token``, of users and of service accounts: it names gcloud,
@@ -39,32 +39,12 @@ GOOGLE: Final = Issuer(
 )
 """Google accounts and service accounts: what Cloud Run itself accepts."""
 
+_PUBLISHED_AT: Final = ("https://www.googleapis.com/", "https://www.gstatic.com/")
+"""Where Google publishes keys; the emulator has the same paths."""
+
 _CLOUD_RUN: Final = ("K_SERVICE", "CLOUD_RUN_JOB", "CLOUD_RUN_WORKER_POOL")
 """Variables of which Cloud Run sets one: in services and functions, in jobs, in worker pools
 (https://cloud.google.com/run/docs/container-contract#env-vars)."""
-
-
-def in_environment(issuer: Issuer, environ: Mapping[str, str] | None = None) -> Issuer:
-    """Point Google's issuer at an emulator, where the environment asks for it.
-
-    Args:
-        issuer: Any issuer; only `GOOGLE` is ever changed.
-        environ: The environment; the process's own by default.
-
-    Returns:
-        The issuer, or one with the emulator's keys instead of Google's.
-
-    Raises:
-        ConfigurationError: If the variable names anything but a port of this machine, or is set on Cloud Run.
-    """
-    host = emulator_in_environment(environ) if issuer is GOOGLE else None
-    if host is None:
-        return issuer
-    _log.warning(
-        "ID tokens are verified with the keys of the emulator at %s: tokens signed by Google are refused",
-        host,
-    )
-    return replace(issuer, key_url=f"http://{host}/oauth2/v3/certs")
 
 
 def emulator_in_environment(environ: Mapping[str, str] | None = None) -> str | None:
@@ -95,6 +75,32 @@ def emulator_in_environment(environ: Mapping[str, str] | None = None) -> str | N
             "such as 127.0.0.1:8099"
         )
     return host
+
+
+def in_environment(issuer: Issuer, environ: Mapping[str, str] | None = None) -> Issuer:
+    """Point an issuer whose keys Google publishes at an emulator, where the environment asks for it.
+
+    Args:
+        issuer: Any issuer. `GOOGLE`, `IAP`, Firebase projects, Google Chat and service accounts are pointed
+            at the emulator; an issuer whose keys are published elsewhere stays as it is.
+        environ: The environment; the process's own by default.
+
+    Returns:
+        The issuer, or one with the emulator's keys instead of Google's.
+
+    Raises:
+        ConfigurationError: If the variable names anything but a port of this machine, or is set on Cloud Run.
+    """
+    path = next((issuer.key_url[len(at) :] for at in _PUBLISHED_AT if issuer.key_url.startswith(at)), None)
+    host = emulator_in_environment(environ) if path is not None else None
+    if host is None:
+        return issuer
+    _log.warning(
+        "tokens of the issuer %s are verified with the keys of the emulator at %s: Google's own are refused",
+        issuer.name,
+        host,
+    )
+    return replace(issuer, key_url=f"http://{host}/{path}")
 
 
 def is_google(issuer: Issuer) -> bool:

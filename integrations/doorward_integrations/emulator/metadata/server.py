@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from doorward_integrations.emulator.accounts import Account, Accounts
 from doorward_integrations.emulator.identities.model import Identities
 from doorward_integrations.emulator.instance import Instance
-from doorward_integrations.emulator.issuer import EmulatedIssuer
+from doorward_integrations.emulator.issuers.google import EmulatedIssuer
 from doorward_integrations.emulator.metadata.changes import Changes, TooManyWaiting
 from doorward_integrations.emulator.metadata.flavor import (
     FLAVOR,

@@ -303,5 +303,5 @@ def test_a_long_audience_is_clipped_in_the_log(
 def test_a_child_mints_while_another_thread_of_its_parent_makes_a_key(issuer: EmulatedIssuer) -> None:
     kid = issuer.current.kid
 
-    with held_elsewhere(issuer._lock):
+    with held_elsewhere(issuer.ring._lock):
         assert kid == forked(lambda: issuer.current.kid)
