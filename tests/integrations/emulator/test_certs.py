@@ -27,7 +27,7 @@ def test_an_answer_says_how_long_it_may_be_kept(path: str, emulator: Emulator, c
 
     assert "application/json; charset=UTF-8" == first.headers["content-type"]
     assert "public, max-age=600, must-revalidate, no-transform" == first.headers["cache-control"]
-    assert "Thu, 24 Sep 2026 15:03:20 GMT" == first.headers["expires"]
+    assert "Mon, 21 Sep 2026 14:23:20 GMT" == first.headers["expires"]
     assert "Origin, X-Origin, Referer" == first.headers["vary"]
     assert "public, max-age=0, must-revalidate, no-transform" == client.get(path).headers["cache-control"]
 
