@@ -42,7 +42,10 @@ def test_keys_that_have_not_changed_are_not_sent_again(
 
     assert 304 == again.status_code
     assert b"" == again.content
-    assert [etag, "public, max-age=600, must-revalidate, no-transform"] == [again.headers["etag"], again.headers["cache-control"]]
+    assert [etag, "public, max-age=600, must-revalidate, no-transform"] == [
+        again.headers["etag"],
+        again.headers["cache-control"],
+    ]
 
 
 @EITHER

@@ -79,19 +79,16 @@ class EmulatedOidc(SigningIssuer):
 
 def _identifier(name: str) -> str:
     """Return the identifier that a name stands for."""
-    if isinstance(name, str) and _NAME.fullmatch(name):
+    usable = isinstance(name, str) and len(name) <= _LONGEST and name.isascii() and not set("?#") & set(name)
+    if usable and _NAME.fullmatch(name):
         return f"https://{name}.test"
     try:
-        check_key_url(name)
+        check_key_url(name if usable else "")
     except ConfigurationError:
-        usable = False
-    else:
-        usable = len(name) <= _LONGEST and name.isascii() and not set("?#") & set(name)
-    if not usable:
         raise ConfigurationError(
             f"{quoted(name)} names no issuer: write a plain name, https://HOST/PATH, or "
             "http://HOST:PORT/oidc/NAME with the emulator's own address"
-        )
+        ) from None
     return name
 
 

@@ -14,6 +14,8 @@ from doorward_integrations.emulator.state_file import StateFile
 
 __all__ = ["KeyFile"]
 
+_LATEST: Final = 250_000_000_000  # before the year 10000, beyond which dates cannot be written
+
 
 class KeyFile:
     """The keys of all rings of one emulator, in one file. Safe to use from threads."""
@@ -112,8 +114,14 @@ def _written(one: RingKey) -> dict[str, object]:
 
 
 def _read(written: Mapping[str, Any]) -> RingKey:
-    times = (written["made"], written["since"], written["until"])
-    if not all(type(time) in (int, float) for time in times[:2] + times[2:] * (times[2] is not None)):
-        raise ValueError("its times must be numbers")
-    made, since, until = times
-    return RingKey(SigningKey.from_pem(written["private"], made_at=made), since, until)
+    private, until = written["private"], written["until"]
+    if not isinstance(private, str):
+        raise TypeError("a key must be a text")
+    key = SigningKey.from_pem(private, made_at=_time(written["made"]))
+    return RingKey(key, _time(written["since"]), None if until is None else _time(until))
+
+
+def _time(value: object) -> float:
+    if type(value) not in (int, float) or not 0 <= value < _LATEST:  # type: ignore[operator]  # it is a number
+        raise ValueError("a time must be a number of seconds since the epoch")
+    return value  # type: ignore[return-value]  # as above

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from doorward_integrations.emulator import Emulator
 from doorward_integrations.emulator.services.services import Services
@@ -26,7 +27,7 @@ def put(client: httpx.Client, policy: Any, path: str = V2, **more: Any) -> httpx
 
 
 def get(client: httpx.Client, path: str = V2, version: int = 3) -> dict[str, Any]:
-    asked = {"options.requestedPolicyVersion": version, "alt": "json"}
+    asked: dict[str, str | int] = {"options.requestedPolicyVersion": version, "alt": "json"}
     answer = client.get(f"{path}:getIamPolicy", params=asked)
     assert 200 == answer.status_code, answer.text
     policy: dict[str, Any] = answer.json()
@@ -79,7 +80,8 @@ def test_terraform_sets_a_whole_policy_with_the_etag_that_it_has_read(client: ht
 
 
 def test_an_etag_in_either_alphabet_of_base64_is_the_same(client: httpx.Client, emulator: Emulator) -> None:
-    for _ in range(70):
+    etag = ""
+    for _ in range(1_000):
         etag = emulator.services.set(f"{PLACE}/services/orders", {"bindings": [INVOKER]})["etag"]
         if set("+/") & set(etag):
             break
@@ -238,12 +240,12 @@ def test_a_caller_whose_access_token_is_known_holds_what_it_is_granted(stage: An
     tokens = {"known": CALLER.removeprefix("serviceAccount:")}
     services = Services(account_of=tokens.get)
     services.set(f"{PLACE}/services/orders", {"bindings": [INVOKER]})
-    from starlette.applications import Starlette  # noqa: PLC0415
-
     stage.app = Starlette(routes=services.routes())
     transport = httpx.HTTPTransport(verify=False)
     with httpx.Client(base_url=stage.url, transport=transport, trust_env=False) as client:
-        assert {"permissions": ["run.routes.invoke"]} == permissions(client, "run.routes.invoke", token="known")
+        assert {"permissions": ["run.routes.invoke"]} == permissions(
+            client, "run.routes.invoke", token="known"
+        )
         assert {} == permissions(client, "run.routes.invoke", token="other")
     stage.app = None
 

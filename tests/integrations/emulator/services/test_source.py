@@ -147,7 +147,9 @@ def test_a_group_whose_members_are_not_given_is_undecided(
 def test_a_policy_that_the_settings_of_a_door_refuse_decides_nothing(
     emulator: Emulator, door_of: Callable[[PolicySource], Door]
 ) -> None:
-    emulator.services.set(SERVICE, {"bindings": [{"role": "projects/p/roles/custom", "members": ["allUsers"]}]})
+    emulator.services.set(
+        SERVICE, {"bindings": [{"role": "projects/p/roles/custom", "members": ["allUsers"]}]}
+    )
     door = door_of(emulator.services.policy(SERVICE, strict=True))
 
     assert 503 == status(emulator, door)
