@@ -14,12 +14,26 @@ from doorward.shown import first_quoted
 from doorward.strictjson import StrictJSONError, read_object, thaw
 from doorward_integrations.emulator.google_errors import GoogleError
 
-__all__ = ["CONTROL_HEADER", "read_control"]
+__all__ = ["CONTROL_HEADER", "check_control", "read_control"]
 
 CONTROL_HEADER: Final = "X-Doorward-Emulator"
 """The header of requests to the emulator's own endpoints; its value says what is asked for."""
 
 _LARGEST: Final = 64 * 1024
+
+
+def check_control(request: Request, purpose: str) -> None:
+    """Check that no web page has sent a request.
+
+    Args:
+        request: The request.
+        purpose: The value that `CONTROL_HEADER` must have.
+
+    Raises:
+        GoogleError: PERMISSION_DENIED, if it has another one or none.
+    """
+    if request.headers.get(CONTROL_HEADER) != purpose:
+        raise GoogleError("PERMISSION_DENIED", f"The request needs the header {CONTROL_HEADER}: {purpose}")
 
 
 async def read_control(request: Request, purpose: str, fields: Mapping[str, type]) -> dict[str, Any]:
@@ -36,8 +50,7 @@ async def read_control(request: Request, purpose: str, fields: Mapping[str, type
     Raises:
         GoogleError: PERMISSION_DENIED without the header, INVALID_ARGUMENT if the body is anything else.
     """
-    if request.headers.get(CONTROL_HEADER) != purpose:
-        raise GoogleError("PERMISSION_DENIED", f"The request needs the header {CONTROL_HEADER}: {purpose}")
+    check_control(request, purpose)
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk

@@ -120,7 +120,9 @@ class Emulator:
         self.iap, self.firebase, self.oidc = issuers.iap, issuers.firebase, issuers.oidc
         self.self_signed = issuers.self_signed
         self.services = Services(
-            clock=self.issuer.clock, file=None if folder is None else folder.file("policies.json")
+            clock=self.issuer.clock,
+            file=None if folder is None else folder.file("policies.json"),
+            account_of=self._account_of,
         )
         self.certs = CertsEndpoint(self.issuer, max_age=max_age)
         self.metadata = MetadataServer(
@@ -142,6 +144,10 @@ class Emulator:
     def __repr__(self) -> str:
         """Show issuer, accounts and key endpoints, which show no key and no token."""
         return f"Emulator({self.issuer!r}, {self.accounts!r}, {self.certs!r})"
+
+    def _account_of(self, access_token: str) -> str | None:
+        grant = self.access_tokens.find(access_token)
+        return None if grant is None else grant.account.email
 
     def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> RunningEmulator:
         """Prepare to serve on a port of this machine.

@@ -222,3 +222,42 @@ def test_a_token_of_what_was_found_is_verified(world: World) -> None:
     caller = world.verifier(issuers=[issuer]).verify(world.token(iss=ISSUER, aud=["other", AUDIENCE]))
 
     assert (ISSUER, SUBJECT, None) == (caller.issuer, caller.subject, caller.member)
+
+
+HOST = "127.0.0.1:8099"
+EMULATED = f"http://{HOST}/doorward/v1/oidc/https%3A%2F%2Flogin.example.com"
+
+
+def test_an_emulator_stands_in_for_an_issuer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOORWARD_EMULATOR_HOST", HOST)
+    fetch = WellKnown(document(jwks_uri=f"{EMULATED}/jwks"))
+    found = discover(ISSUER, fetch=fetch)
+
+    assert [f"{EMULATED}/.well-known/openid-configuration"] == fetch.urls
+    assert ((ISSUER,), f"{EMULATED}/jwks") == (found.iss_values, found.key_url)
+
+
+def test_an_issuer_on_this_machine_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOORWARD_EMULATOR_HOST", HOST)
+    own = "http://localhost:8080"
+    fetch = WellKnown(document(issuer=own, jwks_uri=f"{own}/jwks"))
+
+    assert f"{own}/jwks" == discover(own, fetch=fetch).key_url
+
+
+@pytest.mark.parametrize("keys", [KEYS, "http://127.0.0.1:80990/jwks", "http://127.0.0.1:8098/jwks"])
+def test_an_emulator_leads_to_no_keys_but_its_own(keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOORWARD_EMULATOR_HOST", HOST)
+
+    with pytest.raises(ConfigurationError, match="keys that are not the emulator's"):
+        discover(ISSUER, fetch=WellKnown(document(jwks_uri=keys)))
+
+
+def test_no_issuer_is_asked_of_an_emulator_on_cloud_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOORWARD_EMULATOR_HOST", HOST)
+    monkeypatch.setenv("K_SERVICE", "orders")
+    fetch = WellKnown()
+
+    with pytest.raises(ConfigurationError, match="Remove the variable"):
+        discover(ISSUER, fetch=fetch)
+    assert [] == fetch.urls

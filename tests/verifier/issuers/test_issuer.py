@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 
-from doorward import GOOGLE, ConfigurationError, Issuer, PrincipalKind, Verifier
+from doorward import GOOGLE, IAP, ConfigurationError, Issuer, PrincipalKind, Verifier, firebase
 from doorward.errors import ClaimError, Reason
+from doorward.issuers.chat import chat_project_number
 from doorward.issuers.claim_rule import refuse
 from doorward.issuers.google import EMULATOR_VARIABLE, in_environment
 from doorward.issuers.issuer import Identity
+from doorward.issuers.self_signed import service_account_issuer
 from doorward.keys.key import ALGORITHMS
 from support.tokens import AUDIENCE, MEMBER, claims, header, signed
 from support.world import World
 
+ROBOT = "a@p.iam.gserviceaccount.com"
 OWN: dict[str, Any] = {
     "name": "own",
     "iss_values": ("https://issuer.example",),
@@ -215,6 +218,42 @@ def test_the_variable_is_refused_in_every_kind_of_cloud_run_workload(name: str, 
 def test_without_the_variable_google_is_google_on_cloud_run_too() -> None:
     assert GOOGLE is in_environment(GOOGLE, {"K_SERVICE": "orders"})
     assert GOOGLE is in_environment(GOOGLE, {})
+
+
+@pytest.mark.parametrize(
+    ("issuer", "path"),
+    [
+        (IAP, "/iap/verify/public_key-jwk"),
+        (firebase("my-project"), "/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com"),
+        (service_account_issuer(ROBOT), f"/service_accounts/v1/jwk/{ROBOT}"),
+        (chat_project_number(1), "/service_accounts/v1/metadata/x509/chat@system.gserviceaccount.com"),
+    ],
+    ids=["iap", "firebase", "service account", "chat"],
+)
+def test_the_variable_replaces_the_keys_of_every_issuer_that_google_publishes(
+    issuer: Issuer, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = in_environment(issuer, {EMULATOR_VARIABLE: "127.0.0.1:8099"})
+
+    assert replace(issuer, key_url=f"http://127.0.0.1:8099{path}") == found
+    assert f"tokens of the issuer {issuer.name} are verified with the keys of the emulator" in caplog.text
+    with pytest.raises(ConfigurationError, match="Remove the variable"):
+        in_environment(issuer, {EMULATOR_VARIABLE: "127.0.0.1:8099", "K_SERVICE": "orders"})
+    assert issuer is in_environment(issuer, {"K_SERVICE": "orders"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://www.googleapis.com.example/keys",
+        "https://www.googleapis.com:444/keys",
+        "http://localhost/keys",
+    ],
+)
+def test_keys_that_are_published_elsewhere_stay_there(url: str) -> None:
+    issuer = replace(GOOGLE, key_url=url)
+
+    assert issuer is in_environment(issuer, {EMULATOR_VARIABLE: "127.0.0.1:8099"})
 
 
 def test_the_variable_changes_no_other_issuer() -> None:

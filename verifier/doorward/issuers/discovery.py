@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from doorward.errors import ConfigurationError
-from doorward.issuers.google import emulator_host
+from doorward.issuers.google import emulator_in_environment
 from doorward.issuers.issuer import Issuer
 from doorward.keys.fetch import Fetch, HttpxFetch
 from doorward.keys.http.urls import check_key_url, shown_url
@@ -61,20 +61,10 @@ def discover(
     if not isinstance(issuer, str) or "?" in issuer:
         raise ConfigurationError(f"{issuer!r} is not the identifier of an issuer; write https://HOST/PATH")
     check_key_url(issuer)
-    emulator = emulator_host() if urlsplit(issuer).scheme == "https" else None
-    url = issuer.removesuffix("/") + _WELL_KNOWN
-    if emulator is not None:
-        _log.warning("the emulator at %s stands in for the issuer %s", emulator, issuer)
-        url = f"http://{emulator}{_EMULATED}{quote(issuer, safe='')}{_WELL_KNOWN}"
+    emulator = emulator_in_environment() if urlsplit(issuer).scheme == "https" else None
+    url = _well_known(issuer, emulator)
     document = _ask(url, issuer, fetch if fetch is not None else HttpxFetch())
-    jwks_uri = document.get("jwks_uri")
-    if not isinstance(jwks_uri, str):
-        raise ConfigurationError(f"{url} names no 'jwks_uri'")
-    if emulator is not None:
-        if not jwks_uri.startswith(f"http://{emulator}/"):
-            raise ConfigurationError(f"{url} names keys that are not the emulator's")
-    elif urlsplit(issuer).scheme == "https" and urlsplit(jwks_uri).scheme != "https":
-        raise ConfigurationError(f"{url} names keys at {quoted(shown_url(jwks_uri))}, which is not https")
+    jwks_uri = _check_keys(url, issuer, document.get("jwks_uri"), emulator)
     return Issuer(
         name=issuer if name is None else name,
         iss_values=(issuer,),
@@ -83,6 +73,26 @@ def discover(
         max_lifetime=max_lifetime,
         audience_lists=audience_lists,
     )
+
+
+def _well_known(issuer: str, emulator: str | None) -> str:
+    """Return where the configuration of an issuer is: at the emulator, if one stands in for it."""
+    if emulator is None:
+        return issuer.removesuffix("/") + _WELL_KNOWN
+    _log.warning("the emulator at %s stands in for the issuer %s", emulator, issuer)
+    return f"http://{emulator}{_EMULATED}{quote(issuer, safe='')}{_WELL_KNOWN}"
+
+
+def _check_keys(url: str, issuer: str, jwks_uri: object, emulator: str | None) -> str:
+    """Check that the keys of an issuer are at an address that may be believed."""
+    if not isinstance(jwks_uri, str):
+        raise ConfigurationError(f"{url} names no 'jwks_uri'")
+    if emulator is not None:
+        if not jwks_uri.startswith(f"http://{emulator}/"):
+            raise ConfigurationError(f"{url} names keys that are not the emulator's")
+    elif urlsplit(issuer).scheme == "https" and urlsplit(jwks_uri).scheme != "https":
+        raise ConfigurationError(f"{url} names keys at {quoted(shown_url(jwks_uri))}, which is not https")
+    return jwks_uri
 
 
 def _ask(url: str, issuer: str, fetch: Fetch) -> Mapping[str, object]:

@@ -11,7 +11,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any, Final, TextIO
 
 from doorward.errors import ConfigurationError
-from doorward.issuers.google import EMULATOR_VARIABLE, emulator_host
+from doorward.issuers.google import EMULATOR_VARIABLE, emulator_in_environment
 from doorward.strictjson import StrictJSONError, read_object
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -66,7 +66,7 @@ def run(chosen: Namespace, out: TextIO, stdin: TextIO) -> int:
     """
     del stdin
     environ = dict(os.environ) if chosen.emulator is None else {EMULATOR_VARIABLE: chosen.emulator}
-    host = emulator_host(environ)
+    host = emulator_in_environment(environ)
     if host is None:
         raise ConfigurationError(
             f"name the emulator: --emulator HOST:PORT, or {EMULATOR_VARIABLE} in the environment"

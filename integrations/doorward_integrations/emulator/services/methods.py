@@ -171,7 +171,14 @@ def _renamed(members: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _body(request: Request, known: set[str]) -> dict[str, Any]:
-    """Read the body: one JSON object with members that are known."""
+    """Read the body: one JSON object with members that are known.
+
+    It must be declared as JSON, as every client of Google's does: a web page of another site can send any
+    other body to this machine without asking first (https://fetch.spec.whatwg.org, "CORS protocol").
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise _invalid("The request needs the header Content-Type: application/json")
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk

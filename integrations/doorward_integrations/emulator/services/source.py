@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from doorward.errors import ConfigurationError, PolicyError
 from doorward.forks import renew_in_children
-from doorward.issuers.google import EMULATOR_VARIABLE, emulator_host
+from doorward.issuers.google import EMULATOR_VARIABLE, emulator_in_environment
 from doorward.keys.flight import Flight
 from doorward.keys.state import KeyState
 from doorward.policy.documents.bindings import BindingReader, PolicySettings
@@ -23,7 +23,8 @@ from doorward.policy.source import Policy
 from doorward.policy.watching.held import UndecidedPolicy
 from doorward.strictjson import StrictJSONError, read_object, thaw
 from doorward.tokens.principal import Principal
-from doorward_integrations.emulator.services.following import FOLLOW_PATH, LONGEST_POLL
+from doorward_integrations.emulator.control import CONTROL_HEADER
+from doorward_integrations.emulator.services.following import FOLLOW, FOLLOW_PATH, LONGEST_POLL
 from doorward_integrations.emulator.services.names import service_name
 from doorward_integrations.emulator.services.store import PolicyStore, StoredPolicy
 
@@ -109,7 +110,9 @@ class EmulatedPolicy:
         BindingReader(settings)  # checks them
         self._service: Final = service_name(service)
         self._settings: Final = settings
-        named = emulator_host(os.environ if host is None else {**os.environ, EMULATOR_VARIABLE: host})
+        named = emulator_in_environment(
+            os.environ if host is None else {**os.environ, EMULATOR_VARIABLE: host}
+        )
         if named is None:
             raise ConfigurationError(
                 f"an EmulatedPolicy follows an emulator: start one, and set {EMULATOR_VARIABLE}=HOST:PORT to "
@@ -193,7 +196,8 @@ class EmulatedPolicy:
         """
         asked = {"service": self._service, "follower": self._id, "seen": seen}
         try:
-            connection.request("GET", f"{FOLLOW_PATH}?{urlencode(asked)}")
+            headers = {CONTROL_HEADER: FOLLOW}
+            connection.request("GET", f"{FOLLOW_PATH}?{urlencode(asked)}", headers=headers)
             response = connection.getresponse()
             body = response.read(_LARGEST)
             if response.status == http.HTTPStatus.NO_CONTENT:

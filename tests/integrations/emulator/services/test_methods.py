@@ -7,10 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.applications import Starlette
 
-from doorward_integrations.emulator import Emulator
-from doorward_integrations.emulator.services.services import Services
+from doorward_integrations.emulator import Account, Emulator
 
 PLACE = "projects/demo/locations/europe-west1"
 V1 = f"/v1/{PLACE}/services/orders"
@@ -193,7 +191,9 @@ def test_a_bad_policy_is_refused_and_changes_nothing(policy: Any, why: str, clie
     ids=["empty", "array", "doubled", "unknown", "mask", "mask type", "nan", "long", "deep"],
 )
 def test_a_bad_request_is_refused(body: bytes, why: str, client: httpx.Client) -> None:
-    code, status, message = refused(client.post(f"{V2}:setIamPolicy", content=body))
+    code, status, message = refused(
+        client.post(f"{V2}:setIamPolicy", content=body, headers={"content-type": "application/json"})
+    )
 
     assert (400, "INVALID_ARGUMENT") == (code, status)
     assert why in message
@@ -236,18 +236,17 @@ def test_an_anonymous_caller_holds_what_everyone_holds(client: httpx.Client) -> 
     assert {"permissions": ["run.routes.invoke"]} == held
 
 
-def test_a_caller_whose_access_token_is_known_holds_what_it_is_granted(stage: Any) -> None:
-    tokens = {"known": CALLER.removeprefix("serviceAccount:")}
-    services = Services(account_of=tokens.get)
-    services.set(f"{PLACE}/services/orders", {"bindings": [INVOKER]})
-    stage.app = Starlette(routes=services.routes())
-    transport = httpx.HTTPTransport(verify=False)
-    with httpx.Client(base_url=stage.url, transport=transport, trust_env=False) as client:
-        assert {"permissions": ["run.routes.invoke"]} == permissions(
-            client, "run.routes.invoke", token="known"
-        )
-        assert {} == permissions(client, "run.routes.invoke", token="other")
-    stage.app = None
+def test_a_caller_with_an_access_token_of_the_emulator_holds_what_it_is_granted(
+    emulator: Emulator, client: httpx.Client
+) -> None:
+    put(client, {"bindings": [INVOKER]})
+    granted = emulator.access_tokens.issue(Account(CALLER.removeprefix("serviceAccount:")), ["scope"])
+    other = emulator.access_tokens.issue(Account("other@demo.iam.gserviceaccount.com"), ["scope"])
+    invoke = "run.routes.invoke"
+
+    assert {"permissions": [invoke]} == permissions(client, invoke, token=granted)
+    for token in (other, f"{granted}x", "unknown"):
+        assert {} == permissions(client, invoke, token=token)
 
 
 @pytest.mark.parametrize("asked", [["*"], ["run.*"], ["invoke"], [1], "run.routes.invoke"])
@@ -263,3 +262,33 @@ def test_a_credential_changes_nothing_for_who_may_set_a_policy(client: httpx.Cli
 
     assert 200 == answer.status_code
     assert json.dumps(INVOKER) in json.dumps(get(client))
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None]
+)
+def test_what_a_page_of_another_site_can_send_changes_nothing(kind: str | None, client: httpx.Client) -> None:
+    headers = {} if kind is None else {"content-type": kind}
+    body = json.dumps({"policy": {"bindings": [INVOKER]}}).encode()
+    answer = client.post(f"{V2}:setIamPolicy", content=body, headers=headers)
+
+    assert (400, "INVALID_ARGUMENT") == refused(answer)[:2]
+    assert {"etag": "ACAB"} == get(client)
+
+
+def test_a_page_of_another_site_follows_no_policy(emulator: Emulator, client: httpx.Client) -> None:
+    asked = {"service": f"{PLACE}/services/orders", "follower": "page", "seen": "0"}
+    answer = client.get("/doorward/v1/policies:follow", params=asked)
+
+    assert (403, "PERMISSION_DENIED") == refused(answer)[:2]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"service": "orders"}, {"follower": ""}, {"follower": "a" * 65}, {"seen": "x"}], ids=str
+)
+def test_a_door_that_asks_in_another_way_is_refused(changed: dict[str, str], client: httpx.Client) -> None:
+    asked = {"service": f"{PLACE}/services/orders", "follower": "door", "seen": "-1"} | changed
+    headers = {"x-doorward-emulator": "follow"}
+    answer = client.get("/doorward/v1/policies:follow", params=asked, headers=headers)
+
+    assert (400, "INVALID_ARGUMENT") == refused(answer)[:2]
