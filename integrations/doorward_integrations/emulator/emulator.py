@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from doorward.errors import ConfigurationError
-from doorward.issuers.google import EMULATOR_VARIABLE
 from doorward_integrations.emulator.accounts import Accounts
 from doorward_integrations.emulator.certs import CertsEndpoint
+from doorward_integrations.emulator.command_line import CommandLineEndpoint
 from doorward_integrations.emulator.endpoint import Endpoint
-from doorward_integrations.emulator.hosts import LoopbackHosts
+from doorward_integrations.emulator.environment import environment_of
+from doorward_integrations.emulator.hosts import LoopbackHosts, no_other_host
 from doorward_integrations.emulator.identities.model import DEFAULT_PROJECT, Identities
 from doorward_integrations.emulator.instance import Instance
 from doorward_integrations.emulator.issuer import EmulatedIssuer
@@ -34,7 +35,8 @@ class Emulator:
         access_tokens: The access tokens that were issued.
         certs: The key endpoints. They are taken down and brought up here, and fetches are counted here.
         metadata: The metadata server.
-        endpoints: All parts that have routes: `certs`, `metadata`, then the further ones in the order given.
+        endpoints: All parts that have routes: `certs`, `metadata`, the one of the command line, then the
+            further ones in the order given.
     """
 
     issuer: Final[EmulatedIssuer]
@@ -93,7 +95,7 @@ class Emulator:
             access_tokens=self.access_tokens,
             instance=instance,
         )
-        self.endpoints = (self.certs, self.metadata, *endpoints)
+        self.endpoints = (self.certs, self.metadata, CommandLineEndpoint(self.metadata), *endpoints)
         for endpoint in self.endpoints:
             # A Mount or an application of Starlette's has a list of that name.
             if isinstance(endpoint, type) or not callable(getattr(endpoint, "routes", None)):
@@ -122,7 +124,9 @@ class Emulator:
         return RunningEmulator(self, host=host, port=port)
 
 
-def create_app(emulator: Emulator) -> Starlette:
+def create_app(
+    emulator: Emulator, *, answers_for: Callable[[str], bool] = no_other_host
+) -> Starlette:
     """Make one ASGI application of all endpoints of an emulator.
 
     It answers only requests whose ``Host`` is ``localhost``, a loopback address or the name of the metadata
@@ -130,13 +134,14 @@ def create_app(emulator: Emulator) -> Starlette:
 
     Args:
         emulator: The emulator; its switches and accounts may be changed while the application serves.
+        answers_for: Says of any other ``Host`` whether it is answered, as `LoopbackHosts` describes it.
 
     Returns:
         The application, for any ASGI server, or for a test client with a base URL of ``http://localhost``.
     """
     return Starlette(
         routes=[route for endpoint in emulator.endpoints for route in endpoint.routes()],
-        middleware=[Middleware(LoopbackHosts)],
+        middleware=[Middleware(LoopbackHosts, answers_for=answers_for)],
     )
 
 
@@ -160,8 +165,21 @@ class RunningEmulator(LoopbackServer):
         Raises:
             ConfigurationError: If the address is not this machine's own, or uvicorn is missing.
         """
-        super().__init__(create_app(emulator), host=host, port=port)
+        app = create_app(emulator, answers_for=self._answers_for)
+        super().__init__(app, host=host, port=port)
         self.emulator = emulator
+        self._also: Callable[[str], bool] = no_other_host
+
+    def answer_for(self, hosts: Callable[[str], bool]) -> None:
+        """Answer further hosts than this machine, as an `Intercept` asks for while it is open.
+
+        Args:
+            hosts: Says of any other ``Host`` whether it is answered.
+        """
+        self._also = hosts
+
+    def _answers_for(self, host: str) -> bool:
+        return self._also(host)  # as it is by then
 
     def environment(self) -> dict[str, str]:
         """Return the variables that make Google's clients and doorward use this emulator.
@@ -176,5 +194,4 @@ class RunningEmulator(LoopbackServer):
         Raises:
             RuntimeError: If the emulator is not being served.
         """
-        names = ("GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT", EMULATOR_VARIABLE)
-        return dict.fromkeys(names, self.host)
+        return environment_of(self.host)

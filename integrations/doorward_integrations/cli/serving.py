@@ -1,0 +1,48 @@
+"""The arguments of the commands that serve an emulator, and the emulator that they describe."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from doorward_integrations.emulator import Emulator
+
+__all__ = ["DEFAULT_PORT", "add_emulator_arguments", "emulator_of"]
+
+DEFAULT_PORT: Final = 8099
+"""The port of ``doorward emulator start``, where other commands look for it."""
+
+
+def add_emulator_arguments(parser: ArgumentParser) -> None:
+    """Add what describes an emulator.
+
+    Args:
+        parser: The parser of the command.
+    """
+    parser.add_argument(
+        "--account", metavar="EMAIL", help="the service account that the metadata server speaks for"
+    )
+    parser.add_argument(
+        "--project", metavar="ID", default="doorward-demo", help="the project (default: %(default)s)"
+    )
+
+
+def emulator_of(chosen: Namespace) -> Emulator:
+    """Make the emulator that the arguments describe.
+
+    Args:
+        chosen: The parsed arguments.
+
+    Returns:
+        The emulator; nothing listens yet.
+
+    Raises:
+        ConfigurationError: If an argument cannot work.
+    """
+    from doorward_integrations.emulator import (  # noqa: PLC0415 - needs the extra `emulator`
+        DEFAULT_ACCOUNT,
+        Emulator,
+    )
+
+    return Emulator(account=chosen.account or DEFAULT_ACCOUNT, project=chosen.project)
