@@ -86,7 +86,7 @@ __all__ = [
     "problem_details",
 ]
 
-# Each name is imported when it is first asked for: no cold start and no command waits for what it does not use.
+# Each name is imported when it is first asked for: no cold start waits for what it does not use.
 _LATER = {
     "GOOGLE": "doorward.issuers.google",
     "IAP": "doorward.issuers.iap",

@@ -24,7 +24,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:  # noqa: ANN401 - as its base class
         from importlib.metadata import version  # noqa: PLC0415 - 40 ms, which each command would wait for
 
-        parser.exit(message=f"doorward {version('doorward')}\n")
+        print(f"doorward {version('doorward')}")
+        parser.exit()
 
 
 def _commands_for(arguments: Sequence[str]) -> dict[str, Command]:

@@ -24,8 +24,9 @@ def add_emulator_arguments(parser: ArgumentParser) -> None:
         "--account", metavar="EMAIL", help="the service account that the metadata server speaks for"
     )
     parser.add_argument(
-        "--project", metavar="ID", default="doorward-demo", help="the project (default: %(default)s)"
+        "--identities", metavar="FILE", help="who there is, and who may act as whom (JSON or YAML)"
     )
+    parser.add_argument("--project", metavar="ID", help="the id of the project, where no file says it")
 
 
 def emulator_of(chosen: Namespace) -> Emulator:
@@ -40,9 +41,13 @@ def emulator_of(chosen: Namespace) -> Emulator:
     Raises:
         ConfigurationError: If an argument cannot work.
     """
-    from doorward_integrations.emulator import (  # noqa: PLC0415 - needs the extra `emulator`
-        DEFAULT_ACCOUNT,
-        Emulator,
-    )
+    from doorward_integrations.emulator import Emulator  # noqa: PLC0415 - needs the extra `emulator`
 
-    return Emulator(account=chosen.account or DEFAULT_ACCOUNT, project=chosen.project)
+    identities = None
+    if chosen.identities is not None:
+        from doorward_integrations.emulator.identities.file import (  # noqa: PLC0415 - only where there is one
+            read_identities,
+        )
+
+        identities = read_identities(chosen.identities)
+    return Emulator(identities=identities, account=chosen.account, project=chosen.project)

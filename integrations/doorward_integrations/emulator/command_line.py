@@ -17,7 +17,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from doorward.errors import ConfigurationError
 from doorward_integrations.emulator.accounts import Account
 from doorward_integrations.emulator.metadata.server import MetadataServer
 
@@ -89,11 +88,10 @@ class CommandLineEndpoint:
         if type(expires) is not int or not -_MOST_SECONDS <= expires <= _MOST_SECONDS:
             raise _bad(f"expires must be whole seconds from now, from -{_MOST_SECONDS} to {_MOST_SECONDS}")
         claims = self._metadata.machine_claims(licenses=False) if form == "full" else {}
-        try:
-            account = self._metadata.identities.find(email) or Account(email)
-            token = self._mint(audience, account, claims, expires)
-        except ConfigurationError as error:
-            raise _bad(str(error)) from error
+        account = self._metadata.identities.find(email)
+        if account is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such account")
+        token = self._mint(audience, account, claims, expires)
         return JSONResponse({"token": token}, headers={"Cache-Control": "no-store"})
 
     def _mint(self, audience: str, account: Account, claims: dict[str, object], expires: int) -> str:

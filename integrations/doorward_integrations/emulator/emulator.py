@@ -124,9 +124,7 @@ class Emulator:
         return RunningEmulator(self, host=host, port=port)
 
 
-def create_app(
-    emulator: Emulator, *, answers_for: Callable[[str], bool] = no_other_host
-) -> Starlette:
+def create_app(emulator: Emulator, *, answers_for: Callable[[str], bool] = no_other_host) -> Starlette:
     """Make one ASGI application of all endpoints of an emulator.
 
     It answers only requests whose ``Host`` is ``localhost``, a loopback address or the name of the metadata

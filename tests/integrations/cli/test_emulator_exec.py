@@ -303,7 +303,7 @@ def test_what_the_command_leaves_behind_is_ended(form: str, processes: Processes
 
 @needs_proc
 @pytest.mark.parametrize("ignoring", [False, True])
-def test_nothing_is_left_when_exec_itself_is_killed(ignoring: bool, processes: Processes) -> None:
+def test_nothing_is_left_when_exec_itself_is_killed(processes: Processes, *, ignoring: bool) -> None:
     command = holding(processes, "stay", "group", "session", ignoring=ignoring)
     with doorward(*EXEC, "--grace", "0.3", "--", *command) as process:
         processes.wait_for(4)

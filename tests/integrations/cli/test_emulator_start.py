@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import signal
 import socket
 import sys
@@ -161,7 +160,7 @@ def test_when_the_clock_jumps_tokens_follow_it_and_it_ends_in_order(tmp_path: Pa
     with emulator(program=[sys.executable, "-c", JUMPING, str(offset)]) as (process, ready):
         before = claims_of(token_of(ready["url"]))["iat"]
         (tmp_path / "next").write_text(str(jump))
-        os.replace(tmp_path / "next", offset)
+        (tmp_path / "next").replace(offset)
         after = claims_of(token_of(ready["url"]))["iat"]
         process.terminate()
         process.communicate(timeout=PATIENCE)

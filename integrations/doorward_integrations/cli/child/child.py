@@ -122,8 +122,8 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
 class _Inbox:
     """Receives signals as bytes of a pipe, for as long as it is open; those ignored before stay ignored.
 
-    The bytes are written where a signal arrives, in any thread. A handler in Python would run only when the main
-    thread wakes up, and a signal that another thread has received does not wake it.
+    The bytes are written where a signal arrives, in any thread. A handler in Python would run only when the
+    main thread wakes up, and a signal that another thread has received does not wake it.
     """
 
     def __enter__(self) -> Self:
