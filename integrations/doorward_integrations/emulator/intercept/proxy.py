@@ -17,7 +17,7 @@ from doorward.forks import renew_in_children
 from doorward_integrations.emulator.intercept.hosts import METADATA_HOSTS, is_google_host
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import AsyncIterator, Coroutine
     from types import TracebackType
 
     from doorward_integrations.emulator.intercept.authority import Authority
@@ -29,12 +29,16 @@ _log = logging.getLogger("doorward.emulator.intercept")
 _HEAD_BYTES: Final = 32 * 1024
 _SECONDS: Final = 10.0
 _CHUNK: Final = 64 * 1024
+_LAST_TICKS: Final = 5
 _HTTPS_PORT: Final = "443"
 _HTTP_PORT: Final = "80"
 _MOST_NAMES: Final = 1_000  # that are counted one by one
 _OTHER: Final = "others"
 _HOST: Final = r"(?P<host>[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])"
-_CONNECT: Final = re.compile(rf"CONNECT {_HOST}:(?P<port>[0-9]{{1,5}}) HTTP/1\.[01]", re.ASCII)
+# Some clients write an IPv6 address without its brackets here.
+_CONNECT: Final = re.compile(
+    rf"CONNECT (?:{_HOST}|(?P<bare>[0-9A-Fa-f:.]{{2,45}})):(?P<port>[0-9]{{1,5}}) HTTP/1\.[01]", re.ASCII
+)
 # What a client asks a proxy for over plain HTTP (RFC 9112, section 3.2.2).
 _ABSOLUTE: Final = re.compile(
     rf"(?P<method>[A-Z]{{1,20}}) http://{_HOST}(?::(?P<port>[0-9]{{1,5}}))?"
@@ -55,7 +59,7 @@ class _Asked(NamedTuple):
 
 def _asked(line: str) -> _Asked | None:
     if found := _CONNECT.fullmatch(line):
-        return _Asked(found["host"].lower().removesuffix("."), found["port"])
+        return _Asked((found["host"] or found["bare"]).lower().removesuffix("."), found["port"])
     if found := _ABSOLUTE.fullmatch(line):
         path = f"/{(found['path'] or '').removeprefix('/')}"  # also for http://HOST?a=b
         return _Asked(
@@ -160,6 +164,8 @@ class InterceptingProxy:
             for task in connections:
                 task.cancel()
             await asyncio.gather(accepting, *connections, return_exceptions=True)
+            for _ in range(_LAST_TICKS):
+                await asyncio.sleep(0)  # what was aborted closes its sockets
 
     async def _accept(
         self, loop: asyncio.AbstractEventLoop, listener: socket.socket, connections: set[asyncio.Task[None]]
@@ -230,9 +236,9 @@ class InterceptingProxy:
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
         """Connect a client with the emulator, until one of them closes."""
         host, _, port = self._emulator.rpartition(":")
-        with contextlib.closing(writer):
+        async with _closing(writer):
             there, to_there = await asyncio.open_connection(host.strip("[]"), int(port))
-            with contextlib.closing(to_there):
+            async with _closing(to_there):
                 to_there.write(head)
                 await _first(_copy(reader, to_there), _copy(there, writer))
 
@@ -243,6 +249,26 @@ async def _quietly(work: Coroutine[None, None, None]) -> None:
         await work
     except (OSError, ssl.SSLError, TimeoutError, EOFError) as error:
         _log.debug("a connection has ended: %s", type(error).__name__)
+
+
+@contextlib.asynccontextmanager
+async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    """Close a connection: at once if something goes wrong, else when all that was written is sent."""
+    try:
+        yield
+    except BaseException:
+        writer.transport.abort()
+        raise
+    else:
+        writer.close()
+    finally:
+        try:
+            async with asyncio.timeout(_SECONDS):
+                await writer.wait_closed()
+        except (OSError, ssl.SSLError):
+            pass
+        finally:
+            writer.transport.abort()
 
 
 async def _read_head(connection: socket.socket) -> bytes:

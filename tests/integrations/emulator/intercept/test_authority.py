@@ -105,7 +105,7 @@ def test_it_is_for_a_day_and_says_so_critically() -> None:
 def test_when_the_clock_leaves_that_day_it_is_no_longer_valid(jump: float, valid: bool) -> None:  # noqa: FBT001
     clock = ManualClock()
     authority = Authority(clock=clock)
-    clock.advance(jump)
+    clock.move(jump)
 
     assert valid is authority.is_valid
 
