@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 from argparse import ArgumentParser, Namespace
@@ -130,8 +129,10 @@ class Running:
         return self._ask("POST", path, json.dumps(body))
 
     def _ask(self, method: str, path: str, body: str | None) -> dict[str, Any]:
+        # Of the standard library: it heeds no proxy and follows no redirect.
+        import http.client  # noqa: PLC0415 - 10 ms, which the start of an emulator would wait for
+
         host, _, port = self.host.rpartition(":")
-        # Of the standard library, which heeds no proxy, follows no redirect and is imported fast.
         connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=_SECONDS)
         try:
             connection.request(method, path, body, _CONTROL if body is not None else {})
