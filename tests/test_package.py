@@ -111,9 +111,12 @@ MACHINERY = {"httpx", "httpcore", "anyio", "asyncio", "trio"}
 
 class TestImports:
     def test_doorward_loads_no_framework_no_client_and_no_event_loop(self) -> None:
-        loaded = modules_after("import doorward")
+        loaded = modules_after("from doorward import Door, InvokerPolicy, Verifier")
         assert "doorward.tokens.verifier" in loaded
         assert set() == loaded & (FRAMEWORKS | MACHINERY)
+
+    def test_doorward_loads_a_part_of_itself_when_it_is_first_asked_for(self) -> None:
+        assert not {name for name in modules_after("import doorward") if name.startswith("doorward.")}
 
     def test_a_decision_on_known_keys_loads_none_of_them_either(self) -> None:
         """Only a fetch needs a client, and only waiting for it in a loop needs a loop."""

@@ -13,42 +13,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from doorward.door.admission import Admission
-from doorward.door.credentials import find_iap_assertion
-from doorward.door.door import Door
-from doorward.door.refusal import Refusal, problem_details
-from doorward.errors import (
-    ConfigurationError,
-    CredentialError,
-    DoorwardError,
-    FetchError,
-    KeysUnavailableError,
-    PermissionDeniedError,
-    PolicyError,
-    Reason,
-    RefusedError,
-    TokenError,
-)
-from doorward.issuers.google import GOOGLE
-from doorward.issuers.issuer import Issuer
-from doorward.keys.cache import KeyCache
-from doorward.policy.iam import InvokerPolicy
-from doorward.policy.request import PlainRequest
-from doorward.tokens.principal import Principal, PrincipalKind
-from doorward.tokens.verifier import Verifier
-
 if TYPE_CHECKING:
     from doorward.audiences.cloud_run import CloudRunAudience
+    from doorward.door.admission import Admission
+    from doorward.door.credentials import find_iap_assertion
+    from doorward.door.door import Door
     from doorward.door.log import CloudRunFormatter
+    from doorward.door.refusal import Refusal, problem_details
     from doorward.door.stripped import UnsafeStrippedVerifier
+    from doorward.errors import (
+        ConfigurationError,
+        CredentialError,
+        DoorwardError,
+        FetchError,
+        KeysUnavailableError,
+        PermissionDeniedError,
+        PolicyError,
+        Reason,
+        RefusedError,
+        TokenError,
+    )
     from doorward.explain.token import explain_token
     from doorward.issuers.discovery import discover
     from doorward.issuers.firebase import firebase
+    from doorward.issuers.google import GOOGLE
     from doorward.issuers.iap import IAP
+    from doorward.issuers.issuer import Issuer
+    from doorward.keys.cache import KeyCache
     from doorward.keys.fixed import FixedKeys
     from doorward.policy.deny.policy import DenyPolicy
+    from doorward.policy.iam import InvokerPolicy
     from doorward.policy.membership.cloud_identity import CloudIdentityGroups
+    from doorward.policy.request import PlainRequest
     from doorward.policy.watching.watch import WatchedPolicy
+    from doorward.tokens.principal import Principal, PrincipalKind
+    from doorward.tokens.verifier import Verifier
 
 __all__ = [
     "GOOGLE",
@@ -87,19 +86,42 @@ __all__ = [
     "problem_details",
 ]
 
-# What few services need is imported when it is first asked for: no cold start waits for it.
+# Each name is imported when it is first asked for: no cold start waits for what it does not use.
 _LATER = {
+    "GOOGLE": "doorward.issuers.google",
+    "IAP": "doorward.issuers.iap",
+    "Admission": "doorward.door.admission",
+    "CloudIdentityGroups": "doorward.policy.membership.cloud_identity",
     "CloudRunAudience": "doorward.audiences.cloud_run",
     "CloudRunFormatter": "doorward.door.log",
-    "UnsafeStrippedVerifier": "doorward.door.stripped",
-    "explain_token": "doorward.explain.token",
-    "discover": "doorward.issuers.discovery",
-    "firebase": "doorward.issuers.firebase",
-    "IAP": "doorward.issuers.iap",
-    "FixedKeys": "doorward.keys.fixed",
-    "CloudIdentityGroups": "doorward.policy.membership.cloud_identity",
+    "ConfigurationError": "doorward.errors",
+    "CredentialError": "doorward.errors",
     "DenyPolicy": "doorward.policy.deny.policy",
+    "Door": "doorward.door.door",
+    "DoorwardError": "doorward.errors",
+    "FetchError": "doorward.errors",
+    "FixedKeys": "doorward.keys.fixed",
+    "InvokerPolicy": "doorward.policy.iam",
+    "Issuer": "doorward.issuers.issuer",
+    "KeyCache": "doorward.keys.cache",
+    "KeysUnavailableError": "doorward.errors",
+    "PermissionDeniedError": "doorward.errors",
+    "PlainRequest": "doorward.policy.request",
+    "PolicyError": "doorward.errors",
+    "Principal": "doorward.tokens.principal",
+    "PrincipalKind": "doorward.tokens.principal",
+    "Reason": "doorward.errors",
+    "Refusal": "doorward.door.refusal",
+    "RefusedError": "doorward.errors",
+    "TokenError": "doorward.errors",
+    "UnsafeStrippedVerifier": "doorward.door.stripped",
+    "Verifier": "doorward.tokens.verifier",
     "WatchedPolicy": "doorward.policy.watching.watch",
+    "discover": "doorward.issuers.discovery",
+    "explain_token": "doorward.explain.token",
+    "find_iap_assertion": "doorward.door.credentials",
+    "firebase": "doorward.issuers.firebase",
+    "problem_details": "doorward.door.refusal",
 }
 
 

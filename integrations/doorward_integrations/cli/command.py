@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
 from typing import Protocol, TextIO, cast
 
 from doorward_integrations.cli import commands
 
-__all__ = ["Command", "find_commands"]
+__all__ = ["Command", "command_names", "find_commands"]
 
 
 class Command(Protocol):
@@ -48,11 +49,25 @@ class Command(Protocol):
         ...
 
 
-def find_commands() -> dict[str, Command]:
-    """Import every command.
+def command_names() -> list[str]:
+    """Look for the commands, without importing them.
+
+    Returns:
+        Their names, sorted.
+    """
+    return sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
+
+
+def find_commands(names: Iterable[str] | None = None) -> dict[str, Command]:
+    """Import commands.
+
+    Args:
+        names: Their names; all commands by default.
 
     Returns:
         The commands by name, sorted.
     """
-    names = sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
-    return {name: cast("Command", importlib.import_module(f"{commands.__name__}.{name}")) for name in names}
+    return {
+        name: cast("Command", importlib.import_module(f"{commands.__name__}.{name}"))
+        for name in sorted(command_names() if names is None else names)
+    }

@@ -7,15 +7,31 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import metadata, version
+from typing import Any
 
-from doorward import ConfigurationError
-from doorward_integrations.cli.command import find_commands
+from doorward.errors import ConfigurationError
+from doorward_integrations.cli.command import Command, command_names, find_commands
 from doorward_integrations.cli.signals import EndedBySignal, ending_in_order
 
 __all__ = ["main"]
 
 _USAGE_ERROR = 2
+
+
+class _Version(argparse.Action):
+    """Prints the version, which takes a while to look up, only where it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:  # noqa: ANN401 - as its base class
+        from importlib.metadata import version  # noqa: PLC0415 - 40 ms, which each command would wait for
+
+        print(f"doorward {version('doorward')}")
+        parser.exit()
+
+
+def _commands_for(arguments: Sequence[str]) -> dict[str, Command]:
+    """Import the command that is called; all of them where none is, for the help and for errors."""
+    named = [name for name in arguments[:1] if name in command_names()]
+    return find_commands(named or None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,12 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: that of the command, 2 if it was called wrong, or 128 and the number of the signal
         (130 for SIGINT, 143 for SIGTERM) that ended it, in order, before it had a result.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog="doorward", description="Cloud Run's invoker check on your machine."
     )
-    parser.add_argument("--version", action="version", version=f"doorward {version('doorward')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands = find_commands()
+    commands = _commands_for(arguments)
     for name, command in commands.items():
         command.add_arguments(choices.add_parser(name, help=command.HELP, description=f"{command.HELP}."))
     chosen = parser.parse_args(arguments)
@@ -45,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"doorward {chosen.command}: {error}", file=sys.stderr)
         return _USAGE_ERROR
     except ModuleNotFoundError as error:
+        from importlib.metadata import metadata  # noqa: PLC0415 - as in `_Version`
+
         extras = metadata("doorward").get_all("Provides-Extra") or ()
         if error.name is None or error.name.startswith("doorward") or chosen.command not in extras:
             raise

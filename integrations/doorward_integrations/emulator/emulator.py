@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from doorward.errors import ConfigurationError
-from doorward.issuers.google import EMULATOR_VARIABLE
 from doorward_integrations.emulator.accounts import Accounts
 from doorward_integrations.emulator.certs import CertsEndpoint
+from doorward_integrations.emulator.command_line import CommandLineEndpoint
 from doorward_integrations.emulator.endpoint import Endpoint
-from doorward_integrations.emulator.hosts import LoopbackHosts
+from doorward_integrations.emulator.environment import environment_of
+from doorward_integrations.emulator.hosts import LoopbackHosts, no_other_host
 from doorward_integrations.emulator.identities.model import DEFAULT_PROJECT, Identities
 from doorward_integrations.emulator.instance import Instance
 from doorward_integrations.emulator.issuers.every import EveryIssuer
@@ -132,7 +133,14 @@ class Emulator:
             access_tokens=self.access_tokens,
             instance=instance,
         )
-        self.endpoints = (self.certs, self.metadata, issuers, self.services, *endpoints)
+        self.endpoints = (
+            self.certs,
+            self.metadata,
+            CommandLineEndpoint(self.metadata),
+            issuers,
+            self.services,
+            *endpoints,
+        )
         for endpoint in self.endpoints:
             # A Mount or an application of Starlette's has a list of that name.
             if isinstance(endpoint, type) or not callable(getattr(endpoint, "routes", None)):
@@ -165,7 +173,7 @@ class Emulator:
         return RunningEmulator(self, host=host, port=port)
 
 
-def create_app(emulator: Emulator) -> Starlette:
+def create_app(emulator: Emulator, *, answers_for: Callable[[str], bool] = no_other_host) -> Starlette:
     """Make one ASGI application of all endpoints of an emulator.
 
     It answers only requests whose ``Host`` is ``localhost``, a loopback address or the name of the metadata
@@ -173,13 +181,14 @@ def create_app(emulator: Emulator) -> Starlette:
 
     Args:
         emulator: The emulator; its switches and accounts may be changed while the application serves.
+        answers_for: Says of any other ``Host`` whether it is answered, as `LoopbackHosts` describes it.
 
     Returns:
         The application, for any ASGI server, or for a test client with a base URL of ``http://localhost``.
     """
     return Starlette(
         routes=[route for endpoint in emulator.endpoints for route in endpoint.routes()],
-        middleware=[Middleware(LoopbackHosts)],
+        middleware=[Middleware(LoopbackHosts, answers_for=answers_for)],
     )
 
 
@@ -203,8 +212,21 @@ class RunningEmulator(LoopbackServer):
         Raises:
             ConfigurationError: If the address is not this machine's own, or uvicorn is missing.
         """
-        super().__init__(create_app(emulator), host=host, port=port)
+        app = create_app(emulator, answers_for=self._answers_for)
+        super().__init__(app, host=host, port=port)
         self.emulator = emulator
+        self._also: Callable[[str], bool] = no_other_host
+
+    def answer_for(self, hosts: Callable[[str], bool]) -> None:
+        """Answer further hosts than this machine, as an `Intercept` asks for while it is open.
+
+        Args:
+            hosts: Says of any other ``Host`` whether it is answered.
+        """
+        self._also = hosts
+
+    def _answers_for(self, host: str) -> bool:
+        return self._also(host)  # as it is by then
 
     def stop(self) -> None:
         """Stop serving; the doors that follow a policy are answered first, since their requests stay open."""
@@ -224,5 +246,4 @@ class RunningEmulator(LoopbackServer):
         Raises:
             RuntimeError: If the emulator is not being served.
         """
-        names = ("GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT", EMULATOR_VARIABLE)
-        return dict.fromkeys(names, self.host)
+        return environment_of(self.host)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["LoopbackHosts"]
+__all__ = ["LoopbackHosts", "no_other_host"]
 
 _NAMES: Final = frozenset({"localhost", "metadata", "metadata.google.internal"})
 # An address in brackets or without, or a name with or without the dot at its end, then a port or none.
@@ -37,6 +38,11 @@ def _is_own(value: str) -> bool:
         return False
 
 
+def no_other_host(_: str) -> bool:
+    """Return that an application answers for no host besides those of this machine."""
+    return False
+
+
 class LoopbackHosts:
     """Refuses each request whose ``Host`` is not a loopback host or the metadata server's name.
 
@@ -45,13 +51,16 @@ class LoopbackHosts:
     section 3.2).
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, answers_for: Callable[[str], bool] = no_other_host) -> None:
         """Guard an application.
 
         Args:
             app: The ASGI application.
+            answers_for: Says of any other ``Host`` whether the application answers for it over TLS, which
+                ended before: the scheme of such a request is ``https``. It is asked for each request.
         """
         self._app = app
+        self._answers_for = answers_for
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it.
@@ -67,6 +76,8 @@ class LoopbackHosts:
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"host"]
         if len(hosts) == 1 and _is_own(hosts[0]):
             await self._app(scope, receive, send)
+        elif len(hosts) == 1 and self._answers_for(hosts[0]):
+            await self._app({**scope, "scheme": "https"}, receive, send)
         elif scope["type"] == "websocket":
             # Closed before it was accepted, the server answers with 403.
             await send({"type": "websocket.close", "code": 1008})

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import os
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
-import httpx
 import pytest
 
 from doorward_integrations.cli import commands
 from doorward_integrations.cli.command import find_commands
-from doorward_integrations.cli.commands.emulator import serve_emulator
 from doorward_integrations.cli.main import main
 
 
@@ -45,7 +40,7 @@ def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_port_in_use_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        status = main(["emulator", "--port", str(taken.getsockname()[1])])
+        status = main(["emulator", "start", "--port", str(taken.getsockname()[1])])
 
     error = capsys.readouterr().err
     assert 2 == status
@@ -54,7 +49,7 @@ def test_a_port_in_use_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_user_as_the_machine_s_account_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert 2 == main(["emulator", "--account", "user@example.com"])
+    assert 2 == main(["emulator", "start", "--account", "user@example.com"])
     assert "is a user's address" in capsys.readouterr().err
 
 
@@ -67,38 +62,6 @@ def test_a_missing_extra_is_named(
 
     assert 2 == main(["demo"])
     assert "fastapi is not installed: pip install 'doorward[demo]'" in capsys.readouterr().err
-
-
-class _FirstLines(io.StringIO):
-    """Tells when the last of the variables was printed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.complete = threading.Event()
-
-    def flush(self) -> None:
-        if "DOORWARD_EMULATOR_HOST" in self.getvalue():
-            self.complete.set()
-
-
-def test_the_emulator_prints_the_variables_that_lead_to_it_and_serves_until_it_is_stopped() -> None:
-    out, stop = _FirstLines(), threading.Event()
-    server = threading.Thread(target=serve_emulator, args=(0, None, out, stop))
-    server.start()
-    try:
-        assert out.complete.wait(10)
-        exports = dict(
-            line.removeprefix("export ").split("=") for line in out.getvalue().splitlines() if "=" in line
-        )
-        names = {"GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT", "DOORWARD_EMULATOR_HOST"}
-        assert names == set(exports)
-        answer = httpx.get(f"http://{exports['DOORWARD_EMULATOR_HOST']}/oauth2/v3/certs", trust_env=False)
-        assert 200 == answer.status_code
-    finally:
-        stop.set()
-        server.join(10)
-    assert not server.is_alive()
-    assert not set(exports) & set(os.environ)
 
 
 # One place for a command.
@@ -116,7 +79,7 @@ def test_a_command_is_one_file_in_the_folder_of_commands(
 
     assert 7 == main(["greet", "world"])
     assert "hello world" in capsys.readouterr().out
-    assert {"demo", "emulator", "explain", "greet", "keys", "verify"} == set(find_commands())
+    assert {"demo", "emulator", "explain", "greet", "keys", "token", "verify"} == set(find_commands())
     sys.modules.pop("doorward_integrations.cli.commands.greet")
 
 

@@ -122,8 +122,8 @@ def test_a_signal_leaves_every_with_statement_and_closes_the_servers(
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_ends_the_emulator_with_0(folder: Path, number: signal.Signals) -> None:
-    with running(folder, "emulator", "--port", "0") as process:
-        port = int(line_of(process, "export DOORWARD_EMULATOR_HOST").rpartition(":")[2])
+    with running(folder, "emulator", "start", "--port", "0") as process:
+        port = int(line_of(process, "listening on").rpartition(":")[2])
         assert not is_free(port)
         process.send_signal(number)
         _, error = process.communicate(timeout=PATIENCE)
@@ -241,7 +241,7 @@ def test_in_another_thread_a_command_changes_no_handler() -> None:
     before = [signal.getsignal(one) for one in SIGNALS]
     statuses: list[int] = []
     thread = threading.Thread(
-        target=lambda: statuses.append(main(["emulator", "--account", "a@example.com"]))
+        target=lambda: statuses.append(main(["emulator", "start", "--account", "a@example.com"]))
     )
     thread.start()
     thread.join(PATIENCE)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from doorward_integrations.emulator import (
     RunningEmulator,
     SigningKey,
 )
+from support.commands import call
 from support.tokens import AUDIENCE, rsa_key
 
 HERE = Path(__file__).parent / "node"
@@ -92,6 +94,16 @@ def test_googles_client_for_node_finds_the_emulator_and_gets_a_token_that_verifi
     assert printed["available"] is True
     assert (DEFAULT_ACCOUNT, "doorward-demo") == (printed["email"], printed["project"])
     assert DEFAULT_ACCOUNT in printed["instance"]["serviceAccounts"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="exec needs process groups")
+def test_it_verifies_a_token_with_the_keys_of_its_fixed_address(packages: Path) -> None:
+    command = [program("node"), str(HERE / "fixed.js"), str(packages), AUDIENCE]
+    done = call("emulator", "exec", "--intercept", "--", *command, environ={"NO_PROXY": "*"})
+
+    assert 0 == done.returncode, done.stderr
+    printed = json.loads(done.stdout)
+    assert (AUDIENCE, DEFAULT_ACCOUNT) == (printed["claims"]["aud"], printed["claims"]["email"])
 
 
 def test_the_locked_packages_name_no_registry() -> None:

@@ -106,6 +106,14 @@ class MetadataServer:
             ),
         ]
 
+    def machine_claims(self, *, licenses: bool) -> dict[str, object]:
+        """Return the claims of ``format=full``: none if no machine is emulated, as on Cloud Run.
+
+        Args:
+            licenses: Whether those of the licences of its image are among them.
+        """
+        return self._machine.claims(licenses=licenses)
+
     async def _root(self, request: Request) -> Response:
         # A client that looks for a metadata server asks here, and decides by the header alone.
         return refuse_forwarded(request.headers) or Response(
@@ -169,7 +177,7 @@ class MetadataServer:
             raise HTTPException(HTTPStatus.BAD_REQUEST, "format parameter must be standard or full")
         await _check_binding(request)
         licenses = query.get("licenses", "").upper() == "TRUE"
-        claims = self._machine.claims(licenses=licenses) if form == "full" else {}
+        claims = self.machine_claims(licenses=licenses) if form == "full" else {}
         token = self.issuer.mint(audience, email=account.email, subject=account.subject, claims=claims)
         # Not JSON: google-auth would parse it.
         return Response(token, media_type="text/html")

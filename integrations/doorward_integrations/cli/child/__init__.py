@@ -1,0 +1,1 @@
+"""A command of the user's as a child: what it leaves behind is ended, whatever ends first."""
