@@ -49,15 +49,19 @@ def request_of(response: Any) -> tuple[str, str] | None:  # noqa: ANN401 - of an
     Args:
         response: As for `status_of`.
     """
-    try:
-        request = response.request
-    except (AttributeError, RuntimeError):  # httpx has none in a response that was made by hand
-        request = None
+    request = _read(response, "request")
     if isinstance(request, dict):  # Django's: an environ, or a scope
         method = request.get("REQUEST_METHOD", request.get("method"))
         path = request.get("PATH_INFO", request.get("path"))
     else:
-        url = getattr(request, "url", None) or getattr(response, "url", None)
+        url = _read(request, "url") or _read(response, "url")
         method = getattr(request, "method", None) or getattr(response, "method", None)
         path = getattr(request, "path", None) if isinstance(url, str) else getattr(url, "path", None)
     return (method, path) if isinstance(method, str) and isinstance(path, str) else None
+
+
+def _read(response: Any, name: str) -> Any:  # noqa: ANN401 - of any library
+    try:
+        return getattr(response, name, None)
+    except RuntimeError:  # httpx has none in a response that was made by hand
+        return None

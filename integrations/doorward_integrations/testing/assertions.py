@@ -104,7 +104,7 @@ def _decision_on(response: Any) -> Decision:  # noqa: ANN401 - of any library
     if not made:
         raise ConfigurationError(
             "no door that is watched has decided on anything since this test began: make the request within "
-            " as_principal(...), after issuer.stand_in_for(app), or in `with watching(app):`"
+            "as_principal(...), after issuer.stand_in_for(app), or in `with watching(app):`"
         )
     request = request_of(response)
     fitting = [one for one in made if request is None or (one.method, one.path) == request]

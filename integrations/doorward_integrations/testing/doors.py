@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from types import FunctionType, MethodType
 from typing import Any, Final
 
@@ -18,7 +18,17 @@ _LEADS_ON: Final = (
     *("app", "wsgi_app", "asgi_app", "application", "wsgi_application", "_transport", "handler"),
     # Where Starlette, FastAPI, Litestar, Flask and aiohttp have middleware, routes and dependencies.
     *("user_middleware", "middleware", "middlewares", "middleware_stack", "kwargs", "args", "cls"),
-    *("router", "routes", "original_router", "endpoint", "dependant", "dependencies", "dependency", "call"),
+    *(
+        "router",
+        "routes",
+        "original_router",
+        "include_context",
+        "endpoint",
+        "dependant",
+        "dependencies",
+        "dependency",
+        "call",
+    ),
     *("extensions", "asgi_handler", "__wrapped__", "__defaults__"),
 )
 """The attributes that can lead from an application to its doors."""
@@ -82,7 +92,7 @@ def _reached(start: object) -> Iterator[object]:
 
 
 def _beyond(one: object) -> Iterable[object]:
-    if isinstance(one, list | tuple | set | frozenset):
+    if isinstance(one, Sequence | Set):
         return list(one)
     if isinstance(one, Mapping):
         return list(one.values())

@@ -1,0 +1,141 @@
+"""Finding the doors of an application, of each framework and however it is wrapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flask
+import httpx
+import pytest
+from aiohttp import web
+from asgiref.wsgi import WsgiToAsgi
+from fastapi import APIRouter, Depends, FastAPI
+from litestar import Litestar
+from litestar.middleware import DefineMiddleware
+from quart import Quart
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+
+from doorward import Door, Principal, Verifier
+from doorward_integrations import aiohttp as for_aiohttp
+from doorward_integrations import fastapi as for_fastapi
+from doorward_integrations import flask as for_flask
+from doorward_integrations import starlette as for_starlette
+from doorward_integrations import wsgi
+from doorward_integrations.asgi import InvokerMiddleware
+from doorward_integrations.grpc import AioInvokerInterceptor, InvokerInterceptor
+from doorward_integrations.testing.doors import doors_of, verifiers_of
+
+
+def bare(*_: object) -> Any: ...
+
+
+def invoked(make: Callable[[], Any], invoker: Any) -> Callable[[Door], Any]:
+    def made(door: Door) -> Any:
+        app = make()
+        invoker(app, door)
+        return app
+
+    return made
+
+
+def quart(door: Door) -> Any:
+    app = Quart("orders")
+    app.asgi_app = InvokerMiddleware(app.asgi_app, door)  # type: ignore[method-assign, assignment]
+    return app
+
+
+def depending(door: Door, *, how: str) -> FastAPI:
+    app, dependency = FastAPI(), for_fastapi.InvokerDependency(door)
+    if how == "app":
+        return FastAPI(dependencies=[Depends(dependency)])
+    router = APIRouter(dependencies=[Depends(dependency)] if how == "router" else [])
+
+    async def user(who: Principal = Depends(dependency)) -> str:  # noqa: B008 - a local name
+
+        return str(who)
+
+    if how == "only":
+        router.get("/", dependencies=[Depends(dependency.only(lambda _: True))])(bare)
+    elif how == "nested":
+
+        @router.get("/")
+        async def orders(who: str = Depends(user)) -> str:
+            return who
+    else:
+        router.get("/")(bare)
+    app.include_router(router, dependencies=[Depends(dependency)] if how == "include" else [])
+    return app
+
+
+APPLICATIONS: dict[str, Callable[[Door], Any]] = {
+    "door": lambda door: door,
+    "asgi": lambda door: InvokerMiddleware(bare, door),
+    "asgi, wrapped": lambda door: httpx.ASGITransport(InvokerMiddleware(bare, door)),
+    "wsgi": lambda door: wsgi.InvokerMiddleware(bare, door),
+    "wsgi under asgi": lambda door: WsgiToAsgi(wsgi.InvokerMiddleware(bare, door)),
+    "starlette": invoked(Starlette, for_starlette.Invoker),
+    "starlette, middleware": lambda door: Starlette(middleware=[Middleware(InvokerMiddleware, door)]),
+    "starlette, mounted": lambda door: Starlette(routes=[Mount("/a", InvokerMiddleware(bare, door))]),
+    "fastapi": invoked(FastAPI, for_fastapi.Invoker),
+    **{
+        f"fastapi, {how}": lambda door, how=how: depending(door, how=how)  # type: ignore[misc]
+        for how in ("app", "router", "include", "only", "nested")
+    },
+    "flask": invoked(lambda: flask.Flask("orders"), for_flask.Invoker),
+    "flask, client": lambda door: invoked(lambda: flask.Flask("a"), for_flask.Invoker)(door).test_client(),
+    "quart": quart,
+    "litestar": lambda door: InvokerMiddleware(Litestar(), door),
+    "litestar, middleware": lambda door: Litestar(
+        middleware=[DefineMiddleware(InvokerMiddleware, door=door)]
+    ),
+    "aiohttp": invoked(web.Application, for_aiohttp.Invoker),
+    "aiohttp, middleware": lambda door: web.Application(middlewares=[for_aiohttp.invoker_middleware(door)]),
+    "client": lambda door: TestClient(InvokerMiddleware(bare, door)),
+    "grpc interceptor": InvokerInterceptor,
+    "grpc aio interceptor": AioInvokerInterceptor,
+}
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_the_door_is_found(door: Door, name: str) -> None:
+    assert [door] == doors_of(APPLICATIONS[name](door))
+
+
+def test_it_is_found_once_the_application_has_started(door: Door, client: TestClient) -> None:
+    client.get("/orders")
+    assert [door] == doors_of(client)
+
+
+def test_each_of_several_is_found_once(door: Door) -> None:
+    other = Door(Verifier("https://other.example"), door.policy)
+    app = Starlette(
+        routes=[Mount("/a", InvokerMiddleware(bare, door)), Mount("/b", InvokerMiddleware(bare, other))]
+    )
+    assert [door, other] == doors_of(app)
+
+
+def test_no_door_is_no_error() -> None:
+    assert [] == doors_of(FastAPI())
+    assert [] == doors_of(httpx.Client(trust_env=False))
+
+
+def test_the_verifiers_of_callers_and_of_end_users_are_found(door: Door) -> None:
+    users = Verifier("https://web.example")
+    both = Door(door.verifier, door.policy, end_user=users, end_user_callers=["user:ann@example.com"])
+    assert ([both], [door.verifier, users]) == verifiers_of(both)
+
+
+def test_what_an_application_holds_besides_is_not_touched(door: Door) -> None:
+    class Raises:
+        @property
+        def app(self) -> object:
+            raise ZeroDivisionError
+
+    app = flask.Flask("orders")
+    for_flask.Invoker(app, door)
+    app.extensions["other"] = Raises()
+    assert [door] == doors_of(app)
