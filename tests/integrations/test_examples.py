@@ -1,4 +1,4 @@
-"""Every example runs as its first lines say, against the emulator; its tests pass; its page quotes both whole."""
+"""Every example runs as its first lines say, and its tests pass; its page quotes both whole."""
 
 from __future__ import annotations
 

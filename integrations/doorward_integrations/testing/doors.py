@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from types import FunctionType, MethodType
-from typing import Any, Final
+from typing import Final
 
 from doorward import ConfigurationError, Door, Verifier
 
@@ -92,18 +93,18 @@ def _reached(start: object) -> Iterator[object]:
 
 
 def _beyond(one: object) -> Iterable[object]:
-    if isinstance(one, Sequence | Set):
+    if isinstance(one, Sequence | AbstractSet):
         return list(one)
-    if isinstance(one, Mapping):
+    if isinstance(one, dict):
         return list(one.values())
     if isinstance(one, type) and not isinstance(vars(one).get("door"), Door):
         return ()
     if isinstance(one, FunctionType):
-        held: Any = one.__dict__
-        return [*held.values(), one.__defaults__]
+        return [*one.__dict__.values(), one.__defaults__]
     if isinstance(one, MethodType):
         return [one.__self__]
-    return [value for name in _LEADS_ON if (value := _attribute(one, name)) is not None]
+    held = list(one.values()) if isinstance(one, Mapping) else []  # such as an application of aiohttp
+    return [*held, *(value for name in _LEADS_ON if (value := _attribute(one, name)) is not None)]
 
 
 def _attribute(one: object, name: str) -> object:

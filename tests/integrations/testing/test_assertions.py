@@ -52,8 +52,8 @@ def test_another_reason_fails_and_says_which(client: TestClient) -> None:
         assert_refused(response, Reason.EXPIRED)
     assert (
         "expected the request to be refused because of expired\n"
-        "  the door:     GET /orders: refused with 403: no_credential: the request was not authenticated: it carries no "
-        "credential. "
+        "  the door:     GET /orders: refused with 403: no_credential: the request was not authenticated: it "
+        "carries no credential. "
         "Send the header 'Authorization: Bearer ID_TOKEN'.\n"
         "  the response: 403"
     ) == str(failed.value)
@@ -90,14 +90,14 @@ def test_an_admission_is_of_a_caller(client: TestClient, who: str) -> None:
     with as_principal(client, CALLER):
         response = client.get("/orders")
     assert_admitted(response, who)
-    with pytest.raises(AssertionError, match="expected the request to be admitted as ann@example.com"):
+    with pytest.raises(AssertionError, match=r"expected the request to be admitted as ann@example\.com"):
         assert_admitted(response, "ann@example.com")
 
 
 def test_a_refusal_where_an_admission_was_expected_fails_with_advice(client: TestClient) -> None:
     with as_principal(client, "ann@example.com"):
         response = client.get("/orders")
-    with pytest.raises(AssertionError, match="Grant roles/run.invoker to the caller"):
+    with pytest.raises(AssertionError, match=r"Grant roles/run\.invoker to the caller"):
         assert_admitted(response)
 
 

@@ -256,7 +256,7 @@ class TestTokens:
         policy = InvokerPolicy.all_users()
         ours = Door(Verifier(AUDIENCE, issuers=[OURS], clock=clock), policy)
         google = Door(Verifier(AUDIENCE, issuers=[GOOGLE], clock=clock), InvokerPolicy.from_members([MEMBER]))
-        app = InvokerMiddleware(InvokerMiddleware(lambda *_: None, ours), google)  # type: ignore[arg-type, return-value]
+        app = InvokerMiddleware(InvokerMiddleware(lambda *_: None, ours), google)  # type: ignore[arg-type]
         with as_principal(app, principal("ann@example.com", issuer=OURS)):
             assert admitted(ours).startswith("subject:")
             assert Reason.NO_CREDENTIAL == admitted(google)

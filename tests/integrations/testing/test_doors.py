@@ -33,6 +33,9 @@ from doorward_integrations.testing.doors import doors_of, verifiers_of
 def bare(*_: object) -> Any: ...
 
 
+guard: Any = InvokerMiddleware
+
+
 def invoked(make: Callable[[], Any], invoker: Any) -> Callable[[Door], Any]:
     def made(door: Door) -> Any:
         app = make()
@@ -63,7 +66,7 @@ def depending(door: Door, *, how: str) -> FastAPI:
     elif how == "nested":
 
         @router.get("/")
-        async def orders(who: str = Depends(user)) -> str:
+        async def orders(who: str = Depends(user)) -> str:  # noqa: FAST002 - a local name
             return who
     else:
         router.get("/")(bare)
@@ -76,7 +79,7 @@ APPLICATIONS: dict[str, Callable[[Door], Any]] = {
     "asgi": lambda door: InvokerMiddleware(bare, door),
     "asgi, wrapped": lambda door: httpx.ASGITransport(InvokerMiddleware(bare, door)),
     "wsgi": lambda door: wsgi.InvokerMiddleware(bare, door),
-    "wsgi under asgi": lambda door: WsgiToAsgi(wsgi.InvokerMiddleware(bare, door)),
+    "wsgi under asgi": lambda door: WsgiToAsgi(wsgi.InvokerMiddleware(bare, door)),  # type: ignore[no-untyped-call]
     "starlette": invoked(Starlette, for_starlette.Invoker),
     "starlette, middleware": lambda door: Starlette(middleware=[Middleware(InvokerMiddleware, door)]),
     "starlette, mounted": lambda door: Starlette(routes=[Mount("/a", InvokerMiddleware(bare, door))]),
@@ -89,9 +92,7 @@ APPLICATIONS: dict[str, Callable[[Door], Any]] = {
     "flask, client": lambda door: invoked(lambda: flask.Flask("a"), for_flask.Invoker)(door).test_client(),
     "quart": quart,
     "litestar": lambda door: InvokerMiddleware(Litestar(), door),
-    "litestar, middleware": lambda door: Litestar(
-        middleware=[DefineMiddleware(InvokerMiddleware, door=door)]
-    ),
+    "litestar, middleware": lambda door: Litestar(middleware=[DefineMiddleware(guard, door=door)]),
     "aiohttp": invoked(web.Application, for_aiohttp.Invoker),
     "aiohttp, middleware": lambda door: web.Application(middlewares=[for_aiohttp.invoker_middleware(door)]),
     "client": lambda door: TestClient(InvokerMiddleware(bare, door)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -228,5 +229,5 @@ class TestTrust:
             doorward_issuer.stand_in_for(object())
 
 
-def fresh() -> dict[str, int]:
+def fresh() -> dict[str, Any]:
     return {"iat": int(time.time()), "exp": int(time.time()) + 60}

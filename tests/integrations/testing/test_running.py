@@ -10,6 +10,7 @@ import threading
 import unittest
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -51,14 +52,14 @@ def test_it_works_here() -> None:
     running.require("this")
 
 
-def test_it_works_in_a_fixture(in_fixture: bool) -> None:
+def test_it_works_in_a_fixture(in_fixture: str) -> None:
     assert in_fixture
 
 
 @pytest.fixture
-def in_fixture() -> bool:
+def in_fixture() -> str:
     running.require("this")
-    return True
+    return "allowed"
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def test_it_says_so_in_a_process_that_uvicorn_serves(tmp_path: Path) -> None:
 
 
 def test_a_server_in_the_process_of_a_test_is_refused_too() -> None:
-    async def app(scope: dict[str, str], receive: object, send: object) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             return
         try:
@@ -166,8 +167,8 @@ def test_a_server_in_the_process_of_a_test_is_refused_too() -> None:
             body = b"allowed"
         except ConfigurationError as error:
             body = str(error).encode()
-        await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
-        await send({"type": "http.response.body", "body": body})  # type: ignore[operator]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
 
     with asgi_server(app) as base:
         assert "called by uvicorn, which serves" in httpx.get(base, trust_env=False).text
@@ -184,7 +185,7 @@ def _in_child(found: multiprocessing.Queue[str]) -> None:
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_child_of_multiprocessing_is_refused(method: str) -> None:
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     found: multiprocessing.Queue[str] = context.Queue()
     child = context.Process(target=_in_child, args=(found,))
     child.start()
