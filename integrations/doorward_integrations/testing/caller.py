@@ -40,20 +40,16 @@ def as_principal(
     """Be a caller for one block of a test.
 
     With a client, its requests of the block carry the caller's token, in whatever thread or task they are
-    answered, and those of other clients do not. With an application or a door, the requests that the block
-    itself makes in this process are the caller's, and those of other threads, tasks and tests are not. It is
-    used with ``with`` in tests that are ``async``, too.
+    answered. With an application or a door, those that the block itself makes in this process do, and those
+    of other threads, tasks and tests do not. In ``async`` tests it is used with ``with``, too.
 
-    The token is in the header that decides first, which is ``X-Serverless-Authorization`` for most doors, so
-    that ``Authorization`` stays the application's own. A request that brings that header itself keeps it.
+    The token is in the header that decides first, for most doors ``X-Serverless-Authorization``, so that
+    ``Authorization`` stays the application's own. A request that brings that header keeps it.
 
     Args:
-        target: An application that is called in this process (ASGI, Starlette, FastAPI, WSGI, Flask, Django),
-            its client (of Starlette, httpx, Flask, Django, aiohttp or requests), a gRPC channel, or the
-            `Door` itself.
+        target: An application that is called in this process, its client, a gRPC channel, or the `Door`.
         who: The caller: what `principal` returned, or an address.
-        door: The door, where it cannot be found: behind a gRPC channel, or a client that calls a URL; or
-            which one of several is meant.
+        door: The door, where it cannot be found, or which one of several is meant.
         audience: The audience of the token, where the verifier does not list one.
         end_user: The user on whose behalf the caller calls, for doors that look for one.
 

@@ -9,6 +9,8 @@ from types import FunctionType, MethodType
 from typing import Final
 
 from doorward import ConfigurationError, Door, Verifier
+from doorward.door.base import BaseDoor
+from doorward.services.services import Services
 
 __all__ = ["doors_of", "verifiers_of"]
 
@@ -88,8 +90,14 @@ def _reached(start: object) -> Iterator[object]:
             continue
         seen.add(id(one))
         yield one
-        if not isinstance(one, Door):
-            waiting.extend(_beyond(one))
+        waiting.extend(_doors_in(one) if isinstance(one, BaseDoor) else _beyond(one))
+
+
+def _doors_in(door: BaseDoor) -> list[Door]:
+    """Return what decides in a door: itself, or the doors of its services."""
+    if isinstance(door, Services):
+        return [one for name in door.names if (one := door.door(name)) is not None]
+    return [door] if isinstance(door, Door) else []
 
 
 def _beyond(one: object) -> Iterable[object]:
@@ -126,6 +134,6 @@ def _door_of_django() -> list[Door]:
     from doorward_integrations.django import configured_door  # noqa: PLC0415 - only where Django is
 
     try:
-        return [configured_door()]
+        return _doors_in(configured_door())
     except ConfigurationError:
         return []

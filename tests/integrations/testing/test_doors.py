@@ -19,7 +19,8 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from doorward import Door, Principal, Verifier
+from doorward import Admission, ConfigurationError, Door, PlainRequest, Principal, Refusal, Verifier
+from doorward.services.services import Services
 from doorward_integrations import aiohttp as for_aiohttp
 from doorward_integrations import fastapi as for_fastapi
 from doorward_integrations import flask as for_flask
@@ -27,7 +28,10 @@ from doorward_integrations import starlette as for_starlette
 from doorward_integrations import wsgi
 from doorward_integrations.asgi import InvokerMiddleware
 from doorward_integrations.grpc import AioInvokerInterceptor, InvokerInterceptor
+from doorward_integrations.testing import as_principal
 from doorward_integrations.testing.doors import doors_of, verifiers_of
+from support.clock import ManualClock
+from support.tokens import AUDIENCE, CALLER, MEMBER
 
 
 def bare(*_: object) -> Any: ...
@@ -140,3 +144,30 @@ def test_what_an_application_holds_besides_is_not_touched(door: Door) -> None:
     for_flask.Invoker(app, door)
     app.extensions["other"] = Raises()
     assert [door] == doors_of(app)
+
+
+def test_those_of_many_services_are_found_and_each_takes_its_caller(clock: ManualClock, door: Door) -> None:
+    services = Services(clock=clock)
+    orders = services.put("orders", audience=AUDIENCE, policy=door.policy, hosts=["orders.example"])
+    there = "https://other.example"
+    other = services.put("other", audience=there, policy=door.policy, hosts=["other.example"])
+    app = InvokerMiddleware(bare, services)
+
+    assert [orders, other] == doors_of(app)
+    with as_principal(app, CALLER):
+        found = [
+            services.admit([(b"host", host)], PlainRequest("/", host=host.decode()))
+            for host in (b"orders.example", b"other.example", b"third.example")
+        ]
+    assert [MEMBER, MEMBER, 404] == [
+        found[0].principal.member if isinstance(found[0], Admission) else found[0],
+        found[1].principal.member if isinstance(found[1], Admission) else found[1],
+        found[2].status if isinstance(found[2], Refusal) else found[2],
+    ]
+    with (
+        pytest.raises(ConfigurationError, match="has doors for several audiences"),
+        as_principal(TestClient(app), CALLER),
+    ):
+        pass
+    with as_principal(TestClient(app), CALLER, door=orders) as client:
+        assert client.headers["x-serverless-authorization"].startswith("Bearer ")
