@@ -60,13 +60,9 @@ def as_principal(
         ConfigurationError: If no test is running here, no door is found, or none accepts such a caller.
     """
     require("as_principal(...)")
-    doors = _accepting([door] if door else doors_of(target), who, target)
     kind = clients.kind_of(target)
-    if not kind and type(target).__module__.startswith(("aiohttp.", "grpc.")):
-        raise ConfigurationError(
-            f"{type(target).__name__} is called over a socket: give as_principal its test client, or "
-            "a channel"
-        )
+    doors = _accepting([door] if door else doors_of(target), who, target)
+    _check_called_here(target, kind)
     before = len(decisions.made())
     with contextlib.ExitStack() as stack:
         stack.callback(lambda: _explain(decisions.made()[before:], doors, by_client=bool(kind)))
@@ -76,6 +72,14 @@ def as_principal(
         else:
             stack.enter_context(_calling(badges))
             yield target
+
+
+def _check_called_here(target: object, kind: str) -> None:
+    if not kind and type(target).__module__.startswith(("aiohttp.", "grpc.")):
+        raise ConfigurationError(
+            f"{type(target).__name__} is called over a socket: give as_principal its test client, or "
+            "a channel"
+        )
 
 
 def carrier_of(door: Door) -> tuple[str, str]:
