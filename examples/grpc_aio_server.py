@@ -22,11 +22,16 @@ async def get_order(request, context):
 methods = {"GetOrder": grpc.unary_unary_rpc_method_handler(get_order)}
 
 
-async def serve():
+async def start(address):
     server = grpc.aio.server(interceptors=[AioInvokerInterceptor(door)])
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("shop.Orders", methods)])
-    server.add_insecure_port(f"[::]:{os.environ.get('PORT', '8080')}")
+    port = server.add_insecure_port(address)
     await server.start()
+    return server, port
+
+
+async def serve():
+    server, _ = await start(f"[::]:{os.environ.get('PORT', '8080')}")
     await server.wait_for_termination()
 
 

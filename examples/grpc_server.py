@@ -21,9 +21,15 @@ def get_order(request, context):
 
 methods = {"GetOrder": grpc.unary_unary_rpc_method_handler(get_order)}
 
-if __name__ == "__main__":
+
+def start(address):
     server = grpc.server(ThreadPoolExecutor(), interceptors=[InvokerInterceptor(door)])
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("shop.Orders", methods)])
-    server.add_insecure_port(f"[::]:{os.environ.get('PORT', '8080')}")
+    port = server.add_insecure_port(address)
     server.start()
+    return server, port
+
+
+if __name__ == "__main__":
+    server, _ = start(f"[::]:{os.environ.get('PORT', '8080')}")
     server.wait_for_termination()

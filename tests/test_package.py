@@ -221,7 +221,7 @@ class TestWheel:
 
     def test_every_framework_is_an_extra(self, metadata: Message) -> None:
         frameworks = {"aiohttp", "django", "fastapi", "flask", "functions-framework", "grpc"}
-        others = {"calling", "cel", "demo", "emulator", "httpx2", "otel", "yaml"}
+        others = {"calling", "cel", "demo", "emulator", "httpx2", "otel", "testing", "yaml"}
         assert frameworks | others == set(metadata.get_all("Provides-Extra", []))
 
     def test_it_carries_its_licence(self, wheel: zipfile.ZipFile, metadata: Message) -> None:

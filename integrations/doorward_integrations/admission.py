@@ -8,7 +8,7 @@ framework does not hand the request to the code that handles it, `current_princi
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from doorward import Admission, ConfigurationError, Principal
@@ -24,6 +24,7 @@ __all__ = [
     "current_principal",
     "end_user_of",
     "principal_of",
+    "show_door",
 ]
 
 ADMISSION: Final = "doorward.admission"
@@ -54,6 +55,16 @@ def check_door(door: object, call: str) -> BaseDoor:
     if not isinstance(door, BaseDoor):
         raise ConfigurationError(f"{call} needs a Door, not {type(door).__name__}")
     return door
+
+
+def show_door(guard: Callable[..., Any], door: BaseDoor) -> None:
+    """Let a function that asks a door show which one, as the classes do: by its attribute ``door``.
+
+    Args:
+        guard: The function.
+        door: The door that it asks.
+    """
+    guard.__dict__["door"] = door
 
 
 class HasScope(Protocol):

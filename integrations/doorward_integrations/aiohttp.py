@@ -22,7 +22,7 @@ from doorward import Admission, ConfigurationError, Principal, Refusal
 from doorward.door.base import BaseDoor
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
-from doorward_integrations.admission import check_door
+from doorward_integrations.admission import check_door, show_door
 from doorward_integrations.readiness import READINESS_PATH, readiness_answer
 from doorward_integrations.refusal import body_of
 
@@ -162,6 +162,7 @@ def invoker_middleware(door: BaseDoor, *, public_prefix: str = "") -> Middleware
         passed[ADMISSION] = outcome
         return await handler(passed)
 
+    show_door(decide, door)
     return decide
 
 

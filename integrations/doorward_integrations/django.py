@@ -43,6 +43,7 @@ __all__ = [
     "DoorwardConfig",
     "InvokerMiddleware",
     "check_settings",
+    "configured_door",
     "end_user_of",
     "only",
     "principal_of",
@@ -113,7 +114,7 @@ class InvokerMiddleware:
         Raises:
             ConfigurationError: If ``DOORWARD_DOOR`` is no door, or ``DOORWARD_PUBLIC_PREFIX`` is not a path.
         """
-        self.door = _door()
+        self.door = configured_door()
         self._public_prefix: Final = _public_prefix()
         self._get_response: Final[Any] = get_response
         self._asynchronous: Final[bool] = iscoroutinefunction(get_response)
@@ -218,7 +219,7 @@ def readiness(request: HttpRequest) -> HttpResponse:
     Returns:
         The response.
     """
-    status, headers, body = readiness_answer(_door(), request.method or "GET")
+    status, headers, body = readiness_answer(configured_door(), request.method or "GET")
     return HttpResponse(body, status=status, headers=dict(headers))
 
 
@@ -265,7 +266,15 @@ def _response_to(refusal: Refusal, method: str) -> HttpResponse:
     return response
 
 
-def _door() -> BaseDoor:
+def configured_door() -> BaseDoor:
+    """Return the door of the settings.
+
+    Returns:
+        What ``DOORWARD_DOOR`` is, or names.
+
+    Raises:
+        ConfigurationError: If it is no door.
+    """
     given = getattr(settings, "DOORWARD_DOOR", None)
     if isinstance(given, str):
         try:
@@ -316,7 +325,7 @@ def check_settings(**_options: object) -> list[checks.CheckMessage]:
                 id="doorward.E001",
             )
         )
-    for read in (_door, _public_prefix):
+    for read in (configured_door, _public_prefix):
         try:
             read()
         except ConfigurationError as error:

@@ -43,7 +43,15 @@ from starlette.responses import Response
 from doorward import Admission, ConfigurationError, Principal, Refusal
 from doorward.door.base import BaseDoor
 from doorward_integrations import admission as shared
-from doorward_integrations.admission import ADMISSION, CURRENT, DOOR, check_door, end_user_of, principal_of
+from doorward_integrations.admission import (
+    ADMISSION,
+    CURRENT,
+    DOOR,
+    check_door,
+    end_user_of,
+    principal_of,
+    show_door,
+)
 from doorward_integrations.asgi import decide
 from doorward_integrations.flask import Invoker
 from doorward_integrations.starlette import response_to
@@ -203,6 +211,7 @@ def _register(door: BaseDoor, function: Callable[..., Any], handle: _Handle) -> 
         finally:
             CURRENT.reset(before)
 
+    show_door(guarded, door)
     _guarded.add(function.__name__)
     aio.http(guarded)
     return guarded

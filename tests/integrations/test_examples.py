@@ -1,8 +1,12 @@
-"""Every example runs as its first lines say, against the emulator, and its page quotes it whole."""
+"""Every example runs as its first lines say, and its tests pass; its page quotes both whole."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -184,3 +188,38 @@ def test_the_calling_example_calls_another_service_in_its_own_name(tmp_path: Pat
 
     assert [200, 403] == [one.status_code for one in answers]
     assert f"in stock, says the stock to {MEMBER}" == answers[0].json()
+
+
+# Those of frameworks; a page elsewhere is about something else.
+TESTED = sorted({(example, page) for example, page, *_ in RUNS if "/" not in page})
+
+
+def test_the_tests_of_the_examples_pass_with_the_kit_alone(tmp_path: Path) -> None:
+    """As a user has them: in a folder with a policy, in processes where nothing points at an emulator."""
+    folder = shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    policy = {"bindings": [{"role": "roles/run.invoker", "members": [MEMBER]}], "version": 1}
+    (folder / "policy.json").write_text(json.dumps(policy))
+
+    # Each of the proxies is a port that refuses: what asks the network for a key fails.
+    away = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), "http://127.0.0.1:9")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "tests"]
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | away, capture_output=True, text=True, timeout=300, check=False
+    )
+
+    assert 0 == done.returncode, done.stdout[-4_000:]
+    assert "skipped" not in done.stdout
+
+
+@pytest.mark.parametrize(("example", "page"), TESTED)
+def test_the_page_of_a_framework_quotes_the_tests_of_its_example_whole(example: str, page: str) -> None:
+    text = (EXAMPLES / "tests" / f"test_{example}.py").read_text()
+    assert f"```python\n{text}```" in (PAGES / f"{page}.md").read_text()
+
+
+@pytest.mark.parametrize("example", sorted({example for example, _ in TESTED}))
+def test_the_tests_of_an_example_are_ten_lines_at_most_besides_imports(example: str) -> None:
+    lines = (EXAMPLES / "tests" / f"test_{example}.py").read_text().splitlines()[1:]
+    code = [line for line in lines if line.strip() and not line.startswith(("import ", "from "))]
+
+    assert len(code) <= 10

@@ -22,7 +22,8 @@ class AcceptedIssuer:
 
     Attributes:
         issuer: The issuer.
-        key_source: Where its keys come from.
+        key_source: Where its keys come from. It stays what it was made with, except for the length of a test
+            in which `doorward_integrations.testing` stands in for it.
         expectations: What the claims of its tokens must be.
         rules: The rules for those claims.
     """
@@ -37,7 +38,7 @@ class AcceptedIssuer:
             key_source: Where its keys come from.
         """
         self.issuer: Final[Issuer] = expectations.issuer
-        self.key_source: Final[KeySource] = key_source
+        self.key_source: KeySource = key_source
         self.expectations: Final[Expectations] = expectations
         self.rules: Final[Rules] = Rules.of(expectations)
 
