@@ -1,0 +1,107 @@
+"""Where the senders get their tokens: an issuer in this process, or the emulator that is running."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import httpx
+
+from doorward.errors import ConfigurationError
+from doorward.hostport import is_on_this_machine
+from doorward.issuers.google import EMULATOR_VARIABLE
+from doorward.shown import shown
+from doorward_integrations.emulator.issuer import EmulatedIssuer
+
+__all__ = [
+    "MARK_HEADER",
+    "MINT_PATH",
+    "TokenSource",
+    "emulator_host",
+    "tokens_of_emulator",
+    "tokens_of_issuer",
+]
+
+TokenSource = Callable[[str, str], str]
+"""Returns an ID token of an account for an audience: it is called with both, in that order."""
+
+MARK_HEADER: Final = "X-Doorward-Emulator"
+"""The header without which the emulator's own interface answers nothing: no web page of another site can add
+it without being asked first."""
+
+MINT_PATH: Final = "/doorward/api/mint"
+"""Where the emulator mints a token for any account."""
+
+_SECONDS: Final = 10.0
+_SHOWN: Final = 200
+
+
+def tokens_of_issuer(issuer: EmulatedIssuer) -> TokenSource:
+    """Take tokens from an issuer in this process.
+
+    Args:
+        issuer: The issuer.
+
+    Returns:
+        The source.
+    """
+    return lambda account, audience: issuer.mint(audience, email=account)
+
+
+def emulator_host(environ: Mapping[str, str] | None = None) -> str:
+    """Read where the emulator is running.
+
+    Args:
+        environ: The environment; the process's own by default.
+
+    Returns:
+        Its ``HOST:PORT``.
+
+    Raises:
+        ConfigurationError: If the variable is not set, or names another machine.
+    """
+    host = (os.environ if environ is None else environ).get(EMULATOR_VARIABLE)
+    if host is None:
+        raise ConfigurationError(
+            f"{EMULATOR_VARIABLE} is not set: start `doorward emulator`, and set the variables that it prints"
+        )
+    if not is_on_this_machine(host):
+        raise ConfigurationError(
+            f"{EMULATOR_VARIABLE}={host!r} must be HOST:PORT of this machine, such as 127.0.0.1:8099"
+        )
+    return host
+
+
+def tokens_of_emulator(host: str | None = None) -> TokenSource:
+    """Take tokens from a running emulator, over HTTP.
+
+    Args:
+        host: Its ``HOST:PORT``; by default what ``DOORWARD_EMULATOR_HOST`` says.
+
+    Returns:
+        The source. It raises ConfigurationError if the emulator does not answer, or refuses.
+
+    Raises:
+        ConfigurationError: If it is not known where the emulator is.
+    """
+    url = f"http://{emulator_host({EMULATOR_VARIABLE: host} if host is not None else None)}{MINT_PATH}"
+
+    def token(account: str, audience: str) -> str:
+        wanted = {"email": account, "audience": audience}
+        try:
+            with httpx.Client(trust_env=False, timeout=_SECONDS) as client:
+                answer = client.post(url, json=wanted, headers={MARK_HEADER: "1"})
+                minted = answer.json()["token"] if answer.is_success else None
+        except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+            raise ConfigurationError(
+                f"no token from the emulator at {url}: {type(error).__name__}. Is `doorward emulator` "
+                "running, in this version?"
+            ) from None
+        if not isinstance(minted, str):
+            raise ConfigurationError(
+                f"no token from the emulator at {url}: {answer.status_code} {shown(answer.text, _SHOWN)}"
+            )
+        return minted
+
+    return token
