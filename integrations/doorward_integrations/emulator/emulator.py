@@ -28,6 +28,8 @@ from doorward_integrations.emulator.keys.schedule import RotationSchedule
 from doorward_integrations.emulator.keys.state import KeyFile
 from doorward_integrations.emulator.metadata.server import MetadataServer
 from doorward_integrations.emulator.oauth.access_tokens import AccessTokens
+from doorward_integrations.emulator.page.endpoint import Page
+from doorward_integrations.emulator.page.known import Known
 from doorward_integrations.emulator.server import LoopbackServer
 from doorward_integrations.emulator.services.services import Services
 from doorward_integrations.emulator.state_file import StateFolder
@@ -50,6 +52,7 @@ class Emulator:
         oidc: Returns the OpenID Connect issuer of a name: ``emulator.oidc("https://id.example.com")``.
         self_signed: Returns the own signer of a service account, by its address.
         services: The IAM policies of services.
+        page: The page at its root, for people, and the last decisions of the doors on this machine.
         endpoints: All parts that have routes: the emulator's own, then the further ones in the order given.
     """
 
@@ -64,6 +67,7 @@ class Emulator:
     oidc: Final[OidcIssuers]
     self_signed: Final[SelfSigners]
     services: Final[Services]
+    page: Final[Page]
     endpoints: Final[tuple[Endpoint, ...]]
 
     def __init__(
@@ -133,14 +137,9 @@ class Emulator:
             access_tokens=self.access_tokens,
             instance=instance,
         )
-        self.endpoints = (
-            self.certs,
-            self.metadata,
-            CommandLineEndpoint(self.metadata),
-            issuers,
-            self.services,
-            *endpoints,
-        )
+        self.page = Page(self.issuer, Known(identities, self.accounts), self.services)
+        # The page first: at the root it answers browsers only, and the metadata server all others.
+        self.endpoints = (self.page, self.certs, self.metadata, issuers, self.services, *endpoints)
         for endpoint in self.endpoints:
             # A Mount or an application of Starlette's has a list of that name.
             if isinstance(endpoint, type) or not callable(getattr(endpoint, "routes", None)):

@@ -50,7 +50,7 @@ def test_the_parts_of_an_emulator_are_endpoints_themselves(emulator: Emulator) -
     greeting = Greeting()
     further = Emulator(emulator.issuer, endpoints=iter([greeting]))
 
-    assert (further.certs, further.metadata) == further.endpoints[:2]
+    assert (further.page, further.certs, further.metadata) == further.endpoints[:3]
     assert further.services in further.endpoints
     assert greeting is further.endpoints[-1]
 

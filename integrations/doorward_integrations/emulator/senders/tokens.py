@@ -12,7 +12,7 @@ from doorward.errors import ConfigurationError
 from doorward.hostport import is_on_this_machine
 from doorward.issuers.google import EMULATOR_VARIABLE
 from doorward.shown import shown
-from doorward_integrations.emulator.issuer import EmulatedIssuer
+from doorward_integrations.emulator.issuers.google import EmulatedIssuer
 
 __all__ = [
     "MARK_HEADER",

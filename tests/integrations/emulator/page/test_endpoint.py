@@ -1,0 +1,93 @@
+"""The page's files, and what it asks the emulator for."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from doorward_integrations.emulator import Emulator
+from doorward_integrations.emulator.senders.tokens import MARK_HEADER
+from support.clock import ManualClock
+
+ACCOUNT = "caller@shop.iam.gserviceaccount.com"
+AUDIENCE = "https://orders.example.com"
+BROWSER = {"Accept": "text/html,application/xhtml+xml"}
+
+
+def post(client: httpx.Client, path: str, **asked: Any) -> Any:
+    answer = client.post(f"/doorward/api/{path}", json=asked, headers={MARK_HEADER: "1"})
+    return answer.json()
+
+
+def get(client: httpx.Client, path: str) -> Any:
+    return client.get(f"/doorward/api/{path}", headers={MARK_HEADER: "1"}).json()
+
+
+def test_a_browser_gets_the_page_at_the_root(client: httpx.Client) -> None:
+    answer = client.get("/", headers=BROWSER)
+
+    assert (200, "text/html; charset=utf-8") == (answer.status_code, answer.headers["content-type"])
+    assert "<title>doorward emulator</title>" in answer.text
+
+
+@pytest.mark.parametrize("headers", [{"Metadata-Flavor": "Google"}, {"Metadata-Flavor": "Google", **BROWSER}])
+def test_a_client_that_looks_for_a_metadata_server_finds_one_at_the_root(
+    headers: dict[str, str], client: httpx.Client
+) -> None:
+    answer = client.get("/", headers=headers)
+
+    assert (200, "Google") == (answer.status_code, answer.headers["metadata-flavor"])
+    assert "<html" not in answer.text
+
+
+def test_the_page_too_carries_the_sign_of_a_metadata_server(client: httpx.Client) -> None:
+    assert "Google" == client.get("/", headers=BROWSER).headers["metadata-flavor"]
+
+
+def test_the_page_has_no_script_or_style_within(client: httpx.Client) -> None:
+    text = client.get("/", headers=BROWSER).text
+
+    assert ['<script src="/doorward/page.js" defer></script>'] == re.findall(
+        r"<script.*?</script>", text, re.DOTALL
+    )
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", text)
+
+
+def test_the_script_never_makes_markup_of_text(client: httpx.Client) -> None:
+    script = client.get("/doorward/page.js").text
+
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|localStorage", script
+    )
+
+
+def test_a_minted_token_is_one_of_the_account_for_an_hour(client: httpx.Client, clock: ManualClock) -> None:
+    minted = post(client, "mint", email=ACCOUNT, audience=AUDIENCE)
+    explained = post(client, "explain", token=minted["token"], audience=AUDIENCE)
+
+    assert clock.now + 3_600 == minted["expires_at"]
+    assert f"serviceAccount:{ACCOUNT}" in explained["principal"]
+
+
+def test_the_state_lists_accounts_and_keys_and_no_secret(client: httpx.Client, emulator: Emulator) -> None:
+    state = get(client, "state")
+
+    assert [emulator.accounts.default.email] == [one["email"] for one in state["accounts"] if one["default"]]
+    assert [(emulator.issuer.current.kid, True)] == [
+        (one["kid"], one["signs"]) for one in state["keys"] if one["signs"]
+    ]
+    assert "private" not in str(state).lower()
+
+
+def test_a_rotation_keeps_the_old_key_and_a_withdrawal_does_not(
+    client: httpx.Client, emulator: Emulator
+) -> None:
+    first = emulator.issuer.current.kid
+    rotated = post(client, "rotate", withdraw=False)["keys"]
+    assert [first] == [one["kid"] for one in rotated if not one["signs"]]
+
+    withdrawn = post(client, "rotate", withdraw=True)["keys"]
+    assert rotated[0]["kid"] not in [one["kid"] for one in withdrawn]
