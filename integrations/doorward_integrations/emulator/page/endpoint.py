@@ -90,7 +90,7 @@ class Page:
         self._policies = policies
         self.decisions = Decisions(issuer.clock)
         self._judge = Judge(issuer, known, self._minted)
-        files = resources.files(__package__)
+        files = resources.files("doorward_integrations.emulator.page")
         self._html = (files / "page.html").read_bytes()
         self._files = {name: (files / name).read_bytes() for name in _FILES}
 
