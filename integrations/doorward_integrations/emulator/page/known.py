@@ -36,8 +36,10 @@ class Known:
 
     def all(self) -> tuple[Account, ...]:
         """Return all of them, each once, the default one first."""
-        listed = (self.default, *self._accounts, *self._identities.accounts)
-        return tuple({one.email.lower(): one for one in reversed(listed)}.values())[::-1]
+        found: dict[str, Account] = {}
+        for one in (self.default, *self._accounts, *self._identities.accounts):
+            found.setdefault(one.email.lower(), one)
+        return tuple(found.values())
 
     def find(self, email: str) -> Account:
         """Look an account up.

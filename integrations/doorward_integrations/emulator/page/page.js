@@ -156,16 +156,23 @@ async function explain() {
   byId("verdict").replaceChildren(
     make("span", { class: found.admitted ? "tag good" : "tag bad" }, String(found.status)), " ",
     make("span", { class: "verdict" }, found.admitted ? `Admitted: ${found.principal ?? "anonymous"}` : found.message),
-    found.advice ? make("p", { class: "quiet" }, found.advice) : null);
+    found.advice && !found.checks.some((check) => check.advice === found.advice)
+      ? make("p", { class: "quiet" }, found.advice) : null);
   byId("checks").tBodies[0].replaceChildren(...found.checks.map(checkRow));
   byId("decided").replaceChildren(...(found.policy === null ? [] : policyLines(found.policy)));
 }
 
 const MARKS = { passed: ["tag good", "✓ passed"], failed: ["tag bad", "✗ failed"], not_reached: ["tag", "– skipped"] };
 
+// Times are in seconds since the epoch: a person reads them by the clock on the wall.
+function withTimes(text) {
+  return text.replace(/\b(exp|iat|nbf) (\d{9,11})\b/g,
+    (_, name, seconds) => `${name} ${seconds} (${new Date(seconds * 1000).toLocaleString()})`);
+}
+
 function checkRow(check) {
   const [look, word] = MARKS[check.outcome];
-  const said = make("td", { class: "said" }, make("span", {}, check.seen));
+  const said = make("td", { class: "said" }, make("span", {}, withTimes(check.seen)));
   if (check.outcome === "failed") {
     said.append(make("p", { class: "quiet" }, `Expected: ${check.expected}`), make("p", {}, check.advice));
   }
