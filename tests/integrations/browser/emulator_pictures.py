@@ -16,9 +16,9 @@ TESTS = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TESTS))
 
 from playwright.sync_api import expect  # noqa: E402 - found by the line above
+from support.docspage import browser  # noqa: E402 - as above
 
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator, RunningEmulator  # noqa: E402
-from support.docspage import browser  # noqa: E402 - as above
 from support.emulatorpage import EmulatorPage  # noqa: E402 - as above
 
 PICTURES = TESTS.parent / "docs" / "pictures"
