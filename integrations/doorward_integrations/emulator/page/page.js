@@ -155,9 +155,10 @@ async function explain() {
   byId("explained").hidden = false;
   byId("verdict").replaceChildren(
     make("span", { class: found.admitted ? "tag good" : "tag bad" }, String(found.status)), " ",
-    make("span", { class: "verdict" }, found.admitted ? `Admitted: ${found.principal ?? "anonymous"}` : found.message),
-    found.advice && !found.checks.some((check) => check.advice === found.advice)
-      ? make("p", { class: "quiet" }, found.advice) : null);
+    make("span", { class: "verdict" }, found.admitted ? `Admitted: ${found.principal ?? "anonymous"}` : found.message));
+  if (found.advice && !found.checks.some((check) => check.advice === found.advice)) {
+    byId("verdict").append(make("p", { class: "quiet" }, found.advice));
+  }
   byId("checks").tBodies[0].replaceChildren(...found.checks.map(checkRow));
   byId("decided").replaceChildren(...(found.policy === null ? [] : policyLines(found.policy)));
 }
