@@ -22,8 +22,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, get_args
 
-import httpx
-
 from doorward.door.events import Decided, Outcome
 from doorward.door.log import DoorLog
 from doorward.door.refusal import Refusal
@@ -32,12 +30,9 @@ from doorward.forks import renew_in_children
 from doorward.issuers.google import EMULATOR_VARIABLE, GOOGLE, in_environment
 from doorward.policy.request import RequestFacts
 from doorward.shown import shown
-from doorward_integrations.emulator.senders.tokens import MARK_HEADER
+from doorward_integrations.emulator.interface import DECISIONS_PATH, MARK_HEADER
 
-__all__ = ["DECISIONS_PATH", "Decisions", "EmulatorListener"]
-
-DECISIONS_PATH: Final = "/doorward/api/decisions"
-"""Where the emulator takes decisions, and lists them."""
+__all__ = ["Decisions", "EmulatorListener"]
 
 _log: Final = logging.getLogger("doorward.emulator")
 _KEPT: Final = 200
@@ -241,6 +236,8 @@ class EmulatorListener:
                     self._thread.start()
 
     def _run(self, reports: queue.Queue[dict[str, Any]], url: str) -> None:
+        import httpx  # noqa: PLC0415 - the emulator, which keeps decisions, starts without it
+
         failed = False
         with httpx.Client(trust_env=False, timeout=_SECONDS) as client:
             while True:

@@ -13,7 +13,7 @@ from doorward.door.events import Decided
 from doorward.errors import ConfigurationError
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator
 from doorward_integrations.emulator.decisions import Decisions, EmulatorListener
-from doorward_integrations.emulator.senders.tokens import MARK_HEADER
+from doorward_integrations.emulator.interface import MARK_HEADER
 from support.clock import ManualClock
 
 AUDIENCE = "https://orders.example.com"

@@ -19,16 +19,15 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
 from doorward_integrations.emulator.accounts import Account
-from doorward_integrations.emulator.decisions import DECISIONS_PATH, Decisions
+from doorward_integrations.emulator.decisions import Decisions
+from doorward_integrations.emulator.interface import DECISIONS_PATH, INTERFACE, MINT_PATH
 from doorward_integrations.emulator.issuers.google import EmulatedIssuer
 from doorward_integrations.emulator.page.guard import SECURITY_HEADERS, Asked, Refused, guarded, text_of
 from doorward_integrations.emulator.page.judging import Judge
 from doorward_integrations.emulator.page.known import Known
-from doorward_integrations.emulator.senders.tokens import MINT_PATH
 
 __all__ = ["Page", "ServicePolicies"]
 
-_API: Final = "/doorward/api"
 _FILES: Final = {
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
@@ -102,17 +101,17 @@ class Page:
         """
         handlers: dict[str, Callable[[Asked], Any]] = {
             MINT_PATH: self._mint,
-            f"{_API}/explain": self._judge.explain,
-            f"{_API}/effect": self._effect,
-            f"{_API}/policy": self._set_policy,
-            f"{_API}/rotate": self._rotate,
+            f"{INTERFACE}/explain": self._judge.explain,
+            f"{INTERFACE}/effect": self._effect,
+            f"{INTERFACE}/policy": self._set_policy,
+            f"{INTERFACE}/rotate": self._rotate,
             DECISIONS_PATH: lambda asked: {"taken": self.decisions.report(asked)},
         }
         return [
             _BrowserRoute("/", self._page),
             *(Route(f"/doorward/{name}", self._file) for name in _FILES),
-            Route(f"{_API}/state", guarded(self._state), methods=["GET"]),
-            Route(f"{_API}/policy", guarded(self._get_policy), methods=["GET"]),
+            Route(f"{INTERFACE}/state", guarded(self._state), methods=["GET"]),
+            Route(f"{INTERFACE}/policy", guarded(self._get_policy), methods=["GET"]),
             Route(DECISIONS_PATH, guarded(self._list_decisions), methods=["GET"]),
             *(Route(path, guarded(handler), methods=["POST"]) for path, handler in handlers.items()),
         ]

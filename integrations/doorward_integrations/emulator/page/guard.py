@@ -17,8 +17,8 @@ from starlette.responses import JSONResponse, Response
 
 from doorward.errors import ConfigurationError
 from doorward.strictjson import StrictJSONError, read_members, thaw
+from doorward_integrations.emulator.interface import MARK_HEADER
 from doorward_integrations.emulator.origins import is_of_another_site
-from doorward_integrations.emulator.senders.tokens import MARK_HEADER
 
 __all__ = ["SECURITY_HEADERS", "Asked", "Refused", "guarded", "text_of"]
 

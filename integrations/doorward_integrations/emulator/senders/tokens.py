@@ -12,11 +12,10 @@ from doorward.errors import ConfigurationError
 from doorward.hostport import is_on_this_machine
 from doorward.issuers.google import EMULATOR_VARIABLE
 from doorward.shown import shown
+from doorward_integrations.emulator.interface import MARK_HEADER, MINT_PATH
 from doorward_integrations.emulator.issuers.google import EmulatedIssuer
 
 __all__ = [
-    "MARK_HEADER",
-    "MINT_PATH",
     "TokenSource",
     "emulator_host",
     "tokens_of_emulator",
@@ -25,13 +24,6 @@ __all__ = [
 
 TokenSource = Callable[[str, str], str]
 """Returns an ID token of an account for an audience: it is called with both, in that order."""
-
-MARK_HEADER: Final = "X-Doorward-Emulator"
-"""The header without which the emulator's own interface answers nothing: no web page of another site can add
-it without being asked first."""
-
-MINT_PATH: Final = "/doorward/api/mint"
-"""Where the emulator mints a token for any account."""
 
 _SECONDS: Final = 10.0
 _SHOWN: Final = 200

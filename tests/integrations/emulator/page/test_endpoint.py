@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from doorward_integrations.emulator import Emulator
-from doorward_integrations.emulator.senders.tokens import MARK_HEADER
+from doorward_integrations.emulator.interface import MARK_HEADER
 from support.clock import ManualClock
 
 ACCOUNT = "caller@shop.iam.gserviceaccount.com"

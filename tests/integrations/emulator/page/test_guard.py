@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from doorward_integrations.emulator.senders.tokens import MARK_HEADER
+from doorward_integrations.emulator.interface import MARK_HEADER
 
 MINT = "/doorward/api/mint"
 WANTED = {"email": "caller@shop.iam.gserviceaccount.com", "audience": "https://orders.example.com"}

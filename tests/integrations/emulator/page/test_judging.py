@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator
-from doorward_integrations.emulator.senders.tokens import MARK_HEADER
+from doorward_integrations.emulator.interface import MARK_HEADER
 
 AUDIENCE = "https://orders.example.com"
 
