@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import logging
 import os
 import sys
@@ -21,7 +22,14 @@ from fastapi import Depends, FastAPI
 
 from doorward import ConfigurationError, Door, InvokerPolicy, Principal, Verifier
 from doorward.door.log import LoggedRefusal
-from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator, LoopbackServer, SigningKey
+from doorward_integrations.cli.demonstrated_functions import function_rows
+from doorward_integrations.emulator import (
+    DEFAULT_ACCOUNT,
+    Emulator,
+    LoopbackServer,
+    RunningEmulator,
+    SigningKey,
+)
 from doorward_integrations.fastapi import InvokerMiddleware, caller
 
 __all__ = ["demo"]
@@ -107,12 +115,13 @@ def demo(out: TextIO) -> int:
         emulator = Emulator()
         running = stack.enter_context(emulator.serve())
         stack.enter_context(_environment(running.environment()))
+        fetch = _google_client()
         print(
             f"Emulator at {running.url}; tokens by google-auth's fetch_id_token; app under uvicorn.\n",
             file=out,
         )
         rows: list[_Row] = []
-        for row in _rows(emulator, reasons):
+        for row in itertools.chain(_rows(fetch, emulator, reasons), _function_rows(fetch, running, reasons)):
             rows.append(row)
             verdict = "ok" if row.as_expected else "WRONG"
             print(
@@ -128,9 +137,15 @@ def demo(out: TextIO) -> int:
     return 1 if wrong else 0
 
 
-def _rows(emulator: Emulator, reasons: _Reasons) -> Iterator[_Row]:
-    """Make every request of the table."""
-    fetch = _google_client()
+def _function_rows(fetch: Callable[..., str], running: RunningEmulator, reasons: _Reasons) -> Iterator[_Row]:
+    """Make the requests of functions and of events."""
+    running.emulator.certs.bring_up()
+    for request, expected, seen in function_rows(running, fetch, lambda: reasons.last):
+        yield _Row(request, expected, seen)
+
+
+def _rows(fetch: Callable[..., str], emulator: Emulator, reasons: _Reasons) -> Iterator[_Row]:
+    """Make every request to one service."""
     policy = InvokerPolicy.from_members([_MEMBER])
     issuer, certs = emulator.issuer, emulator.certs
     admitted = f"200 {_MEMBER}"

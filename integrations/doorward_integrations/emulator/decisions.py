@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import queue
 import threading
 import time
@@ -27,7 +26,7 @@ from doorward.door.log import DoorLog
 from doorward.door.refusal import Refusal
 from doorward.errors import ConfigurationError, Reason
 from doorward.forks import renew_in_children
-from doorward.issuers.google import EMULATOR_VARIABLE, GOOGLE, in_environment
+from doorward.issuers.google import emulator_host
 from doorward.policy.request import RequestFacts
 from doorward.shown import shown
 from doorward_integrations.emulator.interface import DECISIONS_PATH, MARK_HEADER
@@ -167,10 +166,8 @@ class EmulatorListener:
             ConfigurationError: If the variable names anything but a port of this machine, or is set on Cloud
                 Run.
         """
-        environ = os.environ if environ is None else environ
         self._service = service
-        in_environment(GOOGLE, environ)  # the one place that knows where the variable is refused
-        host = environ.get(EMULATOR_VARIABLE)
+        host = emulator_host(environ)
         self._url = None if host is None else f"http://{host}{DECISIONS_PATH}"
         self._detailed = False
         self._log = _ReportingLog(self._put)

@@ -24,6 +24,11 @@ from support.emulatorpage import EmulatorPage  # noqa: E402 - as above
 PICTURES = TESTS.parent / "docs" / "pictures"
 REPORTER = "reports@doorward-demo.iam.gserviceaccount.com"
 SERVICE = "projects/doorward-demo/locations/europe-west1/services/orders"
+QUIET = """
+    document.activeElement.blur();
+    scrollTo(0, 0);
+    for (const one of document.querySelectorAll("textarea")) one.scrollTop = 0;
+"""
 INVOKER = "roles/run.invoker"
 
 
@@ -33,6 +38,7 @@ def policy(*accounts: str) -> dict[str, object]:
 
 def prepare(running: RunningEmulator) -> None:
     """Have something to show: a few decisions of two services, and a policy."""
+    running.emulator.services.set(SERVICE, policy(DEFAULT_ACCOUNT))
     decisions = running.emulator.page.decisions
     refused = {"outcome": "refused", "method": "GET"}
     expired = {
@@ -58,11 +64,10 @@ def fill(screen: EmulatorPage, running: RunningEmulator) -> None:
     screen.explain(token, json.dumps(policy(DEFAULT_ACCOUNT), indent=2))
     row = screen.page.locator("#decisions li").first
     row.get_by_text("why?").click()
-    if screen.page.locator("#policy").is_visible():
-        screen.page.get_by_label("Policy", exact=True).fill(json.dumps(policy(REPORTER), indent=2))
-        screen.page.get_by_role("button", name="Show the effect").click()
-        expect(screen.page.locator("#effect")).to_be_visible()
-    screen.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    screen.page.get_by_label("Policy", exact=True).fill(json.dumps(policy(REPORTER), indent=1))
+    screen.page.get_by_role("button", name="Show the effect").click()
+    expect(screen.page.locator("#effect")).to_be_visible()
+    screen.page.evaluate(QUIET)
 
 
 def main() -> None:
@@ -79,9 +84,7 @@ def main() -> None:
             ("phone", 390, "light"),
         ):
             size = {"width": width, "height": 900}
-            screen = EmulatorPage(
-                started, running, viewport=size, color_scheme=scheme, device_scale_factor=1.5
-            )
+            screen = EmulatorPage(started, running, viewport=size, color_scheme=scheme, device_scale_factor=1)
             fill(screen, running)
             screen.page.screenshot(path=PICTURES / f"emulator-{name}.png", full_page=True)
             screen.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser, expect
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator, RunningEmulator
 from support.emulatorpage import AUDIENCE, EmulatorPage
 
+SERVICE = "projects/shop/locations/europe-west1/services/orders"
 MEMBER = f"serviceAccount:{DEFAULT_ACCOUNT}"
 OTHER = "other@shop.iam.gserviceaccount.com"
 POLICY = json.dumps({"bindings": [{"role": "roles/run.invoker", "members": [MEMBER]}]})
@@ -82,6 +84,7 @@ def test_a_caller_whom_the_policy_does_not_name_is_a_403_with_advice(
 
     assert verdict.startswith("403")
     assert OTHER in verdict
+    assert "null" not in verdict
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
@@ -131,6 +134,31 @@ def test_keys_are_rotated_and_withdrawn(screen: EmulatorPage, running: RunningEm
     screen.page.get_by_role("button", name="Rotate, and withdraw the old key").click()
     expect(screen.page.locator("#rotated")).to_contain_text("published no longer")
     expect(screen.page.locator("#keys")).not_to_contain_text(first[:16])
+
+
+def test_a_policy_is_saved_only_once_its_effect_was_shown(
+    screen: EmulatorPage, running: RunningEmulator
+) -> None:
+    page = screen.page
+    page.get_by_label("Service", exact=True).fill(SERVICE)
+    page.get_by_role("button", name="Load").click()
+    expect(page.get_by_label("Policy", exact=True)).to_have_value(re.compile("ACAB"))
+    save = page.get_by_role("button", name="Save")
+    page.get_by_label("Policy", exact=True).fill(POLICY)
+    expect(save).to_be_disabled()
+
+    page.get_by_role("button", name="Show the effect").click()
+    expect(page.locator("#effect")).to_contain_text("Gains: 1")
+    expect(page.locator("#effect")).to_contain_text(DEFAULT_ACCOUNT)
+    assert {"etag": "ACAB"} == running.emulator.services.get(SERVICE)
+
+    page.get_by_label("Policy", exact=True).press("End")
+    page.keyboard.type(" ")
+    expect(save).to_be_disabled()
+    page.get_by_role("button", name="Show the effect").click()
+    save.click()
+    expect(page.locator("#policy-note")).to_contain_text("Saved")
+    assert json.loads(POLICY)["bindings"] == running.emulator.services.get(SERVICE)["bindings"]
 
 
 def test_decisions_of_doors_appear_by_themselves_and_say_why(

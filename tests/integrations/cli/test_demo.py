@@ -32,7 +32,7 @@ def test_the_demo_shows_every_row_as_expected_and_ends_with_0() -> None:
 
     assert 0 == done.returncode, done.stdout + done.stderr
     table = [line for line in done.stdout.splitlines() if line.endswith(" ok")]
-    assert 13 == len(table)
+    assert 18 == len(table)
     expected = {
         "a service account that the policy names": "200 caller",
         "no credential": "403 no_credential",
@@ -47,6 +47,11 @@ def test_the_demo_shows_every_row_as_expected_and_ends_with_0() -> None:
         "key endpoint down before any key was seen": "503 keys_unavailable",
         "key endpoint up again": "200 caller",
         "key endpoint down after keys were seen": "200 caller",
+        "function A calls function B, which no one may": "403 permission_denied",
+        "once setIamPolicy has granted it to A": "200 hello from b",
+        "once setIamPolicy has withdrawn it": "403 permission_denied",
+        "a Pub/Sub message for an event-driven function": "204 received 1",
+        "function A at that function": "403 permission_denied",
     }
     for request, answer in expected.items():
         assert [2] == [line.count(answer) for line in table if line.startswith(f"{request} ")], request
@@ -73,6 +78,8 @@ def test_one_answer_that_is_not_as_expected_ends_the_demo_with_1(monkeypatch: py
         yield _Row("not as it should be", "403 no_credential", "200 admitted")
 
     monkeypatch.setattr(demo_module, "_rows", rows)
+    monkeypatch.setattr(demo_module, "_function_rows", lambda *_: iter(()))
+    monkeypatch.setattr(demo_module, "_google_client", lambda: None)
     out = io.StringIO()
 
     assert 1 == demo_module.demo(out)
@@ -81,7 +88,9 @@ def test_one_answer_that_is_not_as_expected_ends_the_demo_with_1(monkeypatch: py
 
 
 def test_the_demo_leaves_the_environment_as_it_found_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_module, "_rows", lambda *_: iter(()))
+    for name in ("_rows", "_function_rows"):
+        monkeypatch.setattr(demo_module, name, lambda *_: iter(()))
+    monkeypatch.setattr(demo_module, "_google_client", lambda: None)
     before = dict(os.environ)
 
     demo_module.demo(io.StringIO())

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from doorward.errors import ConfigurationError
 from doorward.strictjson import StrictJSONError, read_members, thaw
+from doorward_integrations.emulator.google_errors import GoogleError, google_error
 from doorward_integrations.emulator.interface import MARK_HEADER
 from doorward_integrations.emulator.origins import is_of_another_site
 
@@ -66,7 +67,8 @@ def guarded(handler: Callable[[Asked], Any]) -> Callable[[Request], Awaitable[Re
 
     Args:
         handler: Makes the answer, which is written as JSON, of the object that the request holds. It may
-            raise `Refused` or ConfigurationError.
+            raise `Refused`, ConfigurationError or
+            `GoogleError`.
 
     Returns:
         A handler for a Starlette route.
@@ -80,6 +82,8 @@ def guarded(handler: Callable[[Asked], Any]) -> Callable[[Request], Awaitable[Re
             status, message = refused.status, refused.message
         except ConfigurationError as error:
             status, message = HTTPStatus.BAD_REQUEST, str(error)
+        except GoogleError as error:
+            status, message = HTTPStatus(google_error(error.status, "").status_code), error.message
         return JSONResponse({"error": message}, status, headers=SECURITY_HEADERS)
 
     return answer

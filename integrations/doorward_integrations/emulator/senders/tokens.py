@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 import httpx
 
 from doorward.errors import ConfigurationError
-from doorward.hostport import is_on_this_machine
-from doorward.issuers.google import EMULATOR_VARIABLE
+from doorward.issuers.google import EMULATOR_VARIABLE, emulator_host
 from doorward.shown import shown
 from doorward_integrations.emulator.interface import MARK_HEADER, MINT_PATH
 from doorward_integrations.emulator.issuers.google import EmulatedIssuer
 
 __all__ = [
     "TokenSource",
-    "emulator_host",
     "tokens_of_emulator",
     "tokens_of_issuer",
 ]
@@ -41,30 +39,6 @@ def tokens_of_issuer(issuer: EmulatedIssuer) -> TokenSource:
     return lambda account, audience: issuer.mint(audience, email=account)
 
 
-def emulator_host(environ: Mapping[str, str] | None = None) -> str:
-    """Read where the emulator is running.
-
-    Args:
-        environ: The environment; the process's own by default.
-
-    Returns:
-        Its ``HOST:PORT``.
-
-    Raises:
-        ConfigurationError: If the variable is not set, or names another machine.
-    """
-    host = (os.environ if environ is None else environ).get(EMULATOR_VARIABLE)
-    if host is None:
-        raise ConfigurationError(
-            f"{EMULATOR_VARIABLE} is not set: start `doorward emulator`, and set the variables that it prints"
-        )
-    if not is_on_this_machine(host):
-        raise ConfigurationError(
-            f"{EMULATOR_VARIABLE}={host!r} must be HOST:PORT of this machine, such as 127.0.0.1:8099"
-        )
-    return host
-
-
 def tokens_of_emulator(host: str | None = None) -> TokenSource:
     """Take tokens from a running emulator, over HTTP.
 
@@ -75,9 +49,14 @@ def tokens_of_emulator(host: str | None = None) -> TokenSource:
         The source. It raises ConfigurationError if the emulator does not answer, or refuses.
 
     Raises:
-        ConfigurationError: If it is not known where the emulator is.
+        ConfigurationError: If the emulator is not named, or is on another machine, and on Cloud Run.
     """
-    url = f"http://{emulator_host({EMULATOR_VARIABLE: host} if host is not None else None)}{MINT_PATH}"
+    found = emulator_host(None if host is None else {**os.environ, EMULATOR_VARIABLE: host})
+    if found is None:
+        raise ConfigurationError(
+            f"{EMULATOR_VARIABLE} is not set: start `doorward emulator`, and set the variables that it prints"
+        )
+    url = f"http://{found}{MINT_PATH}"
 
     def token(account: str, audience: str) -> str:
         wanted = {"email": account, "audience": audience}

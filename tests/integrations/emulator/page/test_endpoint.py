@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -91,3 +92,49 @@ def test_a_rotation_keeps_the_old_key_and_a_withdrawal_does_not(
 
     withdrawn = post(client, "rotate", withdraw=True)["keys"]
     assert rotated[0]["kid"] not in [one["kid"] for one in withdrawn]
+
+
+SERVICE = "projects/shop/locations/europe-west1/services/orders"
+GRANTED = {"bindings": [{"role": "roles/run.invoker", "members": [f"serviceAccount:{ACCOUNT}"]}]}
+
+
+def test_a_policy_is_shown_with_its_effect_and_then_saved_where_doors_follow(
+    client: httpx.Client, emulator: Emulator
+) -> None:
+    text = json.dumps(GRANTED)
+    emulator.accounts.use(ACCOUNT)
+    effect = post(client, "effect", service=SERVICE, policy=text)
+    assert [ACCOUNT] == [one["name"] for one in effect["gains"]]
+    assert {"etag": "ACAB"} == emulator.services.get(SERVICE)
+
+    saved = post(client, "policy", service=SERVICE, policy=text)["policy"]
+    assert GRANTED["bindings"] == saved["bindings"]
+    assert saved == emulator.services.get(SERVICE)
+    assert [SERVICE] == get(client, "state")["services"]
+
+
+def test_a_policy_that_was_changed_in_the_meantime_is_not_overwritten(
+    client: httpx.Client, emulator: Emulator
+) -> None:
+    loaded = get(client, f"policy?service={SERVICE}")["policy"]
+    emulator.services.set(SERVICE, GRANTED)
+
+    refused = post(client, "policy", service=SERVICE, policy=json.dumps({**loaded, "bindings": []}))
+    assert "concurrent policy changes" in refused["error"]
+    assert GRANTED["bindings"] == emulator.services.get(SERVICE)["bindings"]
+
+
+@pytest.mark.parametrize(
+    ("service", "text", "why"),
+    [
+        ("orders", "{}", "is no name of a service"),
+        (SERVICE, "{", "is not JSON"),
+        (SERVICE, "[]", "must be one JSON object"),
+        (SERVICE, '{"bindings": [{"role": "owner", "members": []}]}', "is not valid"),
+    ],
+)
+def test_a_policy_that_iam_would_refuse_is_refused_with_a_sentence(
+    service: str, text: str, why: str, client: httpx.Client, emulator: Emulator
+) -> None:
+    assert why in post(client, "policy", service=service, policy=text)["error"]
+    assert [] == emulator.services.names()
