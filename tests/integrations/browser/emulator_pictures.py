@@ -16,10 +16,9 @@ TESTS = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TESTS))
 
 from playwright.sync_api import expect  # noqa: E402 - found by the line above
-from support.docspage import browser  # noqa: E402 - as above
 
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator, RunningEmulator  # noqa: E402
-from support.emulatorpage import EmulatorPage  # noqa: E402 - as above
+from support.emulatorpage import EmulatorPage, chromium  # noqa: E402 - as above
 
 PICTURES = TESTS.parent / "docs" / "pictures"
 REPORTER = "reports@doorward-demo.iam.gserviceaccount.com"
@@ -76,7 +75,7 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
         running = stack.enter_context(Emulator(other_accounts=[REPORTER]).serve())
-        started = stack.enter_context(browser(executable))
+        started = stack.enter_context(chromium(executable))
         prepare(running)
         for name, width, scheme in (
             ("desktop", 1280, "light"),
