@@ -26,7 +26,7 @@ from doorward.door.log import DoorLog
 from doorward.door.refusal import Refusal
 from doorward.errors import ConfigurationError, Reason
 from doorward.forks import renew_in_children
-from doorward.issuers.google import emulator_host
+from doorward.issuers.google import emulator_in_environment
 from doorward.policy.request import RequestFacts
 from doorward.shown import shown
 from doorward_integrations.emulator.interface import DECISIONS_PATH, MARK_HEADER
@@ -167,7 +167,7 @@ class EmulatorListener:
                 Run.
         """
         self._service = service
-        host = emulator_host(environ)
+        host = emulator_in_environment(environ)
         self._url = None if host is None else f"http://{host}{DECISIONS_PATH}"
         self._detailed = False
         self._log = _ReportingLog(self._put)

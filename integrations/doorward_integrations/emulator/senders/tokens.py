@@ -9,7 +9,7 @@ from typing import Final
 import httpx
 
 from doorward.errors import ConfigurationError
-from doorward.issuers.google import EMULATOR_VARIABLE, emulator_host
+from doorward.issuers.google import EMULATOR_VARIABLE, emulator_in_environment
 from doorward.shown import shown
 from doorward_integrations.emulator.interface import MARK_HEADER, MINT_PATH
 from doorward_integrations.emulator.issuers.google import EmulatedIssuer
@@ -51,7 +51,7 @@ def tokens_of_emulator(host: str | None = None) -> TokenSource:
     Raises:
         ConfigurationError: If the emulator is not named, or is on another machine, and on Cloud Run.
     """
-    found = emulator_host(None if host is None else {**os.environ, EMULATOR_VARIABLE: host})
+    found = emulator_in_environment(None if host is None else {**os.environ, EMULATOR_VARIABLE: host})
     if found is None:
         raise ConfigurationError(
             f"{EMULATOR_VARIABLE} is not set: start `doorward emulator`, and set the variables that it prints"
