@@ -139,7 +139,15 @@ class Emulator:
         )
         self.page = Page(self.issuer, Known(identities, self.accounts), self.services)
         # The page first: at the root it answers browsers only, and the metadata server all others.
-        self.endpoints = (self.page, self.certs, self.metadata, issuers, self.services, *endpoints)
+        self.endpoints = (
+            self.page,
+            self.certs,
+            self.metadata,
+            CommandLineEndpoint(self.metadata),
+            issuers,
+            self.services,
+            *endpoints,
+        )
         for endpoint in self.endpoints:
             # A Mount or an application of Starlette's has a list of that name.
             if isinstance(endpoint, type) or not callable(getattr(endpoint, "routes", None)):
