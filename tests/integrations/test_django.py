@@ -209,6 +209,36 @@ class TestOnly:
             assert 500 == ask("/ann/7").status_code
 
 
+class TestCors:
+    """django-cors-headers itself, whose middleware stands before the door."""
+
+    PAGE = "https://ui.example.com"
+
+    @pytest.fixture(autouse=True)
+    def _in_front(self) -> Iterator[None]:
+        before = ["corsheaders.middleware.CorsMiddleware", MIDDLEWARE]
+        with override_settings(MIDDLEWARE=before, CORS_ALLOWED_ORIGINS=[self.PAGE]):
+            yield
+
+    @pytest.mark.parametrize("target", ["/orders", "/async/orders", "/nowhere"])
+    def test_it_answers_preflights(self, ask: Ask, target: str) -> None:
+        asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+        answer = ask(target, {"Origin": self.PAGE, **asked}, "OPTIONS")
+        assert (200, self.PAGE) == (answer.status_code, answer.headers["access-control-allow-origin"])
+        assert "authorization" in answer.headers["access-control-allow-headers"]
+
+    def test_it_lets_the_page_read_refusals_and_answers(self, ask: Ask, bearer: dict[str, str]) -> None:
+        bad = {"Authorization": "Bearer a.b.c"}
+        answers = [ask("/orders", {"Origin": self.PAGE, **more}) for more in ({}, bad, bearer)]
+        assert [(403, self.PAGE), (401, self.PAGE), (200, self.PAGE)] == [
+            (one.status_code, one.headers["access-control-allow-origin"]) for one in answers
+        ]
+
+    def test_another_page_may_read_none(self, ask: Ask) -> None:
+        answer = ask("/orders", {"Origin": "https://evil.example.com"})
+        assert (403, None) == (answer.status_code, answer.headers.get("access-control-allow-origin"))
+
+
 class TestEndUser:
     @pytest.mark.parametrize("target", ["/behalf", "/async/behalf"])
     def test_a_view_gets_the_end_user_apart_from_the_caller(
