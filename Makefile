@@ -54,6 +54,8 @@ check: $(STAMP) ## Lint, and check the format, the types and the imports
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/pyright
+	@# What applications write, and what must not type-check.
+	@$(BIN)/pyright --project tests/typed
 	@# It looks for the two packages as an installed user of them would, which an editable install hides.
 	@for package in doorward doorward_integrations; do \
 	    PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=verifier:integrations $(BIN)/pyright --ignoreexternal --verifytypes $$package > $(VENV)/.types \
