@@ -117,6 +117,7 @@ class Verifier:
         leeway: float = ...,
         max_token_bytes: int = ...,
         token_cache_size: int = ...,
+        token_cache: TokenCache | None = ...,
         key_cache: Callable[[Issuer], KeySource] | None = ...,
         clock: Callable[[], float] = ...,
     ) -> None: ...
@@ -131,6 +132,7 @@ class Verifier:
         leeway: float = ...,
         max_token_bytes: int = ...,
         token_cache_size: int = ...,
+        token_cache: TokenCache | None = ...,
         key_cache: Callable[[Issuer], KeySource] | None = ...,
         clock: Callable[[], float] = ...,
     ) -> None: ...
