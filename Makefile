@@ -5,9 +5,9 @@ VENV := .venv
 LOCK := .locks/dev.txt
 BIN := $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile
-# What takes longer: real servers, many processes, and instructions that are counted. CI runs it too.
+# What takes longer: real servers, a browser, many processes, and instructions that are counted. CI runs it too.
 LONG := tests/conformance tests/operation tests/fuzz/test_growth.py tests/benchmarks/test_counted.py \
-    tests/integrations/test_examples.py
+    tests/integrations/test_examples.py tests/integrations/browser
 # Written last, so that a set-up that was cut short is taken up again.
 STAMP := $(VENV)/.installed
 
@@ -54,6 +54,8 @@ check: $(STAMP) ## Lint, and check the format, the types and the imports
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/pyright
+	@# What applications write, and what must not type-check.
+	@$(BIN)/pyright --project tests/typed
 	@# It looks for the two packages as an installed user of them would, which an editable install hides.
 	@for package in doorward doorward_integrations; do \
 	    PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=verifier:integrations $(BIN)/pyright --ignoreexternal --verifytypes $$package > $(VENV)/.types \

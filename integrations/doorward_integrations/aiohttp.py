@@ -12,9 +12,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+import inspect
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
+from aiohttp.abc import AbstractView
 from aiohttp.typedefs import Handler, Middleware
 from multidict import CIMultiDict
 
@@ -22,7 +25,9 @@ from doorward import Admission, ConfigurationError, Principal, Refusal
 from doorward.door.base import BaseDoor
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
+from doorward_integrations import admission as shared
 from doorward_integrations.admission import check_door, show_door
+from doorward_integrations.narrowing import Narrowing, Predicate, narrowed, service_accounts
 from doorward_integrations.readiness import READINESS_PATH, readiness_answer
 from doorward_integrations.refusal import body_of
 
@@ -33,11 +38,17 @@ __all__ = [
     "add_readiness",
     "end_user_of",
     "invoker_middleware",
+    "only",
     "principal_of",
+    "service_accounts",
 ]
 
 ADMISSION: Final = web.RequestKey("doorward.admission", Admission)
 """The key of the `doorward.Admission` in an admitted request."""
+
+_DOOR: Final = web.RequestKey(shared.DOOR, BaseDoor)
+_View = TypeVar("_View", bound=Callable[..., Any])
+_Await = Callable[[Any], Generator[Any, None, web.StreamResponse]]
 
 
 def principal_of(request: web.BaseRequest) -> Principal:
@@ -160,10 +171,84 @@ def invoker_middleware(door: BaseDoor, *, public_prefix: str = "") -> Middleware
             return _response_to(outcome, request.method)
         passed = request.clone(headers=CIMultiDict((_text(n), _text(v)) for n, v in outcome.headers))
         passed[ADMISSION] = outcome
+        passed[_DOOR] = door
         return await handler(passed)
 
     show_door(decide, door)
     return decide
+
+
+def only(
+    predicate: Predicate | None = None, /, *, members: Iterable[str] | None = None
+) -> Callable[[_View], _View]:
+    """Let only some of the callers that the door admits into a handler; the others get its 403.
+
+    It decorates handlers, methods that are handlers, methods of a `web.View`, and a whole `web.View`. It
+    stands below the decorator that makes the route::
+
+        @routes.get("/reports")
+        @only(service_accounts)
+        async def reports(request): ...
+
+    Args:
+        predicate: Returns True for a caller that may use the handler.
+        members: In place of it, the members of IAM that may.
+
+    Returns:
+        The decorator.
+
+    Raises:
+        ConfigurationError: If neither or both are given, or one cannot decide; or if what it decorates is
+            neither a coroutine function that takes a request, nor a view.
+    """
+    callers = Narrowing(predicate, members)
+
+    def narrow(view: _View) -> _View:
+        same: Any = view
+        if isinstance(same, type) and issubclass(same, AbstractView):
+            _narrow_in_place(same, callers)
+            return view
+        if not inspect.iscoroutinefunction(same) or not inspect.signature(same).parameters:
+            raise ConfigurationError(
+                f"only(...) decorates a coroutine function that takes a request, or a web.View, not {view!r}"
+            )
+        return narrowed(view, callers, _find, _answer)
+
+    return narrow
+
+
+def _narrow_in_place(view: type[AbstractView], callers: Narrowing) -> None:
+    """Narrow a class of views: in itself, since it may be routed, and derived from, under its own name."""
+    respond: _Await = view.__await__
+    narrowing: Any = _narrowed_await(respond, callers)
+    view.__await__ = narrowing  # type: ignore[method-assign]
+
+
+def _narrowed_await(respond: _Await, callers: Narrowing) -> _Await:
+    def narrow(view: AbstractView) -> Generator[Any, None, web.StreamResponse]:
+        request, carrier, facts = _find(view)
+        refusal = callers.refusal_of(carrier, facts)
+        if refusal is not None:
+            return _response_to(refusal, request.method)
+        return (yield from respond(view))
+
+    return narrow
+
+
+def _find(*args: object, **kwargs: object) -> tuple[web.BaseRequest, Mapping[str, Any], AiohttpRequest]:
+    """Find the request of a handler: its last argument, or that of the view whose method it is."""
+    found = kwargs.get("request", args[-1] if args else None)
+    request = found.request if isinstance(found, AbstractView) else found
+    if not isinstance(request, web.BaseRequest):
+        raise ConfigurationError(
+            f"what only(...) decorates was called with {type(found).__name__} in place of a request"
+        )
+    carrier = {shared.ADMISSION: _admission_of(request), shared.DOOR: request.get(_DOOR)}
+    return request, carrier, AiohttpRequest(request)
+
+
+def _answer(refusal: Refusal, request: web.BaseRequest) -> web.Response:
+    return _response_to(refusal, request.method)
 
 
 def add_readiness(app: web.Application, door: BaseDoor, path: str = READINESS_PATH) -> None:

@@ -14,8 +14,7 @@ In a view::
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -34,7 +33,7 @@ from doorward.policy.request import RequestFacts
 from doorward_integrations import admission as shared
 from doorward_integrations.admission import ADMISSION, DOOR
 from doorward_integrations.asgi import AsgiRequest
-from doorward_integrations.narrowing import Narrowing, Predicate, service_accounts
+from doorward_integrations.narrowing import Narrowing, Predicate, narrowed, service_accounts
 from doorward_integrations.readiness import readiness_answer
 from doorward_integrations.refusal import body_of
 from doorward_integrations.wsgi import WsgiRequest, environ_key, headers_of
@@ -175,36 +174,26 @@ def only(
         ConfigurationError: If neither or both are given, one cannot decide, or it decorates no function.
     """
     callers = Narrowing(predicate, members)
+    needs = "a view function: for the methods of a class use method_decorator(only(...))"
 
     def narrow(view: _View) -> _View:
-        if isinstance(view, type) or not callable(view):
-            raise ConfigurationError(
-                f"only(...) decorates a view function, not {view!r}: for the methods of a class use "
-                "method_decorator(only(...))"
-            )
-        return _narrow(view, callers)
+        # The mark by which Django knows an asynchronous view of a class is asgiref's.
+        return narrowed(view, callers, _find, _answer, asynchronous=iscoroutinefunction(view), needs=needs)
 
     return narrow
 
 
-def _narrow(view: _View, callers: Narrowing) -> _View:
-    def refusal_to(request: Any) -> HttpResponse | None:  # noqa: ANN401 - of two classes
-        carrier = request.scope if hasattr(request, "scope") else request.environ
-        refusal = callers.refusal_of(carrier, _facts(request, ""))
-        return None if refusal is None else _response_to(refusal, request.method)
+def _find(
+    request: Any,  # noqa: ANN401 - of two classes
+    *_args: object,
+    **_kwargs: object,
+) -> tuple[HttpRequest, Mapping[str, Any], RequestFacts]:
+    carrier = request.scope if hasattr(request, "scope") else request.environ
+    return request, carrier, _facts(request, "")
 
-    @functools.wraps(view)
-    def narrowed(request: Any, *args: object, **kwargs: object) -> object:  # noqa: ANN401
-        refused = refusal_to(request)
-        return view(request, *args, **kwargs) if refused is None else refused
 
-    @functools.wraps(view)
-    async def narrowed_async(request: Any, *args: object, **kwargs: object) -> object:  # noqa: ANN401
-        refused = refusal_to(request)
-        return await view(request, *args, **kwargs) if refused is None else refused
-
-    found: Any = narrowed_async if iscoroutinefunction(view) else narrowed
-    return found  # type: ignore[no-any-return]  # it takes what the view takes
+def _answer(refusal: Refusal, request: HttpRequest) -> HttpResponse:
+    return _response_to(refusal, request.method or "GET")
 
 
 def readiness(request: HttpRequest) -> HttpResponse:

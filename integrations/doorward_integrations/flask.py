@@ -12,8 +12,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -25,7 +23,7 @@ from doorward import ConfigurationError, Principal, Refusal
 from doorward.door.base import BaseDoor
 from doorward.policy.paths import check_public_prefix
 from doorward_integrations.admission import check_door, end_user_of, principal_of
-from doorward_integrations.narrowing import Narrowing, Predicate, service_accounts
+from doorward_integrations.narrowing import Narrowing, Predicate, narrowed, service_accounts
 from doorward_integrations.readiness import READINESS_PATH, readiness_answer
 from doorward_integrations.refusal import text_headers
 from doorward_integrations.wsgi import FurtherHeaders, InvokerMiddleware, WsgiRequest, environ_of, headers_of
@@ -146,31 +144,22 @@ def only(
         ConfigurationError: If neither or both are given, one cannot decide, or it decorates no function.
     """
     callers = Narrowing(predicate, members)
+    needs = "a view function: for a class put it into 'decorators'"
 
     def narrow(view: _View) -> _View:
-        if isinstance(view, type) or not callable(view):
-            raise ConfigurationError(
-                f"only(...) decorates a view function, not {view!r}: for a class put it into 'decorators'"
-            )
+        made = narrowed(view, callers, _find, _answer, needs=needs)
         _narrowed.add(view)
-        return _narrow(view, callers)
+        return made
 
     return narrow
 
 
-def _narrow(view: _View, callers: Narrowing) -> _View:
-    @functools.wraps(view)
-    def narrowed(*args: object, **kwargs: object) -> object:
-        refusal = callers.refusal_of(request.environ, WsgiRequest(request.environ))
-        return view(*args, **kwargs) if refusal is None else _response_to(refusal)
+def _find(*_args: object, **_kwargs: object) -> tuple[None, WSGIEnvironment, WsgiRequest]:
+    return None, request.environ, WsgiRequest(request.environ)
 
-    @functools.wraps(view)
-    async def narrowed_async(*args: object, **kwargs: object) -> object:
-        refusal = callers.refusal_of(request.environ, WsgiRequest(request.environ))
-        return await view(*args, **kwargs) if refusal is None else _response_to(refusal)
 
-    found: Any = narrowed_async if inspect.iscoroutinefunction(view) else narrowed
-    return found  # type: ignore[no-any-return]  # it takes what the view takes
+def _answer(refusal: Refusal, _request: object) -> Response:
+    return _response_to(refusal)
 
 
 _narrowed: Final[weakref.WeakSet[Callable[..., Any]]] = weakref.WeakSet()

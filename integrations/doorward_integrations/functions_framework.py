@@ -26,11 +26,12 @@ decorator that makes it a function::
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NoReturn, TypeVar
 
 import flask
 from cloudevents.http import CloudEvent, from_http
@@ -52,9 +53,12 @@ from doorward_integrations.admission import (
     principal_of,
     show_door,
 )
-from doorward_integrations.asgi import decide
+from doorward_integrations.asgi import AsgiRequest, decide
 from doorward_integrations.flask import Invoker
+from doorward_integrations.narrowing import Narrowing, Predicate, narrowed, service_accounts
+from doorward_integrations.refusal import text_headers
 from doorward_integrations.starlette import response_to
+from doorward_integrations.wsgi import WsgiRequest
 
 __all__ = [
     "current_principal",
@@ -62,10 +66,16 @@ __all__ = [
     "guard_functions",
     "guarded_cloud_event",
     "guarded_http",
+    "only",
     "principal_of",
+    "service_accounts",
 ]
 
 _Handle = Callable[[Request], Awaitable[Any]]
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_SCOPE: Final = contextvars.ContextVar[dict[str, Any]]("doorward.scope")
+"""The scope of the request that a function of `functions_framework.aio` is handling."""
 
 _guarded: Final = set[str]()
 """The names of the functions that a decorator of this module guards."""
@@ -184,6 +194,61 @@ def guarded_cloud_event(door: BaseDoor) -> Callable[[Callable[[CloudEvent], Any]
     return decorate
 
 
+def only(
+    predicate: Predicate | None = None, /, *, members: Iterable[str] | None = None
+) -> Callable[[_Function], _Function]:
+    """Let only some of the callers that the door admits into a function; the others get its 403.
+
+    It stands below the decorator that makes the function, and is for modules from which several functions
+    are deployed behind one door::
+
+        @functions_framework.cloud_event
+        @only(members=["serviceAccount:eventarc@my-project.iam.gserviceaccount.com"])
+        def on_order(event): ...
+
+    The framework makes a 500 of everything that a typed function raises, so that such a function is not
+    called either, and answers 500 in place of 403.
+
+    Args:
+        predicate: Returns True for a caller that may use the function.
+        members: In place of it, the members of IAM that may.
+
+    Returns:
+        The decorator.
+
+    Raises:
+        ConfigurationError: If neither or both are given, one cannot decide, or it decorates no function.
+    """
+    callers = Narrowing(predicate, members)
+
+    return lambda function: narrowed(function, callers, _find, _refuse)
+
+
+class _NarrowedError(Exception):
+    """Ends a function before it begins, since what it returns is of no account where it handles an event."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+
+
+def _find(*_args: object) -> tuple[None, Mapping[str, Any], WsgiRequest | AsgiRequest]:
+    if flask.has_request_context():
+        return None, flask.request.environ, WsgiRequest(flask.request.environ)
+    scope = _SCOPE.get(None)
+    if scope is None:
+        raise ConfigurationError(
+            "no door has decided here: put guard_functions(door), @guarded_http(door) or "
+            "@guarded_cloud_event(door) above @only(...)"
+        )
+    return None, scope, AsgiRequest(scope)
+
+
+def _refuse(refusal: Refusal, _request: object) -> NoReturn:
+    if flask.has_request_context():
+        flask.abort(flask.Response(refusal.body, refusal.status, text_headers(refusal)))
+    raise _NarrowedError(refusal)
+
+
 async def _event(request: Request) -> CloudEvent:
     body = await request.body()
     try:
@@ -205,11 +270,14 @@ def _register(door: BaseDoor, function: Callable[..., Any], handle: _Handle) -> 
         if isinstance(outcome, Refusal):
             return response_to(outcome, request.method)
         scope = {**request.scope, "headers": outcome.headers, ADMISSION: outcome, DOOR: door}
-        before = CURRENT.set(outcome.principal)
+        before, before_scope = CURRENT.set(outcome.principal), _SCOPE.set(scope)
         try:
             return await handle(Request(scope, request.receive))
+        except _NarrowedError as error:
+            return response_to(error.refusal, request.method)
         finally:
             CURRENT.reset(before)
+            _SCOPE.reset(before_scope)
 
     show_door(guarded, door)
     _guarded.add(function.__name__)

@@ -16,18 +16,18 @@ from __future__ import annotations
 
 import contextvars
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import grpc
 
-from doorward import Admission, PlainRequest, Principal, Refusal
+from doorward import ConfigurationError, PlainRequest, Principal, Refusal
 from doorward.door.base import BaseDoor
 from doorward_integrations import admission as shared
-from doorward_integrations.admission import ADMISSION, CURRENT, check_door, current_principal
-from doorward_integrations.refusal import headers_beside_content
+from doorward_integrations.admission import CURRENT, check_door, current_principal
+from doorward_integrations.grpc_call import FACTS, Call, Context, status_of
+from doorward_integrations.narrowing import Narrowing, Predicate, narrowed, service_accounts
 
 __all__ = [
     "HEALTH",
@@ -36,7 +36,9 @@ __all__ = [
     "InvokerInterceptor",
     "current_principal",
     "end_user_of",
+    "only",
     "principal_of",
+    "service_accounts",
 ]
 
 HEALTH: Final = tuple(("POST", f"/grpc.health.v1.Health/{method}") for method in ("Check", "List", "Watch"))
@@ -48,18 +50,10 @@ REFLECTION: Final = tuple(
 )
 """The calls of the reflection service, for ``Door(..., exempt=REFLECTION)``."""
 
-_METHOD: Final = "POST"
-_CODES: Final = {
-    401: (grpc.StatusCode.UNAUTHENTICATED, "the access token could not be verified"),
-    403: (grpc.StatusCode.PERMISSION_DENIED, "the client does not have permission to call this method"),
-    503: (grpc.StatusCode.UNAVAILABLE, "the credential cannot be checked now; please try again later"),
-}
-"""As gRPC clients read these statuses of an HTTP front end, too
-(https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md)."""
-
 _NONE: Final = object()
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Behavior: TypeAlias = Callable[[Any, Any], Any]
 
@@ -141,17 +135,17 @@ class InvokerInterceptor(_Interceptor, grpc.ServerInterceptor):
             A handler that decides, and then does what the found one does.
         """
         handler = continuation(handler_call_details)
-        door, call = self.door, _Call(handler_call_details)
+        door, call = self.door, Call(handler_call_details)
 
         def decide_first(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:  # noqa: ANN401
             outcome = call.admitted_at_once(door) or door.admit(call.headers, call.facts)
             if isinstance(outcome, Refusal):
-                code, details, trailing = _status(outcome)
+                code, details, trailing = status_of(outcome)
                 context.set_trailing_metadata(trailing)
                 context.abort(code, details)
             if handler is None:
                 context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
-            return _respond(handler, messages, _Context(context, outcome))
+            return _respond(handler, messages, Context(context, outcome, door, call.facts))
 
         # A handler that takes a stream is called before a message has come, and answers a single one as well.
         if handler is None or handler.response_streaming:
@@ -179,74 +173,72 @@ class AioInvokerInterceptor(_Interceptor, grpc.aio.ServerInterceptor):
         Returns:
             The handler, or one that refuses; None for a method that is not there.
         """
-        call = _Call(handler_call_details)
+        call = Call(handler_call_details)
         outcome = call.admitted_at_once(self.door) or await self.door.aadmit(call.headers, call.facts)
         if isinstance(outcome, Refusal):
             return _refusing(outcome)
         CURRENT.set(outcome.principal)  # for this call alone, whose task it is
         handler = await continuation(handler_call_details)
-        return None if handler is None else _in_loop(handler, outcome)
-
-
-class _Metadatum(NamedTuple):
-    key: str
-    value: str | bytes
-
-
-class _Call:
-    """A call in the form of a door: its metadata are the headers of an HTTP/2 request."""
-
-    __slots__ = ("facts", "headers")
-
-    def __init__(self, details: grpc.HandlerCallDetails) -> None:
-        self.headers: Final = [
-            (key.encode(), value if isinstance(value, bytes) else value.encode())
-            for key, value in details.invocation_metadata or ()
-        ]
-        self.facts: Final = PlainRequest(path=details.method, method=_METHOD)
-
-    def admitted_at_once(self, door: BaseDoor) -> Admission | None:
-        return door.admit_cached(self.headers, _METHOD, self.facts.path)
-
-
-class _Context:
-    """Stands for the context of an admitted call, whose metadata it gives without the signature.
-
-    Attributes:
-        scope: Carries the admission, for `principal_of`.
-    """
-
-    def __init__(self, context: Any, admission: Admission) -> None:  # noqa: ANN401 - one of three classes
-        self._context = context
-        self._metadata = tuple(
-            _Metadatum(name.decode(), value if name.endswith(b"-bin") else value.decode())
-            for name, value in admission.headers
+        return (
+            None
+            if handler is None
+            else _in_loop(handler, lambda context: Context(context, outcome, self.door, call.facts))
         )
-        self.scope: Mapping[str, Any] = MappingProxyType({ADMISSION: admission})
-
-    def invocation_metadata(self) -> tuple[_Metadatum, ...]:
-        return self._metadata
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the context has
-        return getattr(self._context, name)
-
-    if not TYPE_CHECKING:
-
-        @property
-        def __class__(self) -> type:
-            """The class that it stands for, so that isinstance sees that one."""
-            return type(self._context)
 
 
-def _status(refusal: Refusal) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]:
-    """Return code, details and trailing metadata; a status of an own style is a refusal all the same."""
-    code, details = _CODES.get(refusal.status, _CODES[403])
-    return code, details, tuple(headers_beside_content(refusal).items())
+def only(
+    predicate: Predicate | None = None, /, *, members: Iterable[str] | None = None
+) -> Callable[[_Method], _Method]:
+    """Let only some of the callers that the door admits into a method; the others get its 7.
+
+    It decorates what handles a call of any arity, on a server of either kind: functions, generators,
+    coroutine functions and asynchronous generators, and the methods of a servicer::
+
+        class Orders(OrdersServicer):
+            @only(service_accounts)
+            def GetOrder(self, request, context): ...
+
+    Args:
+        predicate: Returns True for a caller that may use the method.
+        members: In place of it, the members of IAM that may.
+
+    Returns:
+        The decorator.
+
+    Raises:
+        ConfigurationError: If neither or both are given, one cannot decide, or it decorates no function.
+    """
+    callers = Narrowing(predicate, members)
+    needs = "what handles a call: of a servicer decorate the methods"
+
+    def narrow(method: _Method) -> _Method:
+        return narrowed(method, callers, _find, _abort, needs=needs)
+
+    return narrow
+
+
+def _find(*args: object, **kwargs: object) -> tuple[object, Mapping[str, Any], PlainRequest]:
+    """Find the context of a call, which is the last argument of what handles it."""
+    context = kwargs.get("context", args[-1] if args else None)
+    scope = getattr(context, "scope", None)
+    if not isinstance(scope, Mapping) or FACTS not in scope:
+        raise ConfigurationError(
+            "no door has decided on this call: put the interceptor of the door in front of the server, and "
+            "decorate with only(...) what takes a request and a context"
+        )
+    return context, scope, scope[FACTS]
+
+
+def _abort(refusal: Refusal, context: Any) -> Awaitable[NoReturn]:  # noqa: ANN401 - one of three classes
+    code, details, trailing = status_of(refusal)
+    context.set_trailing_metadata(trailing)
+    aborting: Awaitable[NoReturn] = context.abort(code, details)  # which raises, or does when it is awaited
+    return aborting
 
 
 def _refusing(refusal: Refusal) -> _Handler:
     """Return a handler that answers a call of any kind."""
-    status = _status(refusal)
+    status = status_of(refusal)
 
     async def refuse(_messages: object, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         await context.abort(*status)
@@ -260,7 +252,7 @@ def _kind(handler: _Handler) -> str:
     return f"{'stream' if requests else 'unary'}_{'stream' if responses else 'unary'}"
 
 
-def _respond(handler: _Handler, messages: Iterator[bytes], context: _Context) -> object:
+def _respond(handler: _Handler, messages: Iterator[bytes], context: Context) -> object:
     """Do what a handler of any kind does, over messages as they were sent."""
     requests = _decoded(handler.request_deserializer, messages, context)
     request: Any = requests if handler.request_streaming else next(requests, _NONE)
@@ -272,7 +264,7 @@ def _respond(handler: _Handler, messages: Iterator[bytes], context: _Context) ->
 
 
 def _decoded(
-    decode: Callable[[bytes], Any] | None, messages: Iterator[bytes], context: _Context
+    decode: Callable[[bytes], Any] | None, messages: Iterator[bytes], context: Context
 ) -> Iterator[Any]:
     for message in messages:
         request: Any = message
@@ -287,32 +279,36 @@ def _decoded(
 def _in_thread(behavior: _Behavior, *, streaming: bool) -> _Behavior:
     """Wrap a function that runs in a thread of a pool: the principal is set in it and nowhere else."""
 
-    def run(request: object, context: _Context) -> object:
+    def responses(here: contextvars.Context, request: object, context: Context) -> Iterator[object]:
+        # A server of grpc.aio calls what streams in its loop, and asks for each response in a thread, where
+        # the function may wait and abort. A generator goes on only when the next response is asked for.
+        found = here.run(behavior, request, context)
+        yield from iter(lambda: here.run(next, found, _NONE), _NONE)
+
+    def run(request: object, context: Context) -> object:
         here = contextvars.copy_context()
         here.run(CURRENT.set, shared.principal_of(context))
-        found = here.run(behavior, request, context)
-        # The function may be a generator, which goes on only when the next response is asked for.
-        return iter(lambda: here.run(next, found, _NONE), _NONE) if streaming else found
+        return responses(here, request, context) if streaming else here.run(behavior, request, context)
 
     return run
 
 
-def _in_loop(handler: _Handler, admission: Admission) -> _Handler:
+def _in_loop(handler: _Handler, admitted: Callable[[Any], Context]) -> _Handler:
     """Wrap the handler of an admitted call of `grpc.aio`; each kind of function stays one of its kind."""
     behavior = getattr(handler, _kind(handler))
     in_thread = _in_thread(behavior, streaming=handler.response_streaming)
 
     async def generate(request: object, context: object) -> AsyncIterator[object]:
-        async with aclosing(behavior(request, _Context(context, admission))) as responses:
+        async with aclosing(behavior(request, admitted(context))) as responses:
             async for response in responses:
                 yield response
 
     async def respond(request: object, context: object) -> object:
-        response: object = await behavior(request, _Context(context, admission))
+        response: object = await behavior(request, admitted(context))
         return response
 
     def respond_in_thread(request: object, context: object) -> object:
-        response: object = in_thread(request, _Context(context, admission))
+        response: object = in_thread(request, admitted(context))
         return response
 
     wrapped: _Behavior = respond_in_thread

@@ -5,9 +5,11 @@ It decides nothing itself: it asks the predicate, and has the door refuse.
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from typing import Any, Final, TypeVar
 
 from doorward import (
     ConfigurationError,
@@ -22,11 +24,18 @@ from doorward.policy.named import NamedCallers
 from doorward.policy.request import RequestFacts
 from doorward_integrations.admission import DOOR, principal_of
 
-__all__ = ["Narrowing", "Predicate", "service_accounts"]
+__all__ = ["Answer", "Find", "Narrowing", "Predicate", "narrowed", "service_accounts"]
 
 Predicate = Callable[[Principal], bool]
 """Returns whether a caller, who may be the anonymous one of a public policy, may use a route."""
 
+Find = Callable[..., tuple[Any, Mapping[str, Any], RequestFacts]]
+"""Is called as a view is, and returns the request, what carries its admission, and its facts."""
+
+Answer = Callable[[Refusal, Any], Any]
+"""Makes a refusal the response to that request, or what an asynchronous view awaits for it."""
+
+_View = TypeVar("_View", bound=Callable[..., Any])
 _SERVICES: Final = (PrincipalKind.SERVICE_ACCOUNT, PrincipalKind.SERVICE_AGENT)
 
 
@@ -97,6 +106,88 @@ class Narrowing:
     def __str__(self) -> str:
         """Name the callers."""
         return getattr(self._predicate, "__qualname__", None) or repr(self._predicate)
+
+
+def narrowed(
+    view: _View,
+    callers: Narrowing,
+    find: Find,
+    answer: Answer,
+    *,
+    asynchronous: bool | None = None,
+    needs: str = "a function",
+) -> _View:
+    """Return a view that asks first whether its caller may use it, and is else of the same kind.
+
+    Args:
+        view: A function, a coroutine function, or a generator of either kind.
+        callers: Who may use it.
+        find: Finds the request among the arguments of the view.
+        answer: Makes the response of a refusal.
+        asynchronous: Whether the view is awaited; None to see it from the function.
+        needs: What it has to be, for the error, and what to do where it is not.
+
+    Returns:
+        The view. It has name and signature of the one that was given.
+
+    Raises:
+        ConfigurationError: If it is no function.
+    """
+    if isinstance(view, type) or not callable(view):
+        what, _, instead = needs.partition(": ")
+        raise ConfigurationError(f"only(...) decorates {what}, not {view!r}{instead and ': '}{instead}")
+
+    def refused(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Refusal, Any] | None:
+        request, carrier, facts = find(*args, **kwargs)
+        refusal = callers.refusal_of(carrier, facts)
+        return None if refusal is None else (refusal, request)
+
+    if inspect.isasyncgenfunction(view):
+        return _generating(view, refused, answer)
+    if asynchronous is None:
+        asynchronous = inspect.iscoroutinefunction(view)
+    return _awaited(view, refused, answer) if asynchronous else _called(view, refused, answer)
+
+
+_Refused = Callable[[tuple[Any, ...], dict[str, Any]], "tuple[Refusal, Any] | None"]
+
+
+def _called(view: _View, refused: _Refused, answer: Answer) -> _View:
+    @functools.wraps(view)
+    def narrow(*args: object, **kwargs: object) -> object:
+        found = refused(args, kwargs)
+        return view(*args, **kwargs) if found is None else answer(*found)
+
+    same: Any = narrow
+    return same  # type: ignore[no-any-return]  # it takes what the view takes
+
+
+def _awaited(view: _View, refused: _Refused, answer: Answer) -> _View:
+    @functools.wraps(view)
+    async def narrow(*args: object, **kwargs: object) -> object:
+        found = refused(args, kwargs)
+        if found is None:
+            return await view(*args, **kwargs)
+        answered = answer(*found)
+        return await answered if inspect.isawaitable(answered) else answered
+
+    same: Any = narrow
+    return same  # type: ignore[no-any-return]  # as above
+
+
+def _generating(view: _View, refused: _Refused, answer: Answer) -> _View:
+    @functools.wraps(view)
+    async def narrow(*args: object, **kwargs: object) -> AsyncIterator[object]:
+        found = refused(args, kwargs)
+        if found is not None:
+            await answer(*found)
+            return
+        async with aclosing(view(*args, **kwargs)) as responses:
+            async for response in responses:
+                yield response
+
+    same: Any = narrow
+    return same  # type: ignore[no-any-return]  # as above
 
 
 def _check_predicate(predicate: object) -> None:

@@ -12,9 +12,8 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from doorward import ConfigurationError, Refusal
@@ -23,7 +22,7 @@ from doorward.policy.paths import check_public_prefix
 from doorward_integrations.admission import check_door, end_user_of, principal_of
 from doorward_integrations.asgi import POLICY_VIOLATION, AsgiRequest, InvokerMiddleware, ReadinessApp
 from doorward_integrations.lifetime import ConnectionLifetime
-from doorward_integrations.narrowing import Narrowing, Predicate, service_accounts
+from doorward_integrations.narrowing import Narrowing, Predicate, narrowed, service_accounts
 from doorward_integrations.readiness import READINESS_PATH
 from doorward_integrations.refusal import body_of
 
@@ -161,31 +160,22 @@ def only(
     """
     callers = Narrowing(predicate, members)
 
-    return lambda endpoint: _narrow(endpoint, callers)
+    def narrow(endpoint: _Endpoint) -> _Endpoint:
+        connection = _finder_of_connection(endpoint)
+
+        def find(*args: object, **kwargs: object) -> tuple[Any, Mapping[str, Any], AsgiRequest]:
+            found = connection(args, kwargs)
+            return found, found.scope, AsgiRequest(found.scope)
+
+        return narrowed(endpoint, callers, find, _answer)
+
+    return narrow
 
 
-def _narrow(endpoint: _Endpoint, callers: Narrowing) -> _Endpoint:
-    find = _finder_of_connection(endpoint)
-
-    @functools.wraps(endpoint)
-    def narrowed(*args: object, **kwargs: object) -> object:
-        scope = find(args, kwargs).scope
-        refusal = callers.refusal_of(scope, AsgiRequest(scope))
-        return endpoint(*args, **kwargs) if refusal is None else response_to(refusal, scope["method"])
-
-    @functools.wraps(endpoint)
-    async def narrowed_async(*args: object, **kwargs: object) -> object:
-        connection = find(args, kwargs)
-        refusal = callers.refusal_of(connection.scope, AsgiRequest(connection.scope))
-        if refusal is None:
-            return await endpoint(*args, **kwargs)
-        if connection.scope["type"] == "websocket":
-            await refuse_websocket(connection, refusal)
-            return None
-        return response_to(refusal, connection.scope["method"])
-
-    found: Any = narrowed_async if inspect.iscoroutinefunction(endpoint) else narrowed
-    return found  # type: ignore[no-any-return]  # it takes what the endpoint takes
+def _answer(refusal: Refusal, connection: Any) -> object:  # noqa: ANN401 - a request, or a websocket
+    if connection.scope["type"] == "websocket":
+        return refuse_websocket(connection, refusal)
+    return response_to(refusal, connection.scope["method"])
 
 
 def _finder_of_connection(

@@ -120,7 +120,8 @@ def test_the_body_of_a_refused_request_is_not_taken_for_the_next_one(service: Se
     statuses = [got.status for got in clients.http1_on_one_connection(service.port, first, last)]
 
     # A server may close the connection after the first, and asgiref's bridge may fail on the second.
-    assert statuses in ([403], [403, 404], [403, 500])
+    may_fail = [[403, 500]] if service.adapter.name == "flask-under-asgi" else []
+    assert statuses in ([403], [403, 404], *may_fail)
 
 
 @in_every_place

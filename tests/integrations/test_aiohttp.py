@@ -12,9 +12,29 @@ from aiohttp import WSServerHandshakeError, web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from aiohttp.typedefs import Handler
 
-from doorward import Admission, ConfigurationError, Door, InvokerPolicy, PlainRequest, Refusal
-from doorward_integrations.aiohttp import ADMISSION, Invoker, add_readiness, invoker_middleware, principal_of
+from doorward import (
+    Admission,
+    ConfigurationError,
+    Door,
+    InvokerPolicy,
+    PermissionDeniedError,
+    PlainRequest,
+    Principal,
+    Refusal,
+    problem_details,
+)
+from doorward_integrations.aiohttp import (
+    ADMISSION,
+    Invoker,
+    add_readiness,
+    end_user_of,
+    invoker_middleware,
+    only,
+    principal_of,
+    service_accounts,
+)
 from support.conditions import Conditions
+from support.endusers import ANN, door_with_end_users, with_and_without_user
 from support.servers import exchange
 from support.tokens import MEMBER
 from support.world import World
@@ -284,6 +304,174 @@ class TestOrder:
         app = guarded(door)
         app.middlewares.append(preflights)
         assert 200 == get(app, "/orders", headers=bearer)[0]
+
+
+def is_ann(principal: Principal) -> bool:
+    return principal.email == "ann@example.com"
+
+
+@only(is_ann)
+async def for_ann(request: web.Request) -> web.Response:
+    return web.Response(text=str(principal_of(request)))
+
+
+@only(is_ann)
+async def live_for_ann(request: web.Request) -> web.StreamResponse:
+    return await live(request)
+
+
+class Handlers:
+    @only(is_ann)
+    async def for_ann(self, request: web.Request) -> web.Response:
+        return web.Response(text=str(principal_of(request)))
+
+
+class OneMethod(web.View):
+    @only(is_ann)
+    async def get(self) -> web.Response:
+        return web.Response(text=str(principal_of(self.request)))
+
+    async def post(self) -> web.Response:
+        return web.Response(text="open to all whom the door admits")
+
+
+@only(is_ann)
+class AllMethods(web.View):
+    async def get(self) -> web.Response:
+        return web.Response(text=str(principal_of(self.request)))
+
+    async def post(self) -> web.Response:
+        return web.Response(text="changed")
+
+
+class Derived(AllMethods):
+    async def get(self) -> web.Response:
+        return web.Response(text=f"{principal_of(self.request)} again")
+
+
+@only(service_accounts)
+async def for_services(request: web.Request) -> web.Response:
+    return web.Response()
+
+
+class TestOnly:
+    @pytest.fixture
+    def callers(self, world: World) -> list[dict[str, str]]:
+        """The headers of no caller, of a service account, and of Ann."""
+        tokens = (world.token(), world.token(email="ann@example.com", sub="7"))
+        return [{}, *({"Authorization": f"Bearer {token}"} for token in tokens)]
+
+    @pytest.fixture
+    def app(self, world: World) -> web.Application:
+        app, sub = web.Application(), web.Application()
+        sub.router.add_get("/ann", for_ann)
+        app.add_subapp("/sub", sub)
+        handlers: list[tuple[str, Any]] = [
+            ("/ann", for_ann),
+            ("/live", live_for_ann),
+            ("/handlers", Handlers().for_ann),
+            ("/method", OneMethod),
+            ("/methods", AllMethods),
+            ("/derived", Derived),
+            ("/services", for_services),
+        ]
+        for path, handler in handlers:
+            app.router.add_route("*", path, handler)
+        policy = InvokerPolicy.from_members([MEMBER, "user:ann@example.com"])
+        Invoker(app, Door(world.verifier(), policy, style=problem_details))
+        return app
+
+    @pytest.mark.parametrize("target", ["/ann", "/sub/ann", "/handlers", "/method", "/methods", "/derived"])
+    def test_it_lets_in_whom_it_names(
+        self, app: web.Application, callers: list[dict[str, str]], target: str
+    ) -> None:
+        async def talk(client: Client) -> Any:
+            return [(await client.get(target, headers=headers)).status for headers in callers]
+
+        assert [403, 403, 200] == serve(app, talk)
+
+    @pytest.mark.parametrize(
+        ("target", "expected"),
+        [("/method", [403, 200, 200]), ("/methods", [403, 403, 200]), ("/services", [403, 200, 403])],
+    )
+    def test_a_view_is_narrowed_whole_or_by_its_methods(
+        self, app: web.Application, callers: list[dict[str, str]], target: str, expected: list[int]
+    ) -> None:
+        async def talk(client: Client) -> Any:
+            return [(await client.post(target, headers=headers)).status for headers in callers]
+
+        assert expected == serve(app, talk)
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    @pytest.mark.parametrize("target", ["/ann", "/methods"])
+    def test_the_answer_is_the_doors_own(
+        self, app: web.Application, callers: list[dict[str, str]], target: str, method: str
+    ) -> None:
+        async def talk(client: Client) -> Any:
+            answer = await client.request(method, target, headers=callers[1])
+            return answer.status, answer.content_type, await answer.read()
+
+        body = problem_details(PermissionDeniedError("as expected"), target).body
+        expected = (403, "application/problem+json", b"" if method == "HEAD" else body)
+        assert expected == serve(app, talk)
+
+    def test_a_websocket_is_refused_before_it_is_accepted(
+        self, app: web.Application, callers: list[dict[str, str]]
+    ) -> None:
+        async def talk(client: Client) -> Any:
+            with pytest.raises(WSServerHandshakeError) as raised:
+                await client.ws_connect("/live", headers=callers[1])
+            async with client.ws_connect("/live", headers=callers[2]) as socket:
+                return raised.value.status, await socket.receive_str()
+
+        assert (403, "user:ann@example.com") == serve(app, talk)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            pytest.param(lambda request: request, id="a function that is not async"),
+            pytest.param(web.Response, id="another class"),
+            pytest.param(Handlers(), id="an object"),
+            pytest.param("handler", id="a name"),
+            pytest.param(asyncio.Event().wait, id="without a request"),
+        ],
+    )
+    def test_what_is_no_handler_is_refused_when_it_is_decorated(self, wrong: Any) -> None:
+        with pytest.raises(ConfigurationError, match="decorates a coroutine function"):
+            only(service_accounts)(wrong)
+
+    def test_what_gets_no_request_raises(self) -> None:
+        @only(service_accounts)
+        async def handle(value: object) -> None: ...
+
+        with pytest.raises(ConfigurationError, match="called with str in place of a request"):
+            asyncio.run(handle("value"))
+
+    def test_without_a_door_it_raises(self) -> None:
+        app = web.Application()
+        app.router.add_get("/ann", for_ann)
+        app.router.add_view("/methods", AllMethods)
+        assert [500, 500] == [status for status, _ in get(app, "/ann", "/methods")]
+
+
+class TestEndUser:
+    def test_a_handler_gets_the_end_user_apart_from_the_caller(self, world: World) -> None:
+        async def whose(request: web.Request) -> web.Response:
+            return web.Response(text=f"{end_user_of(request)} by {principal_of(request)}")
+
+        app = web.Application()
+        app.router.add_get("/orders", whose)
+        Invoker(app, door_with_end_users(world))
+
+        async def talk(client: Client) -> list[str]:
+            answers = [await client.get("/orders", headers=one) for one in with_and_without_user(world)]
+            return [await answer.text() for answer in answers]
+
+        assert [f"{ANN} by {MEMBER}", f"None by {MEMBER}"] == serve(app, talk)
+
+    def test_without_a_door_there_is_none(self) -> None:
+        with pytest.raises(ConfigurationError, match="no door has decided"):
+            end_user_of(make_mocked_request("GET", "/orders"))
 
 
 class TestReadiness:

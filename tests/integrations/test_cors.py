@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI
 from flask import Flask, Response, request
+from flask_cors import CORS, cross_origin
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -269,3 +270,60 @@ class TestFlask:
         flask.Invoker(app, door_of(world))
         answer = app.test_client().get("/orders/1", headers={"origin": PAGE})
         assert (403, False) == (answer.status_code, ALLOW in answer.headers)
+
+
+class TestFlaskCors:
+    """Flask-CORS itself, as the page on CORS shows it."""
+
+    @pytest.fixture
+    def app(self, world: World) -> Flask:
+        app = Flask("orders")
+        CORS(app, origins=[PAGE], allow_headers=["authorization"], supports_credentials=True)
+        app.add_url_rule("/orders/<number>", view_func=lambda number: number, endpoint="order")
+        flask.Invoker(app, door_of(world, exempt=PREFLIGHTS), after_request=True)
+        return app
+
+    @pytest.mark.parametrize("path", ["/orders/1", "/orders/2"])
+    def test_it_answers_preflights(self, app: Flask, path: str) -> None:
+        answer = app.test_client().options(path, headers=PREFLIGHT)
+        allowed = [answer.headers[f"access-control-allow-{what}"] for what in ("origin", "headers")]
+        assert (200, [PAGE, "authorization"]) == (answer.status_code, allowed)
+
+    @pytest.mark.parametrize(("headers", "status"), [({"origin": PAGE}, 403), (BAD, 401)])
+    @pytest.mark.parametrize("path", ["/orders/1", "/nowhere"])
+    def test_it_lets_the_page_read_refusals(
+        self, app: Flask, headers: dict[str, str], status: int, path: str
+    ) -> None:
+        answer = app.test_client().get(path, headers=headers)
+        assert (status, PAGE, "true") == (
+            answer.status_code,
+            answer.headers[ALLOW],
+            answer.headers["access-control-allow-credentials"],
+        )
+        assert (status == 401) is ("www-authenticate" in answer.headers)
+
+    def test_another_page_may_read_none(self, app: Flask) -> None:
+        evil = {"origin": "https://evil.example.com"}
+        answers = [
+            app.test_client().options("/orders/1", headers=PREFLIGHT | evil),
+            app.test_client().get("/orders/1", headers=evil),
+        ]
+        assert [(200, None), (403, None)] == [(one.status_code, one.headers.get(ALLOW)) for one in answers]
+
+    def test_a_caller_is_let_in(self, app: Flask, world: World) -> None:
+        headers = {"origin": PAGE, "authorization": f"Bearer {world.token()}"}
+        answer = app.test_client().get("/orders/1", headers=headers)
+        assert (200, "1", PAGE) == (answer.status_code, answer.text, answer.headers[ALLOW])
+
+    def test_a_decorator_on_one_view_does_the_same(self, world: World) -> None:
+        app = Flask("orders")
+        app.get("/orders")(cross_origin(origins=[PAGE], allow_headers=["authorization"])(lambda: "one"))
+        flask.Invoker(app, door_of(world, exempt=PREFLIGHTS), after_request=True)
+        client = app.test_client()
+        headers = {"origin": PAGE, "authorization": f"Bearer {world.token()}"}
+        answers = [client.options("/orders", headers=PREFLIGHT), client.get("/orders", headers=headers)]
+        assert [(200, PAGE)] * 2 == [(one.status_code, one.headers[ALLOW]) for one in answers]
+
+        # It is no hook of the application, so that it adds nothing to a refusal.
+        refused = client.get("/orders", headers={"origin": PAGE})
+        assert (403, None) == (refused.status_code, refused.headers.get(ALLOW))

@@ -35,12 +35,14 @@ from doorward_integrations.django import (
     DoorwardConfig,
     InvokerMiddleware,
     check_settings,
+    end_user_of,
     only,
     principal_of,
     readiness,
     service_accounts,
 )
 from support.conditions import Conditions
+from support.endusers import ANN, door_with_end_users, with_and_without_user
 from support.tokens import MEMBER
 from support.world import World
 
@@ -91,7 +93,17 @@ class Services(View):
         return HttpResponse(b"inside")
 
 
+def on_behalf(request: Any) -> HttpResponse:
+    return HttpResponse(f"{end_user_of(request)} by {principal_of(request)}".encode())
+
+
+async def async_on_behalf(request: Any) -> HttpResponse:
+    return on_behalf(request)
+
+
 urlpatterns = [
+    path("behalf", on_behalf),
+    path("async/behalf", async_on_behalf),
     path("ann/<number>", of_ann),
     path("async/ann", async_of_ann),
     path("services", Services.as_view()),
@@ -195,6 +207,50 @@ class TestOnly:
     def test_without_a_door_it_raises(self, ask: Ask) -> None:
         with override_settings(MIDDLEWARE=[]):
             assert 500 == ask("/ann/7").status_code
+
+
+class TestCors:
+    """django-cors-headers itself, whose middleware stands before the door."""
+
+    PAGE = "https://ui.example.com"
+
+    @pytest.fixture(autouse=True)
+    def _in_front(self) -> Iterator[None]:
+        before = ["corsheaders.middleware.CorsMiddleware", MIDDLEWARE]
+        with override_settings(MIDDLEWARE=before, CORS_ALLOWED_ORIGINS=[self.PAGE]):
+            yield
+
+    @pytest.mark.parametrize("target", ["/orders", "/async/orders", "/nowhere"])
+    def test_it_answers_preflights(self, ask: Ask, target: str) -> None:
+        asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+        answer = ask(target, {"Origin": self.PAGE, **asked}, "OPTIONS")
+        assert (200, self.PAGE) == (answer.status_code, answer.headers["access-control-allow-origin"])
+        assert "authorization" in answer.headers["access-control-allow-headers"]
+
+    def test_it_lets_the_page_read_refusals_and_answers(self, ask: Ask, bearer: dict[str, str]) -> None:
+        bad = {"Authorization": "Bearer a.b.c"}
+        answers = [ask("/orders", {"Origin": self.PAGE, **more}) for more in ({}, bad, bearer)]
+        assert [(403, self.PAGE), (401, self.PAGE), (200, self.PAGE)] == [
+            (one.status_code, one.headers["access-control-allow-origin"]) for one in answers
+        ]
+
+    def test_another_page_may_read_none(self, ask: Ask) -> None:
+        answer = ask("/orders", {"Origin": "https://evil.example.com"})
+        assert (403, None) == (answer.status_code, answer.headers.get("access-control-allow-origin"))
+
+
+class TestEndUser:
+    @pytest.mark.parametrize("target", ["/behalf", "/async/behalf"])
+    def test_a_view_gets_the_end_user_apart_from_the_caller(
+        self, ask: Ask, world: World, target: str
+    ) -> None:
+        with override_settings(DOORWARD_DOOR=door_with_end_users(world)):
+            answers = [ask(target, headers) for headers in with_and_without_user(world)]
+        assert [f"{ANN} by {MEMBER}", f"None by {MEMBER}"] == [answer.text for answer in answers]
+
+    def test_without_a_door_there_is_none(self) -> None:
+        with pytest.raises(ConfigurationError, match="needs a request"):
+            end_user_of(HttpRequest())
 
 
 class TestAdmitted:

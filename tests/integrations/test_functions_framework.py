@@ -17,14 +17,18 @@ from functions_framework import _function_registry as registry
 from functions_framework.aio import create_asgi_app
 from starlette.testclient import TestClient
 
-from doorward import ConfigurationError, Door, InvokerPolicy, Refusal
+from doorward import ConfigurationError, Door, InvokerPolicy, PermissionDeniedError, Refusal
+from doorward.door.refusal import cloud_run
 from doorward_integrations import functions_framework as adapter
 from doorward_integrations.functions_framework import (
     current_principal,
     guard_functions,
     guarded_cloud_event,
     guarded_http,
+    only,
+    service_accounts,
 )
+from support.endusers import ANN, door_with_end_users, with_and_without_user
 from support.tokens import MEMBER
 from support.world import World
 
@@ -214,6 +218,84 @@ class TestEvents:
         service = Service(tmp_path, source, signature_type="cloudevent")
         assert [403, 200] == [service.post(EVENT)[0], service.post(EVENT | bearer)[0]]
         assert f"{MEMBER}\n" == capfd.readouterr().out
+
+
+FOR_ANN = '@only(members=["user:ann@example.com"])\n'
+TYPED = """
+guard_functions(door)
+class Order:
+    def __init__(self, number): self.number = number
+    @staticmethod
+    def from_dict(data): return Order(data["number"])
+@functions_framework.typed(Order)
+def handle(order):
+    print(current_principal(), order.number)
+"""
+
+
+def narrowed_in(source: str) -> str:
+    """Put `only` below the decorator that makes the function."""
+    for begins in ("async def", "def handle"):
+        if f"\n{begins}" in source:
+            before, _, after = source.rpartition(f"\n{begins}")
+            return f"{before}\n{FOR_ANN}{begins}{after}"
+    raise AssertionError(source)
+
+
+class TestOnly:
+    @pytest.fixture
+    def door(self, world: World) -> Door:
+        return Door(world.verifier(), InvokerPolicy.from_members([MEMBER, ANN]))
+
+    @pytest.fixture
+    def ann(self, world: World) -> dict[str, str]:
+        return {"authorization": f"Bearer {world.token(email='ann@example.com', sub='7')}"}
+
+    @in_every_mode
+    def test_a_function_lets_in_whom_it_names(
+        self,
+        mode: str,
+        tmp_path: Path,
+        bearer: dict[str, str],
+        ann: dict[str, str],
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        service = Service(tmp_path, narrowed_in(SOURCES[mode]))
+        refused = service.post(EVENT | bearer)
+        assert MEMBER not in capfd.readouterr().out
+
+        status, text = service.post(EVENT | ann)
+        assert (200, True) == (status, ANN in text + capfd.readouterr().out)
+        assert (403, cloud_run(PermissionDeniedError("as expected"), "/").body.decode()) == refused
+
+    def test_a_typed_function_is_not_called_for_others(
+        self, tmp_path: Path, bearer: dict[str, str], ann: dict[str, str], capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        service = Service(tmp_path, narrowed_in(TYPED))
+        body, kind = b'{"number": 7}', {"content-type": "application/json"}
+        assert [500, 200] == [service.post(one | kind, body)[0] for one in (bearer, ann)]
+        assert f"{ANN} 7\n" == capfd.readouterr().out
+
+    @pytest.mark.parametrize("mode", ["async http", "async cloud event"])
+    def test_above_the_decorator_of_the_door_it_lets_none_in(
+        self, mode: str, tmp_path: Path, ann: dict[str, str]
+    ) -> None:
+        source = SOURCES[mode].replace("@guarded", f"{FOR_ANN}@guarded")
+        assert 500 == Service(tmp_path, source).post(EVENT | ann)[0]
+
+    def test_without_a_door_it_raises(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"put guard_functions\(door\)"):
+            only(service_accounts)(lambda event: None)("event")
+
+
+@pytest.mark.parametrize("mode", ["http", "async http", "http in a thread"])
+def test_a_function_gets_the_end_user_apart_from_the_caller(mode: str, tmp_path: Path, world: World) -> None:
+    sys.modules["doors_of_the_test"].door = door_with_end_users(world)  # type: ignore[attr-defined]
+    source, _, _ = SOURCES[mode].partition("    assert")
+    source = f'{source}    return f"{{end_user_of(request)}} by {{principal_of(request)}}"\n'
+    service = Service(tmp_path, source)
+    expected = [(200, f"{ANN} by {MEMBER}"), (200, f"None by {MEMBER}")]
+    assert expected == [service.post(sent) for sent in with_and_without_user(world)]
 
 
 GUARDED = "guard_functions(door)\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import grpc
@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import (
     reflection_pb2_grpc,
 )
 
-from doorward import ConfigurationError, Door, InvokerPolicy, Refusal
+from doorward import ConfigurationError, Door, InvokerPolicy, Principal, Reason, Refusal
 from doorward.door.refusal import RefusalStyle, cloud_run
 from doorward_integrations.grpc import (
     HEALTH,
@@ -23,8 +23,12 @@ from doorward_integrations.grpc import (
     AioInvokerInterceptor,
     InvokerInterceptor,
     current_principal,
+    end_user_of,
+    only,
     principal_of,
+    service_accounts,
 )
+from support.endusers import ANN, door_with_end_users, with_and_without_user
 from support.grpcservers import PATIENCE, Serve, aio_server, sync_server
 from support.tokens import MEMBER
 from support.world import World
@@ -273,6 +277,117 @@ class TestRefused:
         with serve(handlers_of(Blocking()), door) as channel:
             error: Any = refused(channel)
         assert grpc.StatusCode.PERMISSION_DENIED == error.code()
+
+
+def is_ann(principal: Principal) -> bool:
+    return principal.email == "ann@example.com"
+
+
+def narrowed_by(service: Any, decorate: Callable[[Any], Any]) -> Any:
+    """Return the class of a service, with each of its methods decorated."""
+    return type(service.__name__, (service,), {name: decorate(getattr(service, name)) for name in ARITIES})
+
+
+class TestOnly:
+    @pytest.fixture
+    def door(self, world: World) -> Door:
+        return Door(world.verifier(), InvokerPolicy.from_members([MEMBER, ANN]))
+
+    @pytest.fixture
+    def ann(self, world: World) -> list[tuple[str, str]]:
+        return [("authorization", f"Bearer {world.token(email='ann@example.com', sub='7')}")]
+
+    @pytest.fixture(params=KINDS)
+    def channel(self, request: pytest.FixtureRequest, door: Door) -> Iterator[grpc.Channel]:
+        serve, service = request.param
+        with serve(handlers_of(narrowed_by(service, only(is_ann))()), door) as channel:
+            yield channel
+
+    @pytest.mark.parametrize("arity", ARITIES)
+    def test_a_method_of_each_arity_lets_in_whom_it_names(
+        self, channel: grpc.Channel, bearer: Any, ann: Any, arity: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert f"{ANN} one".encode() == call(channel, arity, ann, b" one")[-1]
+
+        error: Any = refused(channel, arity, bearer)
+        assert grpc.StatusCode.PERMISSION_DENIED == error.code()
+        assert "the client does not have permission to call this method" == error.details()
+        assert Reason.ROUTE_NARROWED.value in caplog.text
+
+    @pytest.mark.parametrize("arity", ARITIES)
+    def test_the_method_does_not_run_for_others(
+        self, channel: grpc.Channel, bearer: Any, arity: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ran: list[Any] = []
+        monkeypatch.setattr(f"{__name__}.caller", ran.append)
+        refused(channel, arity, bearer)
+        assert [] == ran
+
+    @both
+    def test_members_are_let_in_too(self, serve: Serve, door: Door, bearer: Any, ann: Any) -> None:
+        service = narrowed_by(Blocking, only(members=[MEMBER]))
+        with serve(handlers_of(service()), door) as channel:
+            assert [MEMBER.encode()] == call(channel, "unary_unary", bearer, b"")
+            error: Any = refused(channel, metadata=ann)
+        assert grpc.StatusCode.PERMISSION_DENIED == error.code()
+
+    @both
+    def test_the_answer_has_the_headers_of_the_doors_own_style(
+        self, serve: Serve, world: World, bearer: Any
+    ) -> None:
+        def style(error: Any, path: str) -> Refusal:
+            made = cloud_run(error, path)
+            headers = ((b"x-path", path.encode()), *made.headers)
+            return Refusal(made.status, headers, made.body, made.reason, made.error)
+
+        door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]), style=style)
+        with serve(handlers_of(narrowed_by(Blocking, only(is_ann))()), door) as channel:
+            error: Any = refused(channel, metadata=bearer)
+        assert [("x-path", f"/{SERVICE}/unary_unary")] == list(error.trailing_metadata())
+
+    @both
+    def test_a_function_that_returns_an_iterator_is_narrowed_too(
+        self, serve: Serve, door: Door, bearer: Any, ann: Any
+    ) -> None:
+        narrowed = only(is_ann)(lambda request, context: iter([caller(context), request]))
+        made: Any = {"unary_stream": grpc.unary_stream_rpc_method_handler(narrowed)}
+        with serve([grpc.method_handlers_generic_handler(SERVICE, made)], door) as channel:
+            assert [ANN.encode(), b"one"] == call(channel, "unary_stream", ann, b"one")
+            error: Any = refused(channel, "unary_stream", bearer)
+        assert grpc.StatusCode.PERMISSION_DENIED == error.code()
+
+    def test_what_handles_no_call_raises(self) -> None:
+        @only(service_accounts)
+        def handle(request: object) -> None: ...
+
+        with pytest.raises(ConfigurationError, match="no door has decided on this call"):
+            handle("request")
+
+    @pytest.mark.parametrize("wrong", [Blocking, None, "method"])
+    def test_what_is_no_function_is_refused_when_it_is_decorated(self, wrong: Any) -> None:
+        with pytest.raises(ConfigurationError, match="decorates what handles a call"):
+            only(service_accounts)(wrong)
+
+
+class TestEndUser:
+    @both
+    def test_a_handler_gets_the_end_user_apart_from_the_caller(self, serve: Serve, world: World) -> None:
+        def whose(_request: bytes, context: Any) -> bytes:
+            return f"{end_user_of(context)} by {principal_of(context)}".encode()
+
+        made: Any = {"unary_unary": grpc.unary_unary_rpc_method_handler(whose)}
+        handlers: list[grpc.GenericRpcHandler] = [grpc.method_handlers_generic_handler(SERVICE, made)]
+        with serve(handlers, door_with_end_users(world)) as channel:
+            found = [
+                call(channel, "unary_unary", list(sent.items()), b"")[0].decode()
+                for sent in with_and_without_user(world)
+            ]
+        assert [f"{ANN} by {MEMBER}", f"None by {MEMBER}"] == found
+
+    def test_without_a_door_there_is_none(self) -> None:
+        context: Any = object()
+        with pytest.raises(ConfigurationError):
+            end_user_of(context)
 
 
 class TestOnItsOwn:

@@ -36,7 +36,7 @@ from doorward import (
     problem_details,
 )
 from doorward.door.events import Decided
-from doorward_integrations import fastapi, flask, starlette
+from doorward_integrations import aiohttp, django, fastapi, flask, functions_framework, grpc, starlette
 from doorward_integrations.narrowing import Narrowing, service_accounts
 from support.servers import asgi_server
 from support.tokens import MEMBER
@@ -412,9 +412,12 @@ class TestFlask:
 
 
 class TestMisuse:
-    @pytest.fixture(params=[starlette.only, flask.only, fastapi.only], ids=["starlette", "flask", "fastapi"])
+    @pytest.fixture(
+        params=[starlette, flask, fastapi, django, aiohttp, grpc, functions_framework],
+        ids=lambda adapter: adapter.__name__.rpartition(".")[2],
+    )
     def only(self, request: pytest.FixtureRequest) -> Any:
-        return request.param
+        return request.param.only
 
     @pytest.mark.parametrize(
         ("make", "match"),

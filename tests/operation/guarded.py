@@ -1,6 +1,6 @@
 """Guarded applications that servers load in processes of their own; the environment says where the keys are.
 
-Each answers with its process, its parent and the health of its key cache, as JSON.
+Each guarded one answers with its process and its parent, as JSON, and the plain one with an empty object.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from doorward import Door, InvokerPolicy, Issuer, KeyCache, Verifier
 from doorward_integrations import asgi, wsgi
 from support.tokens import AUDIENCE, MEMBER, SigningKey, claims, header, signed, token
 
-__all__ = ["asgi_app", "invented", "known", "preloaded_wsgi_app", "wsgi_app"]
+__all__ = ["asgi_app", "invented", "known", "plain_asgi_app", "preloaded_wsgi_app", "wsgi_app"]
 
 
 def known(key: SigningKey) -> bytes:
@@ -46,8 +46,8 @@ def _guard() -> tuple[Door, KeyCache]:
     return Door(verifier, InvokerPolicy.from_members([MEMBER])), cache
 
 
-def _answer(cache: KeyCache) -> bytes:
-    return json.dumps({"pid": os.getpid(), "parent": os.getppid(), "health": cache.health()}).encode()
+def _answer() -> bytes:
+    return json.dumps({"pid": os.getpid(), "parent": os.getppid()}).encode()
 
 
 async def _send(send: Send, answer: bytes) -> None:
@@ -56,35 +56,32 @@ async def _send(send: Send, answer: bytes) -> None:
     await send({"type": "http.response.body", "body": answer})
 
 
-def _serving(cache: KeyCache) -> Any:
-    def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        answer = _answer(cache)
-        start_response("200 OK", [("Content-Length", str(len(answer)))])
-        return [answer]
-
-    return serve
+def _serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    answer = _answer()
+    start_response("200 OK", [("Content-Length", str(len(answer)))])
+    return [answer]
 
 
 def wsgi_app() -> Any:
     """Make a guarded WSGI application, whose first request fetches the keys."""
-    door, cache = _guard()
-    return wsgi.InvokerMiddleware(_serving(cache), door)
+    door, _ = _guard()
+    return wsgi.InvokerMiddleware(_serve, door)
 
 
 def preloaded_wsgi_app() -> Any:
     """Do as `wsgi_app` does, in a master that has the keys before it forks."""
     door, cache = _guard()
     cache.warm()
-    return wsgi.InvokerMiddleware(_serving(cache), door)
+    return wsgi.InvokerMiddleware(_serve, door)
 
 
 def asgi_app() -> ASGIApp:
     """Make a guarded ASGI application, whose first request fetches the keys."""
-    door, cache = _guard()
+    door, _ = _guard()
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
-        await _send(send, _answer(cache))
+        await _send(send, _answer())
 
     return asgi.InvokerMiddleware(serve, door)
 

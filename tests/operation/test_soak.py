@@ -9,6 +9,8 @@ import pytest
 
 from operation.soak.judge import Answer, Fact, Tally, judge
 from operation.soak.phases import MEMBERS
+from operation.soak.run import SERVERS, report
+from operation.soak.watch import Watch
 from operation.soak.world import KeyEndpoint, PolicyFile
 from support.tokens import MEMBER, SigningKey
 
@@ -124,3 +126,22 @@ def test_the_policy_is_replaced_whole_or_broken_as_asked(tmp_path: Path) -> None
     assert before[:20] == policy.path.read_text()
     policy.remove()
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("survived", "verdict", "status"),
+    [
+        ({"a fork": True}, "right", 0),
+        ({"a fork": True, "a hang": False}, "right", 1),
+        ({"a fork": True}, "wrong", 1),
+    ],
+)
+def test_it_fails_by_a_wrong_answer_and_by_a_fault_that_was_not_survived(
+    tmp_path: Path, survived: dict[str, bool], verdict: str, status: int
+) -> None:
+    tally = Tally()
+    for name in SERVERS:
+        (tmp_path / f"{name}.log").touch()
+        tally.add("calm", name, Answer("good", 200, MEMBER, 0.0, 0.1), verdict, known=True)
+
+    assert status == report(tally, Watch({}), survived, tmp_path)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,38 +22,16 @@ from doorward_integrations.emulator import (
     SigningKey,
 )
 from support.commands import call
+from support.nodejs import install, program
 from support.tokens import AUDIENCE, rsa_key
 
 HERE = Path(__file__).parent / "node"
-CACHE = Path(__file__).parents[3] / ".node"
-
-
-def program(name: str) -> str:
-    """Return the path of a program; skip the test without it."""
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"{name} is not installed: the packages of Google's clients for Node need it")
-    return path
 
 
 @pytest.fixture(scope="module")
 def packages() -> Path:
     """Install the locked packages once, and return the folder that they are in."""
-    npm = program("npm")
-    lock = (HERE / "package-lock.json").read_bytes()
-    folder = CACHE / hashlib.sha256(lock).hexdigest()[:16]
-    done = folder / "installed"
-    if not done.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, folder)
-        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
-        installed = subprocess.run(
-            [npm, "ci", *quiet], cwd=folder, capture_output=True, text=True, timeout=300, check=False
-        )
-        assert 0 == installed.returncode, installed.stderr
-        done.touch()
-    return folder
+    return install(HERE)
 
 
 @pytest.fixture
@@ -106,12 +82,18 @@ def test_it_verifies_a_token_with_the_keys_of_its_fixed_address(packages: Path) 
     assert (AUDIENCE, DEFAULT_ACCOUNT) == (printed["claims"]["aud"], printed["claims"]["email"])
 
 
-def test_the_locked_packages_name_no_registry() -> None:
-    lock = json.loads((HERE / "package-lock.json").read_text())
-    wanted = json.loads((HERE / "package.json").read_text())["dependencies"]
+@pytest.mark.parametrize(
+    ("folder", "dependencies"),
+    [("emulator", {"google-auth-library", "gcp-metadata"}), ("browser", {"swagger-ui-dist"})],
+)
+def test_the_locked_packages_name_no_registry(folder: str, dependencies: set[str]) -> None:
+    lock, wanted = (
+        json.loads((HERE.parents[1] / folder / "node" / name).read_text())
+        for name in ("package-lock.json", "package.json")
+    )
 
-    assert {"google-auth-library", "gcp-metadata"} == set(wanted)
-    assert wanted["google-auth-library"].startswith("10.")
+    assert dependencies == set(wanted["dependencies"])
+    assert [] == [one for one in wanted["dependencies"].values() if not one[0].isdigit()]
     for name, package in lock["packages"].items():
         assert "resolved" not in package
         assert not name or package["integrity"].startswith("sha512-")

@@ -2,7 +2,7 @@
 
 Run as ``python tests/operation/soak/run.py --seconds 60``. The last line says how many answers were wrong,
 how many good requests were refused, and how many faults were survived. It ends with 1 if any answer was not
-right.
+right, or a fault was not survived.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def report(tally: Tally, watch: Watch, survived: dict[str, bool], folder: Path) 
     print(f"{answers:,} answers judged, {odd} odd, {broken} missing")
     held = f"{sum(survived.values())} of {len(survived)}"
     print(f"wrong {wrong}, refused though good {refused}, faults survived {held}")
-    return 1 if wrong or refused or odd or broken else 0
+    return 1 if wrong or refused or odd or broken or not all(survived.values()) else 0
 
 
 def main() -> int:

@@ -167,4 +167,4 @@ def test_only_x_serverless_authorization_is_checked_where_both_are_there(world: 
 def test_an_audience_must_be_given() -> None:
     """[D] "aud" must be the URL of the receiving service or a custom audience: there is no default."""
     with pytest.raises(ValueError, match="audience"):
-        Verifier()
+        Verifier()  # type: ignore[call-overload]

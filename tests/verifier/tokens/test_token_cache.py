@@ -376,7 +376,7 @@ def test_one_remembered_principal_serves_everybody_and_cannot_be_changed(world: 
     first: Principal = verifier.verify(token)
 
     with pytest.raises(AttributeError):
-        first.member = "user:root@example.com"
+        first.member = "user:root@example.com"  # type: ignore[misc]
     with pytest.raises(TypeError):
         first.claims["email"] = "root@example.com"  # type: ignore[index]
 

@@ -361,7 +361,7 @@ def test_a_mistake_in_the_configuration_is_refused_with_what_would_mend_it(
 
 def test_an_audience_must_be_given() -> None:
     with pytest.raises(ConfigurationError, match="audience"):
-        Verifier()
+        Verifier()  # type: ignore[call-overload]
 
 
 def test_a_configuration_error_is_a_value_error_of_doorward() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from doorward.issuers.google import GOOGLE
 from doorward.issuers.issuer import Identity, Issuer
@@ -61,7 +61,33 @@ class _Fields:
     google_account: bool
 
 
-class Principal(_Fields):
+if TYPE_CHECKING:
+
+    class _ReadOnly:
+        """The fields as an application may use them, so that a type checker finds what would write one."""
+
+        @property
+        def kind(self) -> PrincipalKind: ...
+        @property
+        def member(self) -> str | None: ...
+        @property
+        def email(self) -> str | None: ...
+        @property
+        def subject(self) -> str | None: ...
+        @property
+        def issuer(self) -> str | None: ...
+        @property
+        def hosted_domain(self) -> str | None: ...
+        @property
+        def claims(self) -> Mapping[str, object]: ...
+        @property
+        def google_account(self) -> bool: ...
+
+else:
+    _ReadOnly = _Fields
+
+
+class Principal(_ReadOnly):
     """The verified caller of a request; read-only.
 
     Attributes:
@@ -124,7 +150,7 @@ class Principal(_Fields):
         fields.claims = claims
         fields.google_account = google
         # Of the same layout, but read-only: one assignment in place of eight past the read-only class.
-        fields.__class__ = cls
+        fields.__class__ = cls  # type: ignore[assignment]  # its layout is the same
         return fields  # type: ignore[return-value]  # by now it is one
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -205,7 +231,7 @@ def _restore(cls: type[Principal], plain: dict[str, Any]) -> Principal:
     for name, value in plain.items():
         setattr(fields, name, freeze(value))
     fields.kind = PrincipalKind(plain["kind"])
-    fields.__class__ = cls
+    fields.__class__ = cls  # type: ignore[assignment]  # as above
     return fields  # type: ignore[return-value]  # by now it is one
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, overload
 
 from doorward.audiences.audience import Audience
 from doorward.errors import ConfigurationError
@@ -106,6 +106,36 @@ class Verifier:
         """
         for source in self._key_sources():
             await source.awarm()
+
+    @overload
+    def __init__(
+        self,
+        audience: str | Audience | Iterable[str | Audience],
+        *,
+        issuers: Iterable[Issuer] = ...,
+        accept_gcloud_tokens: bool = ...,
+        leeway: float = ...,
+        max_token_bytes: int = ...,
+        token_cache_size: int = ...,
+        token_cache: TokenCache | None = ...,
+        key_cache: Callable[[Issuer], KeySource] | None = ...,
+        clock: Callable[[], float] = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        audience: str | Audience | Iterable[str | Audience] | None = None,
+        *,
+        issuers: Iterable[Issuer],
+        accept_gcloud_tokens: bool = ...,
+        leeway: float = ...,
+        max_token_bytes: int = ...,
+        token_cache_size: int = ...,
+        token_cache: TokenCache | None = ...,
+        key_cache: Callable[[Issuer], KeySource] | None = ...,
+        clock: Callable[[], float] = ...,
+    ) -> None: ...
 
     def __init__(
         self,

@@ -1,0 +1,43 @@
+"""A browser, and a guarded application for it, each started once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from support.docspage import Site
+from support.docspage import browser as running_browser
+from support.docspage import site as served_site
+from support.nodejs import program
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Run Chromium; skip the test without it."""
+    with running_browser(program("chromium", "chromium-browser", "google-chrome")) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    """Serve the application; skip the test without npm, which brings Swagger UI."""
+    with served_site() as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Keep what the browser has loaded from one test to the next; pages keep nothing else."""
+    with browser.new_context() as context:
+        context.set_default_timeout(60_000)
+        yield context
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """Open a page."""
+    page = context.new_page()
+    yield page
+    page.close()
