@@ -11,15 +11,14 @@ from typing import Any, Final
 from starlette.requests import Request
 
 from doorward.shown import first_quoted
-from doorward.strictjson import StrictJSONError, read_object, thaw
+from doorward.strictjson import thaw
+from doorward_integrations.emulator.bodies import read_json
 from doorward_integrations.emulator.google_errors import GoogleError
 
 __all__ = ["CONTROL_HEADER", "check_control", "read_control"]
 
 CONTROL_HEADER: Final = "X-Doorward-Emulator"
 """The header of requests to the emulator's own endpoints; its value says what is asked for."""
-
-_LARGEST: Final = 64 * 1024
 
 
 def check_control(request: Request, purpose: str) -> None:
@@ -51,15 +50,7 @@ async def read_control(request: Request, purpose: str, fields: Mapping[str, type
         GoogleError: PERMISSION_DENIED without the header, INVALID_ARGUMENT if the body is anything else.
     """
     check_control(request, purpose)
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > _LARGEST:
-            raise GoogleError("INVALID_ARGUMENT", f"The request is larger than {_LARGEST} bytes")
-    try:
-        members = {name: thaw(one) for name, one in read_object(bytes(raw) or b"{}").items()}
-    except StrictJSONError as error:
-        raise GoogleError("INVALID_ARGUMENT", f"Invalid JSON payload: {error}") from None
+    members = {name: thaw(one) for name, one in (await read_json(request)).items()}
     if unknown := members.keys() - fields.keys():
         raise GoogleError("INVALID_ARGUMENT", f"Invalid JSON payload: unknown name {first_quoted(unknown)}")
     given = {name: one for name, one in members.items() if one is not None}

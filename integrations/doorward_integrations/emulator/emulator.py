@@ -16,6 +16,7 @@ from doorward_integrations.emulator.command_line import CommandLineEndpoint
 from doorward_integrations.emulator.endpoint import Endpoint
 from doorward_integrations.emulator.environment import environment_of
 from doorward_integrations.emulator.hosts import LoopbackHosts, no_other_host
+from doorward_integrations.emulator.iam_credentials.endpoint import IamCredentials
 from doorward_integrations.emulator.identities.model import DEFAULT_PROJECT, Identities
 from doorward_integrations.emulator.instance import Instance
 from doorward_integrations.emulator.issuers.every import EveryIssuer
@@ -28,6 +29,9 @@ from doorward_integrations.emulator.keys.schedule import RotationSchedule
 from doorward_integrations.emulator.keys.state import KeyFile
 from doorward_integrations.emulator.metadata.server import MetadataServer
 from doorward_integrations.emulator.oauth.access_tokens import AccessTokens
+from doorward_integrations.emulator.oauth.account_keys import AccountKeys
+from doorward_integrations.emulator.oauth.key_files import KeyFiles
+from doorward_integrations.emulator.oauth.token_endpoint import TokenEndpoint
 from doorward_integrations.emulator.page.endpoint import Page
 from doorward_integrations.emulator.page.known import Known
 from doorward_integrations.emulator.server import LoopbackServer
@@ -45,6 +49,7 @@ class Emulator:
         identities: Who there is, and who may act as whom.
         accounts: The service accounts that the metadata server has tokens for.
         access_tokens: The access tokens that were issued.
+        account_keys: The keys of the service accounts; makes key files.
         certs: The key endpoints. They are taken down and brought up here, and fetches are counted here.
         metadata: The metadata server.
         iap: Signs as Identity-Aware Proxy does.
@@ -60,6 +65,7 @@ class Emulator:
     identities: Final[Identities]
     accounts: Final[Accounts]
     access_tokens: Final[AccessTokens]
+    account_keys: Final[AccountKeys]
     certs: Final[CertsEndpoint]
     metadata: Final[MetadataServer]
     iap: Final[EmulatedIap]
@@ -129,6 +135,8 @@ class Emulator:
             file=None if folder is None else folder.file("policies.json"),
             account_of=self._account_of,
         )
+        self.account_keys = AccountKeys(identities, clock=self.issuer.clock)
+        self.self_signed.publish_also(self.account_keys.of)
         self.certs = CertsEndpoint(self.issuer, max_age=max_age)
         self.metadata = MetadataServer(
             issuer=self.issuer,
@@ -144,6 +152,7 @@ class Emulator:
             self.certs,
             self.metadata,
             CommandLineEndpoint(self.metadata),
+            *self._oauth(),
             issuers,
             self.services,
             *endpoints,
@@ -155,6 +164,24 @@ class Emulator:
                     f"{endpoint!r} is no endpoint of an emulator: give an object with a method routes() that "
                     "returns Starlette routes"
                 )
+
+    def _oauth(self) -> tuple[Endpoint, ...]:
+        """Return the parts that give tokens for credentials."""
+        return (
+            TokenEndpoint(
+                issuer=self.issuer,
+                identities=self.identities,
+                keys=self.account_keys,
+                access_tokens=self.access_tokens,
+            ),
+            KeyFiles(self.account_keys),
+            IamCredentials(
+                issuer=self.issuer,
+                identities=self.identities,
+                signers=self.self_signed,
+                access_tokens=self.access_tokens,
+            ),
+        )
 
     def __repr__(self) -> str:
         """Show issuer, accounts and key endpoints, which show no key and no token."""
@@ -254,3 +281,19 @@ class RunningEmulator(LoopbackServer):
             RuntimeError: If the emulator is not being served.
         """
         return environment_of(self.host)
+
+    def key_file(self, email: str) -> dict[str, str]:
+        """Make a key of a service account, for clients that are given a key file.
+
+        Args:
+            email: The address of the account.
+
+        Returns:
+            The members of the file; ``json.dumps`` makes the file of it. Its ``token_uri`` is at this
+            emulator, and the key works as long as this emulator runs.
+
+        Raises:
+            ConfigurationError: If it is none of the service accounts.
+            RuntimeError: If the emulator is not being served.
+        """
+        return self.emulator.account_keys.make_file(email, self.url)

@@ -1,4 +1,7 @@
-"""Errors in the JSON form of Google's APIs (https://google.aip.dev/193)."""
+"""Errors in the two JSON forms that Google has: that of its APIs, and that of OAuth.
+
+https://google.aip.dev/193 and RFC 6749, section 5.2.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-__all__ = ["GoogleError", "answering_errors", "google_error"]
+__all__ = ["GoogleError", "OAuthError", "answering_errors", "google_error"]
 
 _CODES: Final = {
     "ABORTED": HTTPStatus.CONFLICT,
@@ -17,8 +20,10 @@ _CODES: Final = {
     "INVALID_ARGUMENT": HTTPStatus.BAD_REQUEST,
     "NOT_FOUND": HTTPStatus.NOT_FOUND,
     "PERMISSION_DENIED": HTTPStatus.FORBIDDEN,
+    "RESOURCE_EXHAUSTED": HTTPStatus.TOO_MANY_REQUESTS,
     "UNAUTHENTICATED": HTTPStatus.UNAUTHORIZED,
 }
+_UNAUTHORIZED: Final = frozenset({"invalid_client", "unauthorized_client"})
 
 
 class GoogleError(Exception):
@@ -34,6 +39,27 @@ class GoogleError(Exception):
         super().__init__(status, message)
         self.status: Final[str] = status
         self.message: Final[str] = message
+
+
+class OAuthError(Exception):
+    """What a token endpoint refuses.
+
+    Attributes:
+        error: One of the codes of OAuth, such as ``invalid_grant``.
+        description: A sentence for the developer.
+    """
+
+    def __init__(self, error: str, description: str) -> None:
+        """Make the error from its data."""
+        super().__init__(error, description)
+        self.error: Final[str] = error
+        self.description: Final[str] = description
+
+    def answer(self) -> JSONResponse:
+        """Make the answer: ``{"error": ..., "error_description": ...}``, never kept by a cache."""
+        code = HTTPStatus.UNAUTHORIZED if self.error in _UNAUTHORIZED else HTTPStatus.BAD_REQUEST
+        content = {"error": self.error, "error_description": self.description}
+        return JSONResponse(content, code, {"Cache-Control": "no-store"})
 
 
 def google_error(status: str, message: str) -> JSONResponse:
@@ -53,7 +79,7 @@ def google_error(status: str, message: str) -> JSONResponse:
 def answering_errors(
     handler: Callable[[Request], Awaitable[Response]],
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Wrap a handler so that a `GoogleError` that it raises is answered.
+    """Wrap a handler so that a `GoogleError` or an `OAuthError` that it raises is answered.
 
     Args:
         handler: The handler of a route.
@@ -64,5 +90,7 @@ def answering_errors(
             return await handler(request)
         except GoogleError as error:
             return google_error(error.status, error.message)
+        except OAuthError as error:
+            return error.answer()
 
     return handle

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Final, Unpack
 
@@ -17,11 +17,12 @@ from doorward_integrations.emulator.accounts import Account
 from doorward_integrations.emulator.issuers.core import SigningIssuer, TokenChanges
 from doorward_integrations.emulator.issuers.named import NamedIssuers
 from doorward_integrations.emulator.issuers.publishing import KeyEndpoint
+from doorward_integrations.emulator.keys.public_key import PublicKey
 
 __all__ = ["SelfSigner", "SelfSigners"]
 
 _JWK_PATH: Final = "/service_accounts/v1/jwk/{email}"
-_PEM_PATH: Final = "/service_accounts/v1/metadata/x509/{email}"
+_PEM_PATHS: Final = ("/service_accounts/v1/metadata/x509/{email}", "/robot/v1/metadata/x509/{email}")
 
 
 class SelfSigner(SigningIssuer):
@@ -76,6 +77,7 @@ class SelfSigners:
             max_age: Seconds for which clients may keep the keys.
         """
         self._signers: Final = NamedIssuers(make)
+        self._keys_in_files: Callable[[str], Iterable[PublicKey]] = lambda _: ()
         self.certs = KeyEndpoint({}, max_age=max_age, clock=clock)
 
     def __call__(self, email: str) -> SelfSigner:
@@ -98,25 +100,39 @@ class SelfSigners:
         """Iterate over the signers that were named so far."""
         return iter(self._signers)
 
+    def publish_also(self, keys_in_files: Callable[[str], Iterable[PublicKey]]) -> None:
+        """Publish further keys of the accounts, as Google publishes those of key files.
+
+        Args:
+            keys_in_files: Returns them, by the address of the account.
+        """
+        self._keys_in_files = keys_in_files
+
     def routes(self) -> list[BaseRoute]:
         """Return the routes: both forms of the keys of any account.
 
         Returns:
             Routes for a Starlette application.
         """
-        return [Route(_JWK_PATH, self._jwks), Route(_PEM_PATH, self._certificates)]
+        return [Route(_JWK_PATH, self._jwks), *(Route(path, self._certificates) for path in _PEM_PATHS)]
 
     async def _jwks(self, request: Request) -> Response:
-        return await self._answer(request, lambda signer: signer.jwks)
+        return await self._answer(request, self._all_jwks)
 
     async def _certificates(self, request: Request) -> Response:
-        return await self._answer(request, lambda signer: signer.certificates)
+        return await self._answer(request, self._all_certificates)
 
-    async def _answer(
-        self, request: Request, document: Callable[[SelfSigner], Callable[[], object]]
-    ) -> Response:
+    def _all_jwks(self, signer: SelfSigner) -> object:
+        in_files = (dict(key.jwk) for key in self._keys_in_files(signer.email))
+        return {"keys": [*signer.jwks()["keys"], *in_files]}
+
+    def _all_certificates(self, signer: SelfSigner) -> object:
+        in_files = {key.kid: key.certificate for key in self._keys_in_files(signer.email)}
+        return signer.certificates() | in_files
+
+    async def _answer(self, request: Request, document: Callable[[SelfSigner], object]) -> Response:
         try:
             signer = self(request.path_params["email"])
         except ConfigurationError as error:
             return PlainTextResponse(str(error), HTTPStatus.NOT_FOUND)
-        return await self.certs.answer_keys(request, document(signer))
+        return await self.certs.answer_keys(request, lambda: document(signer))

@@ -121,9 +121,17 @@ class SigningKey:
         """
         parts = (json.dumps(part, separators=(",", ":")).encode() for part in (header, claims))
         signing_input = ".".join(map(_b64, parts))
-        return f"{signing_input}.{_b64(self._signature(signing_input.encode('ascii')))}"
+        return f"{signing_input}.{_b64(self.sign_bytes(signing_input.encode('ascii')))}"
 
-    def _signature(self, signed: bytes) -> bytes:
+    def sign_bytes(self, signed: bytes) -> bytes:
+        """Sign bytes.
+
+        Args:
+            signed: The bytes.
+
+        Returns:
+            The signature, as a JWS has it (RFC 7518, sections 3.3 and 3.4).
+        """
         if isinstance(self._private, rsa.RSAPrivateKey):
             return self._private.sign(signed, padding.PKCS1v15(), SHA256())
         numbers = decode_dss_signature(self._private.sign(signed, ec.ECDSA(SHA256())))

@@ -1,0 +1,62 @@
+"""Key files over HTTP, for ``doorward emulator key``.
+
+The path is the emulator's own, and `doorward_integrations.emulator.control` says who may ask there.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from doorward.errors import ConfigurationError
+from doorward.hostport import is_on_this_machine
+from doorward_integrations.emulator.control import read_control
+from doorward_integrations.emulator.google_errors import GoogleError, answering_errors
+from doorward_integrations.emulator.oauth.account_keys import AccountKeys
+from doorward_integrations.emulator.origins import is_of_another_site
+
+__all__ = ["KEYS_PATH", "KeyFiles"]
+
+KEYS_PATH: Final = "/_doorward/accounts/{account}/keys"
+"""Where a key of an account is made."""
+
+_PURPOSE: Final = "1"
+
+
+class KeyFiles:
+    """Makes a key of an account at ``POST /_doorward/accounts/ACCOUNT/keys``, and answers its key file."""
+
+    def __init__(self, keys: AccountKeys) -> None:
+        """Make keys.
+
+        Args:
+            keys: Knows which keys are whose.
+        """
+        self._keys: Final = keys
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the one route.
+
+        Returns:
+            Routes for a Starlette application.
+        """
+        return [Route(KEYS_PATH, answering_errors(self._make), methods=["POST"])]
+
+    async def _make(self, request: Request) -> Response:
+        host = request.headers.get("host", "")
+        # Of the names that the emulator answers to, the file can point at those of this machine only.
+        if not is_on_this_machine(host) or is_of_another_site(request.headers):
+            raise GoogleError("PERMISSION_DENIED", "Key files are made for programs of this machine only")
+        await read_control(request, _PURPOSE, {})
+        try:
+            # In a thread: to make a key takes a while.
+            content = await run_in_threadpool(
+                self._keys.make_file, request.path_params["account"], f"http://{host}"
+            )
+        except ConfigurationError as error:
+            raise GoogleError("NOT_FOUND", str(error)) from None
+        return JSONResponse(content, headers={"Cache-Control": "no-store"})
