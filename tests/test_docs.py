@@ -91,7 +91,16 @@ def test_every_test_that_a_document_names_is_linked_to(document: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["key-cache.md", "operations/outages.md", "threat-model.md", "watched-policy.md"]
+    "name",
+    [
+        "key-cache.md",
+        "operations/logging.md",
+        "operations/metrics.md",
+        "operations/outages.md",
+        "operations/settings.md",
+        "threat-model.md",
+        "watched-policy.md",
+    ],
 )
 def test_a_document_of_promises_names_the_tests_that_hold_them(name: str) -> None:
     assert list(_TEST.finditer(prose(ROOT / "docs" / name)))

@@ -13,13 +13,15 @@ import zipfile
 from collections.abc import Iterator
 from email.message import Message
 from email.parser import Parser
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import doorward
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator
@@ -227,6 +229,103 @@ class TestWheel:
     def test_it_carries_its_licence(self, wheel: zipfile.ZipFile, metadata: Message) -> None:
         assert "Apache-2.0" == metadata["License-Expression"]
         assert any(name.endswith("/licenses/LICENSE") for name in wheel.namelist())
+
+
+@pytest.fixture(scope="module")
+def bare(wheel: zipfile.ZipFile, metadata: Message, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of modules as pip fills it for ``doorward`` without extras: the wheel, and what it needs."""
+    folder = tmp_path_factory.mktemp("site-packages")
+    wheel.extractall(folder)
+    todo, seen = list(metadata.get_all("Requires-Dist", [])), set[str]()
+    while todo:
+        requirement = Requirement(todo.pop())
+        name = canonicalize_name(requirement.name)
+        if name in seen or (
+            requirement.marker is not None and not requirement.marker.evaluate({"extra": ""})
+        ):
+            continue
+        seen.add(name)
+        found = distribution(name)
+        todo += found.requires or []
+        for top in {
+            file.parts[0] for file in found.files or [] if file.parts[0] not in ("..", "__pycache__")
+        }:
+            (folder / top).symlink_to(Path(str(found.locate_file(top))))
+    return folder
+
+
+# The modules that need an extra as they are imported.
+NEEDS = {
+    "aiohttp": "aiohttp",
+    "calling.for_httpx2": "httpx2",
+    "calling.google_transport": "calling",
+    "cli.demonstrated_functions": "demo",
+    "cli.demonstration": "demo",
+    "django": "django",
+    "fastapi": "fastapi",
+    "flask": "flask",
+    "functions_framework": "functions-framework",
+    "grpc": "grpc",
+    "grpc_auth": "grpc",
+    "grpc_call": "grpc",
+    "opentelemetry": "otel",
+}
+
+
+class TestWithoutExtras:
+    def test_every_module_of_the_wheel_imports_or_names_its_extra(self, bare: Path) -> None:
+        code = """
+import importlib, pkgutil, sys
+sys.path.insert(0, sys.argv[1])
+from doorward.extras import MissingExtraError
+for package in ("doorward", "doorward_integrations"):
+    root = importlib.import_module(package)
+    print(package, root.__file__)
+    for module in pkgutil.walk_packages(root.__path__, package + ".", onerror=lambda name: None):
+        if module.name == "doorward_integrations.testing.plugin":
+            continue  # pytest alone imports it
+        try:
+            importlib.import_module(module.name)
+        except MissingExtraError as error:
+            print(module.name, error)
+"""
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", code, str(bare)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+        assert "" == done.stderr
+        lines = [line.split(" ", 1) for line in done.stdout.splitlines()]
+        places = {name: where for name, where in lines if name in ("doorward", "doorward_integrations")}
+        assert all(Path(where).is_relative_to(bare) for where in places.values())
+        named = {
+            name.removeprefix("doorward_integrations."): why for name, why in lines if name not in places
+        }
+        assert NEEDS == {
+            name: re.findall(r"pip install 'doorward\[(.+)\]'", why)[0] for name, why in named.items()
+        }
+
+    def test_the_command_works(self, bare: Path) -> None:
+        code = (
+            "import sys; sys.path.insert(0, sys.argv.pop(1))\n"
+            "from doorward_integrations.cli.main import main; main()"
+        )
+        command = [sys.executable, "-I", "-S", "-c", code, str(bare)]
+        environ = {"DOORWARD_AUDIENCE": "https://orders", "DOORWARD_MEMBERS": "user:ada@example.com"}
+        done = subprocess.run(
+            [*command, "settings", "--check"],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+        assert ("", 0) == (done.stderr, done.returncode)
+        assert "InvokerPolicy(1 members)" == done.stdout.splitlines()[-1]
 
 
 class TestSourceArchive:

@@ -16,13 +16,9 @@ import inspect
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
-from aiohttp import web
-from aiohttp.abc import AbstractView
-from aiohttp.typedefs import Handler, Middleware
-from multidict import CIMultiDict
-
 from doorward import Admission, ConfigurationError, Principal, Refusal
 from doorward.door.base import BaseDoor
+from doorward.extras import needs_extra
 from doorward.policy.paths import check_public_prefix, readings_of
 from doorward.policy.request import host_name
 from doorward_integrations import admission as shared
@@ -30,6 +26,12 @@ from doorward_integrations.admission import check_door, show_door
 from doorward_integrations.narrowing import Narrowing, Predicate, narrowed, service_accounts
 from doorward_integrations.readiness import READINESS_PATH, readiness_answer
 from doorward_integrations.refusal import body_of
+
+with needs_extra("aiohttp"):
+    from aiohttp import web
+    from aiohttp.abc import AbstractView
+    from aiohttp.typedefs import Handler, Middleware
+    from multidict import CIMultiDict
 
 __all__ = [
     "ADMISSION",

@@ -17,17 +17,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.apps import AppConfig
-from django.conf import settings
-from django.core import checks
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
-from django.utils.module_loading import import_string
-
 from doorward import Admission, ConfigurationError, Principal, Refusal
 from doorward.door.base import BaseDoor
 from doorward.door.credentials import RawHeaders
+from doorward.extras import needs_extra
 from doorward.policy.paths import check_public_prefix
 from doorward.policy.request import RequestFacts
 from doorward_integrations import admission as shared
@@ -37,6 +30,15 @@ from doorward_integrations.narrowing import Narrowing, Predicate, narrowed, serv
 from doorward_integrations.readiness import readiness_answer
 from doorward_integrations.refusal import body_of
 from doorward_integrations.wsgi import WsgiRequest, environ_key, headers_of
+
+with needs_extra("django"):
+    from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+    from django.apps import AppConfig
+    from django.conf import settings
+    from django.core import checks
+    from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
+    from django.utils.module_loading import import_string
 
 __all__ = [
     "DoorwardConfig",

@@ -25,10 +25,6 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, FastAPI, HTTPException
-from fastapi.openapi.models import HTTPBearer
-from fastapi.openapi.models import SecurityBase as SecurityScheme
-from fastapi.security.base import SecurityBase
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -37,6 +33,7 @@ from starlette.websockets import WebSocket
 
 from doorward import Admission, ConfigurationError, Principal, Refusal
 from doorward.door.base import BaseDoor
+from doorward.extras import needs_extra
 from doorward.policy.paths import check_public_prefix
 from doorward_integrations import starlette
 from doorward_integrations.admission import ADMISSION, DOOR, check_door, end_user_of, principal_of
@@ -47,6 +44,12 @@ from doorward_integrations.narrowing import Narrowing, Predicate, service_accoun
 from doorward_integrations.openapi import document_refusals, refusal_responses
 from doorward_integrations.refusal import headers_beside_content
 from doorward_integrations.starlette import add_readiness
+
+with needs_extra("fastapi"):
+    from fastapi import Depends, FastAPI, HTTPException
+    from fastapi.openapi.models import HTTPBearer
+    from fastapi.openapi.models import SecurityBase as SecurityScheme
+    from fastapi.security.base import SecurityBase
 
 __all__ = [
     "Caller",

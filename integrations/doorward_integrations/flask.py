@@ -16,17 +16,19 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from flask import Flask, Response, current_app, g, request
-from werkzeug.local import LocalProxy
-
 from doorward import ConfigurationError, Principal, Refusal
 from doorward.door.base import BaseDoor
+from doorward.extras import needs_extra
 from doorward.policy.paths import check_public_prefix
 from doorward_integrations.admission import check_door, end_user_of, principal_of
 from doorward_integrations.narrowing import Narrowing, Predicate, narrowed, service_accounts
 from doorward_integrations.readiness import READINESS_PATH, readiness_answer
 from doorward_integrations.refusal import text_headers
 from doorward_integrations.wsgi import FurtherHeaders, InvokerMiddleware, WsgiRequest, environ_of, headers_of
+
+with needs_extra("flask"):
+    from flask import Flask, Response, current_app, g, request
+    from werkzeug.local import LocalProxy
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment

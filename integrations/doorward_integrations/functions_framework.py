@@ -33,16 +33,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final, NoReturn, TypeVar
 
-import flask
-from cloudevents.http import CloudEvent, from_http
-from functions_framework import _function_registry as registry
-from functions_framework import aio
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from doorward import Admission, ConfigurationError, Principal, Refusal
 from doorward.door.base import BaseDoor
+from doorward.extras import needs_extra
 from doorward_integrations import admission as shared
 from doorward_integrations.admission import (
     ADMISSION,
@@ -54,11 +51,18 @@ from doorward_integrations.admission import (
     show_door,
 )
 from doorward_integrations.asgi import AsgiRequest, decide
-from doorward_integrations.flask import Invoker
 from doorward_integrations.narrowing import Narrowing, Predicate, narrowed, service_accounts
 from doorward_integrations.refusal import text_headers
 from doorward_integrations.starlette import response_to
 from doorward_integrations.wsgi import WsgiRequest
+
+with needs_extra("functions-framework"):
+    import flask
+    from cloudevents.http import CloudEvent, from_http
+    from functions_framework import _function_registry as registry
+    from functions_framework import aio
+
+    from doorward_integrations.flask import Invoker
 
 __all__ = [
     "current_principal",

@@ -20,14 +20,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import aclosing
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
-import grpc
-
 from doorward import ConfigurationError, PlainRequest, Principal, Refusal
 from doorward.door.base import BaseDoor
+from doorward.extras import needs_extra
 from doorward_integrations import admission as shared
 from doorward_integrations.admission import CURRENT, check_door, current_principal
 from doorward_integrations.grpc_call import FACTS, Call, Context, status_of
 from doorward_integrations.narrowing import Narrowing, Predicate, narrowed, service_accounts
+
+with needs_extra("grpc"):
+    import grpc
 
 __all__ = [
     "HEALTH",

@@ -17,20 +17,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-try:
-    import grpc
-except ModuleNotFoundError as _error:
-    if _error.name != "grpc":
-        raise
-    raise ImportError(
-        "calling out over gRPC needs grpcio: pip install 'doorward[grpc]'", name="grpc"
-    ) from None
-
 from doorward.errors import ConfigurationError
+from doorward.extras import needs_extra
 from doorward_integrations.calling.errors import IdTokenError
 from doorward_integrations.calling.origins import Destinations, Origin, read_origin
 from doorward_integrations.calling.source import check_audience
 from doorward_integrations.calling.tokens import IdTokens, shared_tokens
+
+with needs_extra("grpc"):
+    import grpc
 
 __all__ = ["IdTokenPlugin", "id_token_call_credentials"]
 

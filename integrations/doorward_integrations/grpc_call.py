@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import grpc
-
 from doorward import Admission, PlainRequest, Refusal
 from doorward.door.base import BaseDoor
+from doorward.extras import needs_extra
 from doorward_integrations.admission import ADMISSION, DOOR
 from doorward_integrations.refusal import headers_beside_content
+
+with needs_extra("grpc"):
+    import grpc
 
 __all__ = ["CODES", "FACTS", "METHOD", "Call", "Context", "Metadatum", "status_of"]
 

@@ -21,20 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["Httpx2Auth", "HttpxAuth"]
 
 _CLASSES = {"HttpxAuth": "for_httpx", "Httpx2Auth": "for_httpx2"}
-_NEEDS = {"httpx": "pip install httpx", "httpx2": "pip install 'doorward[httpx2]'"}
 
 
 def __getattr__(name: str) -> object:
     """Import a class when it is first asked for (PEP 562)."""
     if name not in _CLASSES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        module = import_module(f"doorward_integrations.calling.{_CLASSES[name]}")
-    except ModuleNotFoundError as error:
-        if error.name not in _NEEDS:
-            raise
-        raise ImportError(f"{name} needs {error.name}: {_NEEDS[error.name]}", name=error.name) from None
-    found: object = getattr(module, name)
+    found: object = getattr(import_module(f"doorward_integrations.calling.{_CLASSES[name]}"), name)
     globals()[name] = found
     return found
 

@@ -449,7 +449,7 @@ class TestWithoutTheSdk:
     def test_a_missing_package_is_named_with_its_extra(self, tmp_path: Path) -> None:
         last = imported("sys.modules['opentelemetry'] = None", tmp_path)
 
-        expected = "doorward.errors.ConfigurationError: metrics need opentelemetry-api: "
+        expected = "doorward.extras.MissingExtraError: metrics and spans need opentelemetry-api: "
         assert f"{expected}pip install 'doorward[otel]'" == last
 
     def test_another_package_that_is_missing_is_not_mistaken_for_it(self, tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import httpx2
-
+from doorward.extras import needs_extra
 from doorward_integrations.calling.flow import IdTokenAuth
+
+with needs_extra("httpx2"):
+    import httpx2
 
 __all__ = ["Httpx2Auth"]
 

@@ -7,6 +7,7 @@ import importlib.util
 from typing import Any, Final, Protocol, Self, runtime_checkable
 
 from doorward.errors import ConfigurationError
+from doorward.extras import needs_extra
 
 __all__ = ["GoogleAuthSource", "IdTokenCredentials"]
 
@@ -83,12 +84,7 @@ class GoogleAuthSource:
 
 
 def _require(module: str) -> None:
-    try:
-        found = importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package that it would be in
-        found = False
-    if not found:
-        raise ConfigurationError(
-            f"fetching ID tokens needs google-auth with requests, and {module} is missing: "
-            "pip install 'doorward[calling]'"
-        )
+    with needs_extra("calling"):
+        # Not imported before it is used: that takes a while.
+        if importlib.util.find_spec(module) is None:
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)

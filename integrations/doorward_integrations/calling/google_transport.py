@@ -11,9 +11,12 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import requests
-from google.auth.transport.requests import Request
-from requests.adapters import HTTPAdapter
+from doorward.extras import needs_extra
+
+with needs_extra("calling"):
+    import requests
+    from google.auth.transport.requests import Request
+    from requests.adapters import HTTPAdapter
 
 __all__ = ["bounded_request"]
 

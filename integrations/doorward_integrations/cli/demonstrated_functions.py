@@ -11,13 +11,17 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import httpx
-from fastapi import FastAPI, Request, Response
 
 from doorward import Door, Verifier
+from doorward.extras import needs_extra
 from doorward.senders import pubsub_push
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, EmulatedPolicy, LoopbackServer, RunningEmulator
 from doorward_integrations.emulator.senders import Delivery, Dispatcher, PubSubPush, tokens_of_issuer
-from doorward_integrations.fastapi import Invoker
+
+with needs_extra("demo"):
+    from fastapi import FastAPI, Request, Response
+
+    from doorward_integrations.fastapi import Invoker
 
 __all__ = ["DemonstratedRow", "function_rows"]
 

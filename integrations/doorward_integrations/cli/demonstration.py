@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, TextIO
 
 import httpx
-from fastapi import Depends, FastAPI
 
 from doorward import ConfigurationError, Door, InvokerPolicy, Principal, Verifier
 from doorward.door.log import LoggedRefusal
-from doorward_integrations.cli.demonstrated_functions import function_rows
+from doorward.extras import needs_extra
 from doorward_integrations.emulator import (
     DEFAULT_ACCOUNT,
     Emulator,
@@ -30,7 +29,12 @@ from doorward_integrations.emulator import (
     RunningEmulator,
     SigningKey,
 )
-from doorward_integrations.fastapi import InvokerMiddleware, caller
+
+with needs_extra("demo"):
+    from fastapi import Depends, FastAPI
+
+    from doorward_integrations.cli.demonstrated_functions import function_rows
+    from doorward_integrations.fastapi import InvokerMiddleware, caller
 
 __all__ = ["demo"]
 
@@ -188,8 +192,9 @@ def _google_client() -> Callable[..., str]:
             "google-auth is imported already, and has looked for a metadata server elsewhere: "
             "run the demo in a process of its own"
         )
-    id_token: Any = importlib.import_module("google.oauth2.id_token")
-    requests: Any = importlib.import_module("google.auth.transport.requests")
+    with needs_extra("demo"):
+        id_token: Any = importlib.import_module("google.oauth2.id_token")
+        requests: Any = importlib.import_module("google.auth.transport.requests")
     request = requests.Request()
 
     def fetch(audience: str = _AUDIENCE) -> str:

@@ -1,56 +1,54 @@
 """The arguments of the commands that decide on a token: a token, a request, and the door that decides.
 
-The door is the service's own, with ``--door package.module:name``, or one made of the settings that a
-verifier and a policy have. Both decide as the service does.
+The door is the service's own, with ``--door package.module:name``; that of the environment, with
+``--settings``; or one made of options, which are the settings of `doorward_integrations.settings` by the same
+names. All of them decide as the service does.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
 from typing import Any, Final, TextIO
 
-from doorward import (
-    GOOGLE,
-    IAP,
-    CloudRunAudience,
-    ConfigurationError,
-    DenyPolicy,
-    Door,
-    FetchError,
-    InvokerPolicy,
-    Issuer,
-    PlainRequest,
-    Verifier,
-    discover,
-    firebase,
-)
+from doorward import ConfigurationError, Door, PlainRequest
 from doorward.door.credentials import AUTHORIZATION, CredentialHeaders
-from doorward.issuers.chat import chat_project_number
-from doorward.issuers.self_signed import service_account_issuer
-from doorward.regular_file import read_regular_file
+from doorward_integrations.settings import Settings, settings
+from doorward_integrations.settings.reading import flag, number, policies, several
+from doorward_integrations.settings.variables import VARIABLES
 
 __all__ = ["add_door_arguments", "door_of", "header_of", "read_token", "request_of"]
 
-_PRESETS: Final[dict[str, Callable[[str], Issuer]]] = {
-    "firebase": firebase,
-    "service-account": service_account_issuer,
-    "chat": chat_project_number,
-    "https": lambda rest: discover(f"https:{rest}"),
-    "http": lambda rest: discover(f"http:{rest}"),
+# The settings that a decision on one token can depend on.
+_ABOUT_POLICY: Final = (
+    "groups",
+    "unique_ids",
+    "project_numbers",
+    "custom_roles",
+    "resource_tags",
+    "strict",
+)
+_OPTIONS: Final = (
+    "audience",
+    "cloud_run",
+    "issuer",
+    "accept_gcloud_tokens",
+    "leeway",
+    "policy",
+    "members",
+    "users_of",
+    "deny_policy",
+    *_ABOUT_POLICY,
+)
+_FORMS: Final[dict[object, dict[str, Any]]] = {
+    several: {"action": "append", "metavar": "VALUE"},
+    policies: {"action": "append", "metavar": "FILE"},
+    flag: {"action": "store_true", "default": None},
+    number: {"type": float, "metavar": "NUMBER"},
 }
-# The settings of a policy that are read from a file, by the name of the option.
-_FILES: Final = {
-    "groups": "the members of each group",
-    "unique_ids": "the unique id of accounts, by member",
-    "project_numbers": "the numbers of projects, by project id",
-    "custom_roles": "the permissions of custom roles, by role name",
-}
-_LARGEST_FILE: Final = 16 * 1024 * 1024  # bytes: the members of all groups of a large organisation
+_FILE: Final[dict[str, Any]] = {"metavar": "FILE"}
 
 
 def add_door_arguments(parser: ArgumentParser) -> None:
@@ -61,40 +59,21 @@ def add_door_arguments(parser: ArgumentParser) -> None:
     """
     parser.add_argument("token", metavar="TOKEN", help="the ID token, or - to read it from standard input")
     parser.add_argument("--door", metavar="MODULE:NAME", help="the door of the service; replaces the rest")
-    many: dict[str, Any] = {"action": "append", "default": []}
-    parser.add_argument("--audience", metavar="AUD", help="an accepted audience (may be repeated)", **many)
     parser.add_argument(
-        "--cloud-run",
-        metavar="URL",
-        help="a URL of the service, with all its audiences",
-        **many,
+        "--settings", action="store_true", help="the door that the DOORWARD_ variables describe, instead"
     )
-    parser.add_argument(
-        "--issuer",
-        metavar="ISSUER",
-        help="google (default), iap, firebase:PROJECT, service-account:EMAIL, chat:NUMBER or https://ISSUER",
-        **many,
-    )
-    parser.add_argument(
-        "--accept-gcloud-tokens",
-        action="store_true",
-        help="accept the tokens that gcloud prints",
-    )
-    parser.add_argument(
-        "--leeway", type=float, default=30.0, metavar="SECONDS", help="(default: %(default)s)"
-    )
-    parser.add_argument(
-        "--policy",
-        metavar="FILE",
-        help="an IAM policy, as gcloud prints it (default: any Google account)",
-        **many,
-    )
-    parser.add_argument("--deny-policy", metavar="FILE", help="a deny policy (may be repeated)", **many)
-    for name, what in _FILES.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", metavar="FILE", help=f"JSON: {what}")
+    for setting in _OPTIONS:
+        variable = VARIABLES[setting]
+        form = _FORMS.get(variable.read, _FILE)
+        repeated = "; may be repeated" if form.get("action") == "append" else ""
+        parser.add_argument(_option(setting), help=f"{variable.what}{repeated}", **form)
     parser.add_argument("--path", default="/", help="the path of the request (default: %(default)s)")
     parser.add_argument("--host", default="", help="the host of the request")
     parser.add_argument("--method", default="GET", help="the method of the request (default: %(default)s)")
+
+
+def _option(setting: str) -> str:
+    return f"--{setting.replace('_', '-')}"
 
 
 def read_token(argument: str, stdin: TextIO) -> str:
@@ -153,58 +132,25 @@ def door_of(chosen: Namespace) -> Door:
     Raises:
         ConfigurationError: If an argument cannot work.
     """
+    given = {one: value for one in _OPTIONS if (value := getattr(chosen, one)) is not None}
+    if chosen.door is not None and chosen.settings:
+        raise ConfigurationError("--door or --settings: each of them brings a door")
+    if given and (chosen.door is not None or chosen.settings):
+        which = "--settings" if chosen.door is None else "--door"
+        raise ConfigurationError(f"{which} brings its own settings: leave the others out")
     if chosen.door is not None:
-        if chosen.audience or chosen.cloud_run or chosen.policy or chosen.issuer or chosen.deny_policy:
-            raise ConfigurationError("--door brings its own settings: leave the others out")
         return _import_door(chosen.door)
-    if not chosen.audience and not chosen.cloud_run and not chosen.issuer:
+    if chosen.settings:
+        return settings().door()
+    if not given.keys() & {"audience", "cloud_run", "issuer"}:
         raise ConfigurationError("name the audience of the service: --audience AUD, or --cloud-run URL")
-    audiences = [*chosen.audience, *([CloudRunAudience(chosen.cloud_run)] if chosen.cloud_run else [])]
-    verifier = Verifier(
-        audiences or None,
-        issuers=[_issuer(one) for one in chosen.issuer] or [GOOGLE],
-        accept_gcloud_tokens=chosen.accept_gcloud_tokens,
-        leeway=chosen.leeway,
-    )
-    return Door(verifier, _policy(chosen))
-
-
-def _policy(chosen: Namespace) -> InvokerPolicy:
-    if not chosen.policy:
-        policy = InvokerPolicy.all_authenticated_users()
-    else:
-        settings: dict[str, Any] = {
-            name: _read_object(path) for name in _FILES if (path := getattr(chosen, name)) is not None
-        }
-        policies = [InvokerPolicy.from_file(path, **settings) for path in chosen.policy]
-        policy = policies[0] if len(policies) == 1 else InvokerPolicy.join(*policies)
-    return policy.with_deny(*map(DenyPolicy.from_file, chosen.deny_policy)) if chosen.deny_policy else policy
-
-
-def _issuer(text: str) -> Issuer:
-    if text in ("google", "iap"):
-        return GOOGLE if text == "google" else IAP
-    preset, _, rest = text.partition(":")
-    if preset not in _PRESETS or not rest:
-        raise ConfigurationError(
-            f"--issuer {text!r} is none of google, iap, firebase:PROJECT, service-account:EMAIL, chat:NUMBER "
-            "and https://ISSUER"
-        )
-    try:
-        return _PRESETS[preset](rest)
-    except FetchError as error:
-        raise ConfigurationError(f"--issuer {text}: its configuration cannot be fetched: {error}") from error
-
-
-def _read_object(path: str) -> Any:  # noqa: ANN401 - the policy checks it
-    try:
-        found = json.loads(read_regular_file(path, _LARGEST_FILE))
-    except (OSError, ValueError, RecursionError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(f"{path} is not a readable JSON file: {why}") from error
-    if not isinstance(found, dict):
-        raise ConfigurationError(f"{path} must hold one JSON object")
-    return found
+    # A token can be looked at without a policy; what says something about one must not be ignored.
+    if not given.keys() & {"policy", "members", "users_of"} and (
+        "deny_policy" in given or not given.keys() & {*_ABOUT_POLICY}
+    ):
+        given["members"] = ["allAuthenticatedUsers"]
+    names = {one: _option(one) for one in given}
+    return Settings.of(given, names=names, name_of=_option, environ=os.environ).door()
 
 
 def _import_door(text: str) -> Door:

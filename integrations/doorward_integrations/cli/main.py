@@ -61,15 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         print(f"doorward {chosen.command}: {error}", file=sys.stderr)
         return _USAGE_ERROR
-    except ModuleNotFoundError as error:
-        from importlib.metadata import metadata  # noqa: PLC0415 - as in `_Version`
-
-        extras = metadata("doorward").get_all("Provides-Extra") or ()
-        if error.name is None or error.name.startswith("doorward") or chosen.command not in extras:
-            raise
-        remedy = f"{error.name} is not installed: pip install 'doorward[{chosen.command}]'"
-        print(f"doorward {chosen.command}: {remedy}", file=sys.stderr)
-        return _USAGE_ERROR
     except EndedBySignal as ended:
         return ended.status
     except BrokenPipeError:

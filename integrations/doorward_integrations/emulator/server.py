@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from doorward.errors import ConfigurationError
+from doorward.extras import needs_extra
 from doorward.forks import renew_in_children
 
 if TYPE_CHECKING:
@@ -33,12 +34,8 @@ _log = logging.getLogger("doorward.emulator")
 
 
 def _import_uvicorn() -> Any:  # noqa: ANN401 - the module, which is there only with the extra
-    try:
+    with needs_extra("emulator"):
         return importlib.import_module("uvicorn")
-    except ModuleNotFoundError as error:
-        if error.name != "uvicorn":
-            raise
-        raise ConfigurationError("serving needs uvicorn: pip install 'doorward[emulator]'") from None
 
 
 def _websocket_protocol(*, wanted: bool) -> str:

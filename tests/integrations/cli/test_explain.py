@@ -314,3 +314,67 @@ def test_a_setting_that_cannot_work_is_said_in_one_line(
     error = capsys.readouterr().err
     assert says in error
     assert 1 == error.count("\n")
+
+
+@pytest.mark.parametrize("command", ["verify", "explain"])
+def test_tags_strictness_members_and_the_users_of_an_issuer_can_be_given(
+    emulator: Emulator, files: Callable[..., str], capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    token = emulator.issuer.mint(AUDIENCE)
+    condition = {"title": "t", "expression": "resource.matchTag('123/env', 'prod')"}
+    tagged = bound(MEMBER)
+    tagged["bindings"][0]["condition"] = condition
+    policy, tags = files("tagged.json", tagged), files("tags.json", {"123/env": "prod"})
+    almost = files("almost.json", {"bindings": [{"role": "roles/run.invokers", "members": [MEMBER]}]})
+    rows: list[tuple[int, list[str]]] = [
+        (1, ["--policy", policy]),
+        (0, ["--policy", policy, "--resource-tags", tags]),
+        (1, ["--policy", almost]),
+        (2, ["--policy", almost, "--strict"]),
+        (0, ["--members", MEMBER]),
+        (1, ["--members", "user:a@example.com"]),
+        (0, ["--users-of", "google"]),
+        (2, ["--users-of", "firebase:my-project-1"]),
+        (0, ["--issuer", "google", "--users-of", "google", "--members", "user:a@example.com"]),
+    ]
+    for expected, arguments in rows:
+        assert expected == main([command, token, "--audience", AUDIENCE, *arguments]), arguments
+        capsys.readouterr()
+
+
+@pytest.mark.parametrize("further", [[], ["--users-of", "google"]])
+@pytest.mark.parametrize(
+    "option",
+    ["--groups", "--unique-ids", "--project-numbers", "--custom-roles", "--resource-tags", "--strict"],
+)
+def test_what_is_said_about_a_policy_that_is_not_given_is_a_mistake(
+    files: Callable[..., str], capsys: pytest.CaptureFixture[str], option: str, further: list[str]
+) -> None:
+    value = [] if option == "--strict" else [files("object.json", {})]
+
+    assert 2 == main(["verify", "a.b.c", "--audience", AUDIENCE, option, *value, *further])
+
+    error = capsys.readouterr().err
+    assert error.startswith(f"doorward verify: {option}: ")
+    assert "--policy names its file" in error
+
+
+def test_a_mistake_names_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main(["verify", "a.b.c", "--audience", AUDIENCE, "--leeway", "400"])
+    assert "--leeway: leeway is 400.0; it must be 0 to 300 seconds" in capsys.readouterr().err
+
+
+def test_the_door_of_the_environment_can_be_asked(
+    emulator: Emulator, policy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOORWARD_AUDIENCE", AUDIENCE)
+    monkeypatch.setenv("DOORWARD_POLICY", policy)
+    monkeypatch.delenv("DOORWARD_NO_SKIP", raising=False)
+    outsider = emulator.issuer.mint(AUDIENCE, email="other@doorward-demo.iam.gserviceaccount.com")
+
+    assert 0 == main(["verify", emulator.issuer.mint(AUDIENCE), "--settings"])
+    assert 1 == main(["verify", outsider, "--settings"])
+    capsys.readouterr()
+    assert 2 == main(["verify", outsider, "--settings", "--leeway", "10"])
+    assert "--settings brings its own settings: leave the others out" in capsys.readouterr().err
+    assert 2 == main(["verify", outsider, "--settings", "--door", "orders:door"])

@@ -61,7 +61,7 @@ def test_a_missing_extra_is_named(
     monkeypatch.delitem(sys.modules, "doorward_integrations.fastapi", raising=False)
 
     assert 2 == main(["demo"])
-    assert "fastapi is not installed: pip install 'doorward[demo]'" in capsys.readouterr().err
+    assert "the demo needs fastapi: pip install 'doorward[demo]'" in capsys.readouterr().err
 
 
 # One place for a command.
@@ -79,7 +79,7 @@ def test_a_command_is_one_file_in_the_folder_of_commands(
 
     assert 7 == main(["greet", "world"])
     assert "hello world" in capsys.readouterr().out
-    names = {"demo", "emulator", "explain", "greet", "keys", "relay", "send", "token", "verify"}
+    names = {"demo", "emulator", "explain", "greet", "keys", "relay", "send", "settings", "token", "verify"}
     assert names == set(find_commands())
     sys.modules.pop("doorward_integrations.cli.commands.greet")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import logging.config
 import pickle
 from collections.abc import Iterator
 from types import FrameType, FunctionType, ModuleType, TracebackType
@@ -278,3 +279,107 @@ def test_the_plain_line_tells_status_and_reason(door: Door, caplog: pytest.LogCa
     assert [
         "refused with 403: no_credential: the request was not authenticated: it carries no credential"
     ] == caplog.messages
+
+
+# The trace of a request.
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = (b"traceparent", f"00-{TRACE}-b7ad6b7169203331-01".encode())
+FIELDS = "logging.googleapis.com"
+
+
+def test_a_refusal_stands_in_the_trace_of_its_request(
+    world: World, door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    for headers in ([PARENT], [PARENT, *bearer(world.token())], [PARENT, *bearer(world.token(aud="other"))]):
+        door.admit(headers, PATH)
+    door.refuse(CredentialError(Reason.NO_CREDENTIAL, "of the application"), PATH, [PARENT])
+
+    found = [json.loads(CloudRunFormatter(project="my-project").format(one)) for one in caplog.records]
+    expected = (f"projects/my-project/traces/{TRACE}", "b7ad6b7169203331", True)
+    assert [expected] * 4 == [
+        (one[f"{FIELDS}/trace"], one[f"{FIELDS}/spanId"], one[f"{FIELDS}/trace_sampled"]) for one in found
+    ]
+
+
+def test_the_project_may_come_from_the_variable_of_google(
+    door: Door, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "from-the-environment")
+    door.admit([PARENT], PATH)
+
+    (record,) = caplog.records
+    named = json.loads(CloudRunFormatter().format(record))[f"{FIELDS}/trace"]
+    assert f"projects/from-the-environment/traces/{TRACE}" == named
+    named = json.loads(CloudRunFormatter(project="given").format(record))[f"{FIELDS}/trace"]
+    assert f"projects/given/traces/{TRACE}" == named
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "A/B")
+    with pytest.raises(ConfigurationError, match=r"^GOOGLE_CLOUD_PROJECT='A/B' must be the id of a project"):
+        CloudRunFormatter()
+
+
+def test_without_a_project_or_without_a_trace_nothing_is_said_of_it(
+    door: Door, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
+    door.admit([PARENT], PATH)
+    door.admit([(b"traceparent", b"00-hostile-\n")], PATH)
+
+    lines = [
+        CloudRunFormatter().format(caplog.records[0]),
+        CloudRunFormatter(project="p").format(caplog.records[1]),
+    ]
+    assert [FIELDS in line for line in lines] == [False, False]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'","severity":"INFO","x":"',
+        b'\r\n{"severity": "ALERT"}',
+        b"x" * 100_000,
+        b"\xff\xfe\x00",
+        b"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+    ],
+)
+@pytest.mark.parametrize("name", [b"traceparent", b"x-cloud-trace-context", b"user-agent"])
+def test_nothing_of_a_hostile_header_is_in_the_line(
+    door: Door, caplog: pytest.LogCaptureFixture, name: bytes, value: bytes
+) -> None:
+    door.admit([(name, value)], PATH)
+    door.admit([], PATH)
+
+    formatter = CloudRunFormatter(project="p")
+    hostile, plain = (formatter.format(one) for one in caplog.records)
+    assert plain == hostile
+
+
+def test_a_severity_that_cloud_logging_does_not_know_is_the_default(lines: Lines) -> None:
+    logging.getLogger("doorward.tests").log(logging.CRITICAL + 5, "of another level")
+
+    assert "DEFAULT" == entry(lines)["severity"]
+
+
+def test_a_configuration_of_logging_can_name_the_formatter(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    formatters = {
+        "plain": {"class": "doorward.CloudRunFormatter"},
+        "named": {"()": "doorward.CloudRunFormatter", "project": "p"},
+    }
+    for name in formatters:
+        logging.config.dictConfig(
+            {
+                "version": 1,
+                "disable_existing_loggers": False,
+                "formatters": formatters,
+                "handlers": {"err": {"class": "logging.StreamHandler", "formatter": name}},
+                "loggers": {"doorward.door": {"handlers": ["err"]}},
+            }
+        )
+        try:
+            Door(world.verifier(), InvokerPolicy.from_members([MEMBER])).admit([PARENT], PATH)
+        finally:
+            logging.getLogger("doorward.door").handlers.clear()
+        found = json.loads(capsys.readouterr().err)
+        assert ("no_credential", name == "named") == (found["doorward"]["reason"], f"{FIELDS}/trace" in found)

@@ -99,7 +99,9 @@ class BaseDoor(ABC):
     def parts(self) -> tuple[tuple[Verifier, PolicySource], ...]:
         """What decides for each service: the verifier, and where the policy comes from."""
 
-    def refuse(self, error: RefusedError, request: RequestFacts = ANYWHERE) -> Refusal:
+    def refuse(
+        self, error: RefusedError, request: RequestFacts = ANYWHERE, headers: RawHeaders = ()
+    ) -> Refusal:
         """Refuse a request that was admitted and that a rule of the application turns away.
 
         It is answered in the style of this door, and logged and reported as its other refusals.
@@ -107,18 +109,19 @@ class BaseDoor(ABC):
         Args:
             error: Why.
             request: What is known of the request.
+            headers: Its headers, names in lower case; the log reads its trace from them.
 
         Returns:
             The answer to give.
         """
-        refusal = self._refuse(error, request)
+        refusal = self._refuse(error, request, headers)
         if self._listener is not None:
             report(self._listener, event_of(refusal))
         return refusal
 
-    def _refuse(self, error: RefusedError, request: RequestFacts) -> Refusal:
+    def _refuse(self, error: RefusedError, request: RequestFacts, headers: RawHeaders) -> Refusal:
         # The frames of an error hold the token: nothing that leaves the door may lead to them.
         error.__traceback__ = error.__cause__ = error.__context__ = None
         refusal = self.style(error, request.sent_path)
-        self._log.refused(refusal, request)
+        self._log.refused(refusal, request, headers)
         return refusal

@@ -260,7 +260,7 @@ class Door(BaseDoor):
         while type(decided := self._decide(found, position, headers, request)) is _Paused:
             pending, left = decided.decision.pending, until - time.monotonic()
             if pending is None or left <= 0:
-                return self._deny(decided.decision, ANONYMOUS, request)
+                return self._deny(decided.decision, ANONYMOUS, request, headers)
             await waits.flight(pending, left)
         return decided
 
@@ -275,7 +275,7 @@ class Door(BaseDoor):
             return Admission(found.principal, self.forwarding.admitted(headers, position), decision)
         if decision.pending is not None:
             return _Paused(position, b"", found, decision)
-        return self._deny(decision, found.principal, request)
+        return self._deny(decision, found.principal, request, headers)
 
     def _ask_policy(self, verified: VerifiedToken, request: RequestFacts) -> Decision:
         """Ask the policy, and keep its decision with the token where it is the same for every request."""
@@ -288,12 +288,14 @@ class Door(BaseDoor):
             verified.decision = (policy, decision)
         return decision
 
-    def _deny(self, decision: Decision, principal: Principal, request: RequestFacts) -> Refusal:
+    def _deny(
+        self, decision: Decision, principal: Principal, request: RequestFacts, headers: RawHeaders
+    ) -> Refusal:
         """Refuse a verified caller, who never passes as an anonymous one."""
         if decision.unknown is not None:
-            return self._refuse(PolicyUnavailableError(decision.unknown), request)
+            return self._refuse(PolicyUnavailableError(decision.unknown), request, headers)
         permission = getattr(self._source.current, "permission", INVOKE)
-        return self._refuse(denied(principal, permission, decision), request)
+        return self._refuse(denied(principal, permission, decision), request, headers)
 
     def _not_verified(
         self, error: RefusedError, headers: RawHeaders, request: RequestFacts
@@ -308,7 +310,7 @@ class Door(BaseDoor):
             if decision.unknown is not None:
                 return _Paused(-1, b"", error, decision)
             error.message += decision.disagreement
-        return self._refuse(error, request)
+        return self._refuse(error, request, headers)
 
     async def _finish(
         self, decided: Admission | Refusal, headers: RawHeaders, request: RequestFacts, waits: Waits
@@ -321,7 +323,7 @@ class Door(BaseDoor):
                 else:
                     decided = await self._end_users.add_to(decided, headers, waits)
             except RefusedError as error:
-                decided = self._refuse(error, request)
+                decided = self._refuse(error, request, headers)
         if self._listener is not None:
             report(self._listener, event_of(decided))
         return decided

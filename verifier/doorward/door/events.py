@@ -1,21 +1,21 @@
 """What a door has decided, as plain data for one listener: to count, to measure, to alarm on.
 
-An event is made after the decision and holds nothing that a caller has sent: a listener can change nothing,
-and no caller can make it keep much.
+An event is made after the decision and holds nothing that a caller has sent, but whom a verified token names:
+a listener can change nothing, and no caller can make it keep much.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from doorward.door.admission import EXEMPT, Admission
 from doorward.door.refusal import Refusal
 from doorward.errors import Reason
 from doorward.loglimit import LogLimit
-from doorward.tokens.principal import ANONYMOUS
+from doorward.tokens.principal import ANONYMOUS, Principal
 
 __all__ = ["Decided", "DoorListener", "Outcome", "event_of", "report"]
 
@@ -35,11 +35,16 @@ class Decided:
         outcome: How.
         reason: Why it refuses; None if it admits.
         status: The status of the refusal; None if it admits.
+        caller: The verified caller of an admitted request; else None. Personal data: it is shown and compared
+            by nothing here.
+        end_user: The verified user on whose behalf it calls, if the door looks for one; else None.
     """
 
     outcome: Outcome
     reason: Reason | None = None
     status: int | None = None
+    caller: Principal | None = field(default=None, repr=False, compare=False)
+    end_user: Principal | None = field(default=None, repr=False, compare=False)
 
 
 DoorListener = Callable[[Decided], None]
@@ -71,4 +76,6 @@ def event_of(decided: Admission | Refusal) -> Decided:
         return Decided("refused", decided.reason, decided.status)
     if decided.decision is EXEMPT:
         return Decided("exempt")
-    return Decided("anonymous" if decided.principal is ANONYMOUS else "admitted")
+    if decided.principal is ANONYMOUS:
+        return Decided("anonymous")
+    return Decided("admitted", caller=decided.principal, end_user=decided.end_user)

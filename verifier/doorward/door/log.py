@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
 import time
 from collections.abc import Callable
 from typing import Any, Final, TypedDict
 
+from doorward.door.credentials import RawHeaders
 from doorward.door.refusal import Refusal
-from doorward.errors import Reason, RefusedError
+from doorward.door.trace import Trace, read_trace
+from doorward.errors import ConfigurationError, Reason, RefusedError
 from doorward.loglimit import SUMMARY, Later, LogLimit, LogSummary
 from doorward.policy.request import RequestFacts
 from doorward.shown import shown
@@ -31,6 +35,11 @@ _FIELD: Final = "doorward_refusal"
 _SENTENCE: Final = 500
 _PATH: Final = 200
 _METHOD: Final = 20
+
+# https://cloud.google.com/logging/docs/agent/logging/configuration#special-fields
+_FIELDS: Final = "logging.googleapis.com"
+_SEVERITIES: Final = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
+_PROJECT_VARIABLE: Final = "GOOGLE_CLOUD_PROJECT"
 
 _UNAUTHENTICATED: Final = (
     "The request was not authenticated. Either allow unauthenticated invocations or set the proper "
@@ -60,6 +69,7 @@ class LoggedRefusal(TypedDict):
     claim: str | None
     method: str
     path: str
+    trace: Trace | None
 
 
 class DoorLog:
@@ -96,12 +106,13 @@ class DoorLog:
         self._refusals: Final = limit(logging.WARNING, "refused")
         self._anonymous: Final = limit(logging.INFO, "admitted as anonymous")
 
-    def refused(self, refusal: Refusal, request: RequestFacts) -> None:
+    def refused(self, refusal: Refusal, request: RequestFacts, headers: RawHeaders = ()) -> None:
         """Log a refusal, or count it.
 
         Args:
             refusal: The answer that is given.
             request: The request.
+            headers: Its headers, of which only those that name its trace are read, if a line is written.
         """
         error = refusal.error
         if not self._refusals.allows(str(error.reason)):
@@ -113,6 +124,7 @@ class DoorLog:
             claim=None if error.claim is None else shown(error.claim, _METHOD),
             method=shown(request.method, _METHOD),
             path=shown(request.sent_path, _PATH),
+            trace=read_trace(headers),
         )
         _log.warning(
             "refused with %d: %s: %s",
@@ -136,9 +148,30 @@ class CloudRunFormatter(logging.Formatter):
     """Formats each record as one line of JSON.
 
     It has ``severity``, ``logger`` and ``message``, for a refusal ``httpRequest`` and ``doorward``, and for a
-    summary of what was not written, ``doorward``.
+    summary of what was not written, ``doorward``. A refusal whose request names a trace has
+    ``logging.googleapis.com/trace``, ``…/spanId`` and ``…/trace_sampled`` besides, if the project is known:
+    by them Cloud Logging shows it beside the other lines of that request.
     Records of other loggers are formatted too, so that one handler serves a whole process.
     """
+
+    def __init__(self, *args: Any, project: str | None = None, **settings: Any) -> None:  # noqa: ANN401 - passed on
+        """Name the project.
+
+        Args:
+            *args: As for `logging.Formatter`; `logging.config` passes them.
+            project: The id of the project whose traces the requests belong to; by default what
+                ``GOOGLE_CLOUD_PROJECT`` names, if it is set.
+            **settings: As for `logging.Formatter`.
+
+        Raises:
+            ConfigurationError: If it is not the id of a project.
+        """
+        super().__init__(*args, **settings)
+        named = os.environ.get(_PROJECT_VARIABLE) if project is None else project
+        if named and re.fullmatch(r"[a-z0-9][a-z0-9.:-]*", named) is None:
+            which = f"project={project!r}" if project is not None else f"{_PROJECT_VARIABLE}={named!r}"
+            raise ConfigurationError(f"{which} must be the id of a project, such as my-project")
+        self._project: Final = named or None
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record.
@@ -149,7 +182,8 @@ class CloudRunFormatter(logging.Formatter):
         Returns:
             One JSON object without a line break.
         """
-        entry: dict[str, Any] = {"severity": record.levelname, "logger": record.name}
+        severity = record.levelname if record.levelname in _SEVERITIES else "DEFAULT"
+        entry: dict[str, Any] = {"severity": severity, "logger": record.name}
         refused: LoggedRefusal | None = getattr(record, _FIELD, None)
         if refused is None:
             entry["message"] = record.getMessage()
@@ -163,9 +197,20 @@ class CloudRunFormatter(logging.Formatter):
                 "status": status,
             }
             entry["doorward"] = {"reason": reason, "error": refused["error"], "claim": refused["claim"]}
+            entry |= self._place(refused["trace"])
         summary: LogSummary | None = getattr(record, SUMMARY, None)
         if summary is not None:
             entry["doorward"] = summary
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)
+
+    def _place(self, trace: Trace | None) -> dict[str, Any]:
+        """Return the fields that put an entry into its trace; the name of a trace needs the project."""
+        if trace is None or self._project is None:
+            return {}
+        place: dict[str, Any] = {
+            f"{_FIELDS}/trace": f"projects/{self._project}/traces/{trace['trace']}",
+            f"{_FIELDS}/trace_sampled": trace["sampled"],
+        }
+        return place if trace["span"] is None else place | {f"{_FIELDS}/spanId": trace["span"]}

@@ -13,6 +13,7 @@ from doorward.hostport import is_on_this_machine
 from doorward.issuers.issuer import Issuer
 
 __all__ = [
+    "CLOUD_RUN_VARIABLES",
     "EMULATOR_VARIABLE",
     "GCLOUD_CLIENT_ID",
     "GOOGLE",
@@ -42,7 +43,7 @@ GOOGLE: Final = Issuer(
 _PUBLISHED_AT: Final = ("https://www.googleapis.com/", "https://www.gstatic.com/")
 """Where Google publishes keys; the emulator has the same paths."""
 
-_CLOUD_RUN: Final = ("K_SERVICE", "CLOUD_RUN_JOB", "CLOUD_RUN_WORKER_POOL")
+CLOUD_RUN_VARIABLES: Final = ("K_SERVICE", "CLOUD_RUN_JOB", "CLOUD_RUN_WORKER_POOL")
 """Variables of which Cloud Run sets one: in services and functions, in jobs, in worker pools
 (https://cloud.google.com/run/docs/container-contract#env-vars)."""
 
@@ -63,7 +64,7 @@ def emulator_in_environment(environ: Mapping[str, str] | None = None) -> str | N
     host = environ.get(EMULATOR_VARIABLE)
     if host is None:
         return None
-    for variable in _CLOUD_RUN:
+    for variable in CLOUD_RUN_VARIABLES:
         if variable in environ:
             raise ConfigurationError(
                 f"{EMULATOR_VARIABLE} is set on Cloud Run ({variable} is set too): with the emulator's keys "

@@ -281,7 +281,8 @@ class Services(BaseDoor):
             decided: Admission | Refusal = Admission(ANONYMOUS, self.forwarding.anonymous(headers), EXEMPT)
         else:
             where = f"{quoted(request.host)} and {quoted(request.sent_path)}"
-            decided = self._refuse(UnknownServiceError(f"no service has host and path {where}"), request)
+            error = UnknownServiceError(f"no service has host and path {where}")
+            decided = self._refuse(error, request, headers)
         if self._listener is not None:
             report(self._listener, event_of(decided))
         return decided

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, overload
 
 from doorward.audiences.audience import Audience
@@ -44,6 +44,7 @@ class Verifier:
         key_cache: Makes the key cache of an issuer, to share one or to configure it; or another
             `KeySource`, such as `FixedKeys`.
         clock: Wall clock, in seconds since the epoch.
+        environ: The environment, which may name an emulator; the process's own by default.
 
     Raises:
         ConfigurationError: If there is no audience or no issuer, or a bound is out of range.
@@ -149,6 +150,7 @@ class Verifier:
         token_cache: TokenCache | None = None,
         key_cache: Callable[[Issuer], KeySource] | None = None,
         clock: Callable[[], float] = time.time,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         """Configure the checks; see the class."""
         if max_token_bytes < 1 or token_cache_size < 0:
@@ -158,7 +160,7 @@ class Verifier:
         given = list(issuers) if isinstance(issuers, Iterable) else [None]
         if not all(isinstance(issuer, Issuer) for issuer in given):
             raise ConfigurationError("issuers must be a list of Issuer: Verifier(..., issuers=[GOOGLE])")
-        here = [in_environment(issuer) for issuer in given if issuer is not None]
+        here = [in_environment(issuer, environ) for issuer in given if issuer is not None]
         iss_values = [iss for issuer in here for iss in issuer.iss_values]
         expectations = expectations_of(here, audience, leeway, gcloud_tokens=accept_gcloud_tokens)
         if not iss_values or len(set(iss_values)) != len(iss_values):

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from doorward.errors import PolicyError
+from doorward.extras import needs_extra
 from doorward.policy.conditions.syntax import Node, read_tree
 from doorward.shown import shortened
 
@@ -109,11 +110,10 @@ def check_library() -> None:
 
 def _library() -> Any:  # noqa: ANN401 - the library is not typed, and may not be installed
     try:
-        return importlib.import_module(_LIBRARY)
+        with needs_extra("cel"):
+            return importlib.import_module(_LIBRARY)
     except ImportError as error:
-        raise PolicyError(
-            "a policy with conditions needs the extra 'cel': pip install 'doorward[cel]'"
-        ) from error
+        raise PolicyError(str(error)) from error
 
 
 @functools.lru_cache(maxsize=1)

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from doorward.errors import PolicyError
+from doorward.extras import needs_extra
 from doorward.policy.files.encoding import decode_text
 from doorward.shown import quoted, shortened
 
@@ -45,11 +46,10 @@ def read_yaml(text: str | bytes) -> dict[str, object] | list[object]:
             installed.
     """
     try:
-        import yaml  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise PolicyError(
-            "a policy in YAML needs PyYAML: pip install 'doorward[yaml]', or print it with --format=json"
-        ) from None
+        with needs_extra("yaml", ", or print it with --format=json"):
+            import yaml  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise PolicyError(str(error)) from None
     plain = decode_text(text)
     if _DIRECTIVE.search(plain):
         raise _refused("it has a directive, a line that begins with %")
