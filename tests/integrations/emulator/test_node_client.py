@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,6 +81,18 @@ def test_it_verifies_a_token_with_the_keys_of_its_fixed_address(packages: Path) 
     assert 0 == done.returncode, done.stderr
     printed = json.loads(done.stdout)
     assert (AUDIENCE, DEFAULT_ACCOUNT) == (printed["claims"]["aud"], printed["claims"]["email"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="exec needs process groups")
+def test_it_gets_a_token_for_a_key_file_at_its_fixed_address(packages: Path, tmp_path: Path) -> None:
+    email, file = "orders@doorward-demo.iam.gserviceaccount.com", tmp_path / "key.json"
+    node = shlex.join([program("node"), str(HERE / "fixed.js"), str(packages), AUDIENCE])
+    doorward = f"{shlex.quote(sys.executable)} -c 'from doorward_integrations.cli.main import main; main()'"
+    both = f"{doorward} emulator key {email} --out {file} >&2 && GOOGLE_APPLICATION_CREDENTIALS={file} {node}"
+    done = call("emulator", "exec", "--intercept", "--", "sh", "-c", both)
+
+    assert 0 == done.returncode, done.stderr
+    assert email == json.loads(done.stdout)["claims"]["email"]
 
 
 @pytest.mark.parametrize(
