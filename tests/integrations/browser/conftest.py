@@ -1,4 +1,8 @@
-"""A browser, and a guarded application for it, each started once."""
+"""A browser, and a guarded application for it, started once for each file.
+
+While a browser runs, playwright keeps an event loop running in this thread, where no other test could run
+one: so it ends with the tests of a file.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +17,21 @@ from support.docspage import site as served_site
 from support.nodejs import program
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Run Chromium; skip the test without it."""
     with running_browser(program("chromium", "chromium-browser", "google-chrome")) as browser:
         yield browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
     """Serve the application; skip the test without npm, which brings Swagger UI."""
     with served_site() as site:
         yield site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """Keep what the browser has loaded from one test to the next; pages keep nothing else."""
     with browser.new_context() as context:
