@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, get_args
 
+from doorward.door.credentials import RawHeaders
 from doorward.door.events import Decided, Outcome
 from doorward.door.log import DoorLog
 from doorward.door.refusal import Refusal
@@ -131,9 +132,9 @@ class _ReportingLog(DoorLog):
         super().__init__()
         self._report = report
 
-    def refused(self, refusal: Refusal, request: RequestFacts) -> None:
+    def refused(self, refusal: Refusal, request: RequestFacts, headers: RawHeaders = ()) -> None:
         """Log a refusal, and report it."""
-        super().refused(refusal, request)
+        super().refused(refusal, request, headers)
         error = refusal.error
         self._report(
             {

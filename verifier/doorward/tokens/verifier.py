@@ -121,6 +121,7 @@ class Verifier:
         token_cache: TokenCache | None = ...,
         key_cache: Callable[[Issuer], KeySource] | None = ...,
         clock: Callable[[], float] = ...,
+        environ: Mapping[str, str] | None = ...,
     ) -> None: ...
 
     @overload
@@ -136,6 +137,7 @@ class Verifier:
         token_cache: TokenCache | None = ...,
         key_cache: Callable[[Issuer], KeySource] | None = ...,
         clock: Callable[[], float] = ...,
+        environ: Mapping[str, str] | None = ...,
     ) -> None: ...
 
     def __init__(

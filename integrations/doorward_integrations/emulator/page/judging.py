@@ -12,6 +12,7 @@ from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, Final
 
+from doorward.door.credentials import RawHeaders
 from doorward.door.door import Door
 from doorward.door.log import DoorLog
 from doorward.door.refusal import Refusal
@@ -40,7 +41,7 @@ _MARKS: Final = {True: "admitted", False: "refused", None: "undecided"}
 class _Silent(DoorLog):
     """Logs nothing: what a person pastes is no request to a service."""
 
-    def refused(self, refusal: Refusal, request: RequestFacts) -> None:
+    def refused(self, refusal: Refusal, request: RequestFacts, headers: RawHeaders = ()) -> None:
         """Do nothing."""
 
     def admitted_as_anonymous(self, error: RefusedError) -> None:
