@@ -6,11 +6,12 @@ of three files without a build step, and may load nothing else (Content-Security
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from importlib import resources
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -23,8 +24,10 @@ from doorward_integrations.emulator.decisions import Decisions
 from doorward_integrations.emulator.interface import DECISIONS_PATH, INTERFACE, MINT_PATH
 from doorward_integrations.emulator.issuers.google import EmulatedIssuer
 from doorward_integrations.emulator.page.guard import SECURITY_HEADERS, Asked, Refused, guarded, text_of
-from doorward_integrations.emulator.page.judging import Judge
 from doorward_integrations.emulator.page.known import Known
+
+if TYPE_CHECKING:
+    from doorward_integrations.emulator.page.judging import Judge
 
 __all__ = ["Page", "ServicePolicies"]
 
@@ -88,10 +91,16 @@ class Page:
         self._known = known
         self._policies = policies
         self.decisions = Decisions(issuer.clock)
-        self._judge = Judge(issuer, known, self._minted)
         files = resources.files("doorward_integrations.emulator.page")
         self._html = (files / "page.html").read_bytes()
         self._files = {name: (files / name).read_bytes() for name in _FILES}
+
+    @functools.cached_property
+    def _judge(self) -> Judge:
+        # With it come the door and the policy, which an emulator that only mints does not need.
+        from doorward_integrations.emulator.page.judging import Judge  # noqa: PLC0415
+
+        return Judge(self._issuer, self._known, self._minted)
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes of the page.
@@ -101,7 +110,7 @@ class Page:
         """
         handlers: dict[str, Callable[[Asked], Any]] = {
             MINT_PATH: self._mint,
-            f"{INTERFACE}/explain": self._judge.explain,
+            f"{INTERFACE}/explain": self._explain,
             f"{INTERFACE}/effect": self._effect,
             f"{INTERFACE}/policy": self._set_policy,
             f"{INTERFACE}/rotate": self._rotate,
@@ -170,6 +179,9 @@ class Page:
     def _set_policy(self, asked: Asked) -> dict[str, Any]:
         policy = _object(text_of(asked, "policy"))
         return {"policy": dict(self._kept().set(text_of(asked, "service"), policy))}
+
+    def _explain(self, asked: Asked) -> dict[str, Any]:
+        return self._judge.explain(asked)
 
     def _effect(self, asked: Asked) -> dict[str, Any]:
         service = text_of(asked, "service", "")
