@@ -143,7 +143,7 @@ class AudienceToken:
         token = self.at_hand()
         if token is None:
             flight = self.flight()
-            in_time = await waits.flight(flight, patience)
+            in_time = flight is None or await waits.flight(flight, patience)
             token = self.outcome(None if in_time else patience)
         return token
 
@@ -192,14 +192,19 @@ class AudienceToken:
 
     # Deciding whether there is a fetch.
 
-    def flight(self) -> Flight:
+    def flight(self) -> Flight | None:
         """Return the fetch to wait for; start one if none is under way.
+
+        Returns:
+            The fetch; None if there is a token by now: one may have ended since the caller has looked.
 
         Raises:
             IdTokenError: If the last one has failed, and the pause after it is not over.
         """
         with self._lock:
             now = self._clocks.monotonic()
+            if self.held is not None and self._clocks.wall() < self.held.usable_until:
+                return None
             flight = self._flights.under_way(now)
             if flight is None and self._backoff.left(now, usable=False):
                 raise self._error()

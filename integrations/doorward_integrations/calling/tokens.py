@@ -192,7 +192,10 @@ class IdTokens:
         except IdTokenError as error:
             receive(None, error)
         else:
-            flight.then(settle)
+            if flight is None:
+                settle()
+            else:
+                flight.then(settle)
 
     def health(self) -> IdTokensHealth:
         """Return its state as plain data, for a health page.

@@ -37,6 +37,23 @@ def test_each_audience_has_a_token_of_its_own(tokens: IdTokens, source: FakeSour
     assert [AUDIENCE, OTHER] == source.asked
 
 
+@pytest.mark.parametrize(("way", "looks"), [("get", 2), ("deliver", 1)])
+def test_a_caller_that_looked_just_before_a_fetch_ended_causes_no_second_one(
+    tokens: IdTokens, source: FakeSource, monkeypatch: pytest.MonkeyPatch, way: str, looks: int
+) -> None:
+    token = tokens.get(AUDIENCE)
+    held = tokens._of(AUDIENCE)
+    early, look = [None] * looks, held.at_hand
+    monkeypatch.setattr(held, "at_hand", lambda: early.pop() if early else look())
+    received: list[object] = []
+    if way == "get":
+        received.append(tokens.get(AUDIENCE))
+    else:
+        tokens.deliver(AUDIENCE, lambda found, _: received.append(found))
+
+    assert ([token], [AUDIENCE]) == (received, source.asked)
+
+
 def test_200_threads_and_200_tasks_in_two_loops_share_one_fetch(tokens: IdTokens, source: FakeSource) -> None:
     source.gate.clear()
     waiting = threading.Barrier(203)
