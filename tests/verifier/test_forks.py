@@ -66,7 +66,8 @@ LOCKS = re.compile(
 )
 FREE = {
     "milestone.py": "its owner drops it in a child, and who waits for it waits for some seconds at most",
-    "emulator.py": "a command that forks nothing",
+    "relay.py": "a command that forks nothing",
+    "start.py": "a command that forks nothing",
 }
 RENEWS = re.compile(r"\brenew_in_children\(|\bregister_at_fork\(")
 

@@ -129,8 +129,8 @@ def _install(door: Door) -> None:
             record_cached(door, admission, method, path)
         return admission
 
-    def refuse(error: RefusedError, request: RequestFacts = ANYWHERE) -> Refusal:
-        refusal = Door.refuse(door, error, request)
+    def refuse(error: RefusedError, request: RequestFacts = ANYWHERE, headers: RawHeaders = ()) -> Refusal:
+        refusal = Door.refuse(door, error, request, headers)
         record(door, refusal, request)
         return refusal
 
