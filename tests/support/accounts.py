@@ -33,7 +33,7 @@ DOCUMENT = {
             ],
         },
     },
-    "users": {"jane@example.com": None},
+    "users": {"jane@example.com": {"hosted_domain": "example.com"}},
     "groups": {"developers@example.com": ["user:jane@example.com"]},
 }
 

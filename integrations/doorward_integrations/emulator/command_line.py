@@ -17,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from doorward.issuers.google import GCLOUD_CLIENT_ID
+from doorward.issuers.service_accounts import fold, is_service_account
 from doorward_integrations.emulator.accounts import Account
 from doorward_integrations.emulator.metadata.server import MetadataServer
 
@@ -79,7 +81,8 @@ class CommandLineEndpoint:
         if request.headers.get(CONTROL_HEADER) != "1":
             raise HTTPException(HTTPStatus.FORBIDDEN, f"the header {CONTROL_HEADER}: 1 is required")
         asked = await _object(request)
-        audience, email = asked.get("audience"), asked.get("account", self._metadata.accounts.default.email)
+        email = asked.get("account", self._metadata.accounts.default.email)
+        audience = asked.get("audience", _default_audience(email))
         if not isinstance(audience, str) or not audience or not isinstance(email, str):
             raise _bad("audience and account must be non-empty strings")
         form, expires = asked.get("format", "standard"), asked.get("expires", _HOUR)
@@ -91,6 +94,8 @@ class CommandLineEndpoint:
         account = self._metadata.identities.find(email)
         if account is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such account")
+        if account.hosted_domain is not None:
+            claims["hd"] = account.hosted_domain
         token = self._mint(audience, account, claims, expires)
         return JSONResponse({"token": token}, headers={"Cache-Control": "no-store"})
 
@@ -106,6 +111,12 @@ class CommandLineEndpoint:
             lifetime=lifetime,
             issued_at=issued_at,
         )
+
+
+def _default_audience(email: object) -> str | None:
+    """Return the audience that ``gcloud auth print-identity-token`` has for users, who choose none."""
+    of_user = isinstance(email, str) and "@" in email and not is_service_account(fold(email))
+    return GCLOUD_CLIENT_ID if of_user else None
 
 
 async def _object(request: Request) -> dict[str, Any]:

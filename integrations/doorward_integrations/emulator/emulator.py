@@ -32,6 +32,7 @@ from doorward_integrations.emulator.oauth.access_tokens import AccessTokens
 from doorward_integrations.emulator.oauth.account_keys import AccountKeys
 from doorward_integrations.emulator.oauth.key_files import KeyFiles
 from doorward_integrations.emulator.oauth.token_endpoint import TokenEndpoint
+from doorward_integrations.emulator.oauth.token_info import TokenInfo
 from doorward_integrations.emulator.page.endpoint import Page
 from doorward_integrations.emulator.page.known import Known
 from doorward_integrations.emulator.server import LoopbackServer
@@ -175,6 +176,7 @@ class Emulator:
                 access_tokens=self.access_tokens,
             ),
             KeyFiles(self.account_keys),
+            TokenInfo(self.issuer, self.access_tokens),
             IamCredentials(
                 issuer=self.issuer,
                 identities=self.identities,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 import pytest
@@ -108,6 +109,72 @@ def test_who_names_no_address_is_in_no_listed_group() -> None:
 def test_a_mapping_that_leaves_a_question_open_is_refused(groups: Any) -> None:
     with pytest.raises(PolicyError, match="group"):
         policy(groups)
+
+
+def address(number: int) -> str:
+    return f"g{number}@example.com"
+
+
+def chain(length: int) -> dict[str, list[str]]:
+    """Return groups that each have an account of their own and the next group; the last one has the first."""
+    return {
+        address(at): [f"user:u{at}@example.com", f"group:{address((at + 1) % length)}"]
+        for at in range(length)
+    }
+
+
+def steps(length: int) -> int:
+    """Count the lines and calls that a chain takes to be read, and to be asked about at both of its ends."""
+    groups, seen = chain(length), 0
+    first, last = principal(email="u0@example.com"), principal(email=f"u{length - 1}@example.com")
+
+    def see(*_: object) -> object:
+        nonlocal seen
+        seen += 1
+        return see
+
+    before = sys.gettrace()
+    sys.settrace(see)  # type: ignore[arg-type]  # it returns itself
+    try:
+        asked = InvokerPolicy.from_members([f"group:{address(0)}"], groups=groups)
+        granted = asked.decide(first).granted and asked.decide(last).granted
+    finally:
+        sys.settrace(before)
+    assert granted
+    return seen
+
+
+def test_a_chain_of_groups_takes_steps_in_proportion_to_its_length() -> None:
+    short, long = steps(200), steps(400)
+
+    assert long < 2.2 * short
+
+
+def test_a_long_chain_of_groups_needs_no_recursion() -> None:
+    groups = chain(5_000)
+    asked = InvokerPolicy.from_members([f"group:{address(0)}"], groups=groups)
+
+    assert asked.decide(principal(email="u4999@example.com")).granted
+    assert not asked.decide(principal(email="u5000@example.com")).granted
+
+
+def test_a_group_grants_nothing_to_those_who_are_only_in_the_group_above_it() -> None:
+    groups = {TEAM: [CALLER], "above@example.com": [GROUP, "user:jane@example.com"]}
+    above = InvokerPolicy.from_members(["group:above@example.com"], groups=groups)
+
+    assert (True, True) == (above.decide(principal()).granted, above.decide(JANE).granted)
+    assert (True, False) == (
+        policy(groups).decide(principal()).granted,
+        policy(groups).decide(JANE).granted,
+    )
+
+
+def test_more_accounts_than_are_kept_are_resolved_again() -> None:
+    count = 1_100
+    asked = policy({TEAM: [f"user:u{at}@example.com" for at in range(count)]})
+
+    for _ in range(2):
+        assert all(asked.decide(principal(email=f"u{at}@example.com")).granted for at in range(count))
 
 
 # A function.

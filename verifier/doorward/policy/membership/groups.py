@@ -7,6 +7,7 @@ Three ways: a mapping that lists the members of each group, a function, or a dir
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
@@ -24,6 +25,7 @@ __all__ = ["GroupDirectory", "Groups", "Resolver", "Unresolved", "resolver"]
 _log: Final = logging.getLogger("doorward.policy")
 # A caller can have the groups looked up with each request, and so a failure logged.
 _failures: Final = LogLimit(_log, logging.ERROR, "look-ups of group members that failed", lines=0)
+_MOST_KEPT: Final = 1_024  # accounts whose groups are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,11 @@ class _NoGroups:
 
 
 class _ListedGroups:
-    """Groups whose members are listed; a group may be a member of another one."""
+    """Groups whose members are listed; a group may be a member of another one.
+
+    The members of groups in groups are not collected: in a chain of groups they are as many as the square of
+    its length. From the groups that list an account it goes up to those that list these, once per account.
+    """
 
     @property
     def directory(self) -> None:
@@ -153,18 +159,60 @@ class _ListedGroups:
         listed = {
             fold(group.removeprefix("group:")): _read_members(group, names) for group, names in groups.items()
         }
-        self._accounts = {group: _all_accounts(group, listed) for group in listed}
+        self._groups: Final = frozenset(listed)
+        self._listing_account: Final = _listing({group: accounts for group, (accounts, _) in listed.items()})
+        self._listing_group: Final = _listing({group: nested for group, (_, nested) in listed.items()})
+        for group, parents in self._listing_group.items():
+            if group not in self._groups:
+                raise PolicyError(
+                    f"groups: 'group:{shortened(group)}' is a member of {shortened(parents[0])}, and its own "
+                    "members are not listed: list them"
+                )
+        self._found: Final[dict[str, frozenset[str]]] = {}
 
     def __call__(self, group: str, principal: Principal, address: str | None) -> bool | None:
         del principal
-        return None if address is None else address in self._accounts[group]
+        return None if address is None else group in self._groups_of(address)
+
+    def _groups_of(self, address: str) -> frozenset[str]:
+        """Return every group that an account is in."""
+        found = self._found.get(address)
+        if found is None:
+            found = _all_above(self._listing_account.get(address, ()), self._listing_group)
+            # Of accounts in no group there may be any number: they are not kept.
+            if found:
+                if len(self._found) >= _MOST_KEPT:
+                    self._found.clear()
+                self._found[address] = found
+        return found
 
     def check(self, group: str) -> None:
-        if group not in self._accounts:
+        if group not in self._groups:
             raise PolicyError(
                 f"groups lists no members for 'group:{shortened(group)}': add it, with an empty list if it "
                 "has none"
             )
+
+
+def _listing(members: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Return the groups that list each member."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for group, names in members.items():
+        for name in names:
+            found[name].append(group)
+    return dict(found)
+
+
+def _all_above(groups: Iterable[str], listing: Mapping[str, Iterable[str]]) -> frozenset[str]:
+    """Return groups, those that list them, and so on; each is visited once, also in a circle."""
+    found = set(groups)
+    todo = list(found)
+    while todo:
+        for group in listing.get(todo.pop(), ()):
+            if group not in found:
+                found.add(group)
+                todo.append(group)
+    return frozenset(found)
 
 
 def _read_members(group: str, names: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
@@ -191,27 +239,6 @@ def _typed_member(name: object) -> object:
     if not isinstance(name, str) or ":" in name:
         return name
     return f"serviceAccount:{name}" if is_service_account(fold(name)) else f"user:{name}"
-
-
-def _all_accounts(group: str, listed: Mapping[str, tuple[frozenset[str], frozenset[str]]]) -> frozenset[str]:
-    """Return the addresses of all accounts in a group, and in every group in it."""
-    found: set[str] = set()
-    seen: set[str] = set()
-    todo = [group]
-    while todo:
-        current = todo.pop()
-        if current in seen:
-            continue
-        seen.add(current)
-        if current not in listed:
-            raise PolicyError(
-                f"groups: 'group:{shortened(current)}' is a member of {shortened(group)}, and its own "
-                "members are not listed: list them"
-            )
-        accounts, nested = listed[current]
-        found |= accounts
-        todo += nested
-    return frozenset(found)
 
 
 class _DirectoryGroups:
