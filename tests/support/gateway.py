@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Self
 
 from doorward import Door, InvokerPolicy
 from doorward.door.base import BaseDoor
@@ -84,7 +85,7 @@ class RawUpstream:
             self.requests.append(await connection.read_request())
             await connection.write(self.answer)
 
-    def __enter__(self) -> RawUpstream:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(PATIENCE)
         return self

@@ -117,7 +117,8 @@ def test_an_empty_body_with_its_length_is_sent_on(front: Any, upstream: RawUpstr
 
 def test_an_answer_is_handed_back_with_its_length_and_both_cookies(front: Any, upstream: RawUpstream) -> None:
     upstream.answer = (
-        b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nSet-Cookie: a=1\r\nX-Z: \xe9\r\nset-cookie: b=2; Path=/\r\n"
+        b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nSet-Cookie: a=1\r\nX-Z: \xe9\r\n"
+        b"set-cookie: b=2; Path=/\r\n"
         b"Content-Encoding: gzip\r\nServer: theirs\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n\x1f\x8b"
     )
     status, headers, body = head_and_body(front.send(b"GET /", b"Accept-Encoding: gzip"))

@@ -21,7 +21,7 @@ def test_the_trace_of_traceparent_goes_on_with_a_span_of_its_own() -> None:
     ("value", "sampled"),
     [(ID, False), (f"{ID}/123", False), (f"{ID.upper()}/1;o=1", True), (f"{ID};o=0", False)],
 )
-def test_the_trace_of_google_s_older_header_goes_on(value: str, sampled: bool) -> None:
+def test_the_trace_of_google_s_older_header_goes_on(value: str, *, sampled: bool) -> None:
     trace = Trace.of([(b"x-cloud-trace-context", value.encode())])
 
     assert (ID, sampled) == (trace.trace_id, trace.sampled)
