@@ -23,6 +23,7 @@ __all__ = ["add_service_arguments", "gateway_of"]
 
 _LARGEST_FILE: Final = 1024 * 1024
 _MEMBERS: Final = ("upstream", "policy", "audience", "host")
+_IN_EMULATOR: Final = "projects/"
 _SHAPE: Final = "NAME=URL,policy=FILE,audience=AUD[,host=HOST]"
 
 
@@ -44,7 +45,11 @@ def add_service_arguments(parser: ArgumentParser) -> None:
     """
     many: dict[str, Any] = {"action": "append", "default": []}
     parser.add_argument("--upstream", metavar="URL", help="the service behind, such as http://127.0.0.1:8080")
-    parser.add_argument("--policy", metavar="FILE", help="its IAM policy, as gcloud prints it")
+    parser.add_argument(
+        "--policy",
+        metavar="FILE",
+        help="its IAM policy, as gcloud prints it; projects/P/locations/L/services/S is one of the emulator",
+    )
     parser.add_argument("--audience", metavar="AUD", help="an accepted audience (may be repeated)", **many)
     parser.add_argument(
         "--cloud-run", metavar="URL", help="a URL of the service, with all its audiences", **many
@@ -120,6 +125,10 @@ def _verifier(chosen: Namespace) -> Verifier:
 
 
 def _policy(path: str, *, watch: bool) -> Policy | PolicySource:
+    if path.startswith(_IN_EMULATOR):
+        from doorward_integrations.emulator import EmulatedPolicy  # noqa: PLC0415 - for those who use it
+
+        return EmulatedPolicy(path)
     return WatchedPolicy(path) if watch else InvokerPolicy.from_file(path)
 
 
@@ -170,9 +179,10 @@ def _in_file(path: str | None) -> list[tuple[str, dict[str, list[str]]]]:
 
 def _texts(path: str, key: str, value: object) -> list[str]:
     values = value if isinstance(value, list) else [value]
-    if not all(isinstance(one, str) for one in values):
+    texts = [one for one in values if isinstance(one, str)]
+    if len(texts) != len(values):
         raise ConfigurationError(f"{path}: {quoted(key)} must be a text, or a list of texts")
-    return values
+    return texts
 
 
 def _read(name: str, members: Mapping[str, list[str]]) -> _Described:

@@ -105,8 +105,8 @@ class WebSocketExchange:
         while True:
             message = await receive()
             if message["type"] == "websocket.disconnect":
-                code = message.get("code", _NO_CODE)
-                lost: int = {_NO_CODE: _NORMAL, _LOST: _GOING_AWAY}.get(code, code)
+                code: int = message.get("code") or _NO_CODE
+                lost = {_NO_CODE: _NORMAL, _LOST: _GOING_AWAY}.get(code, code)
                 await socket.close(code=lost, message=(message.get("reason") or "").encode())
                 return
             if (text := message.get("text")) is not None:

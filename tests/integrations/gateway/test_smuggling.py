@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -144,7 +142,7 @@ CORPUS = {
     "expectation and no body": posted(b"Expect: 100-continue\r\n" + length(HIDDEN), HIDDEN),
     "another expectation": posted(b"Expect: 100-continue, x\r\n" + length(HIDDEN), HIDDEN),
 }
-# Of these the whole body is one of a first request, as the door decided: that it looks like a request is nothing.
+# Of these all that follows is the body of the first request, whatever it looks like, as the door decided.
 WHOLE = {"TE with an underscore", "CL on a GET", "upgrade with a body", "expectation and no body"}
 
 
@@ -183,7 +181,7 @@ class Place:
         return received
 
     def seen(self, payload: bytes) -> list[dict[str, Any]]:
-        """Send, and return what the upstream has seen of it; what follows gets its own answer all the same."""
+        """Send, and return what the upstream has seen of it; what comes next gets its own answer."""
         self.door.admitted = []
         self.send(payload)
         admitted = self.door.admitted
