@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile
 # What takes longer: real servers, a browser, many processes, and instructions that are counted. CI runs it too.
 LONG := tests/conformance tests/operation tests/fuzz/test_growth.py tests/benchmarks/test_counted.py \
-    tests/integrations/test_examples.py tests/integrations/browser
+    tests/integrations/test_examples.py tests/integrations/browser \
+    $(patsubst %,tests/integrations/gateway/test_%.py,load restarts smuggling)
 # Written last, so that a set-up that was cut short is taken up again.
 STAMP := $(VENV)/.installed
 

@@ -17,7 +17,7 @@ from support.gateway import PATIENCE
 from support.gateway_process import free_port, gateway_process
 from support.tokens import AUDIENCE
 
-REQUESTS = 2_000
+REQUESTS = 10_000
 CLIENTS = 8
 RESTARTS = 6
 
