@@ -6,7 +6,7 @@ for ID tokens. The older path, ``/oauth2/v1/tokeninfo``, has other names for the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
@@ -74,9 +74,9 @@ class TokenInfo:
         kind, token = await _asked(request)
         now = self._issuer.clock()
         # In a thread: the first key may have to be made.
-        known = await run_in_threadpool(
-            self._of_id_token if kind == "id_token" else self._of_grant, token, now
-        )
+        read: Callable[[str, float], dict[str, object]]
+        read = self._of_id_token if kind == "id_token" else self._of_grant
+        known = await run_in_threadpool(read, token, now)
         seconds = int(numeric_date(known, "exp") - now)
         if request.url.path == _FIRST_PATH:
             content = _first_form(known, seconds)
