@@ -34,6 +34,7 @@ with needs_extra("demo"):
     from fastapi import Depends, FastAPI
 
     from doorward_integrations.cli.demonstrated_functions import function_rows
+    from doorward_integrations.cli.demonstrated_gateway import gateway_rows
     from doorward_integrations.fastapi import InvokerMiddleware, caller
 
 __all__ = ["demo"]
@@ -125,7 +126,12 @@ def demo(out: TextIO) -> int:
             file=out,
         )
         rows: list[_Row] = []
-        for row in itertools.chain(_rows(fetch, emulator, reasons), _function_rows(fetch, running, reasons)):
+        shown = itertools.chain(
+            _rows(fetch, emulator, reasons),
+            _function_rows(fetch, running, reasons),
+            _gateway_rows(fetch),
+        )
+        for row in shown:
             rows.append(row)
             verdict = "ok" if row.as_expected else "WRONG"
             print(
@@ -146,6 +152,11 @@ def _function_rows(fetch: Callable[..., str], running: RunningEmulator, reasons:
     running.emulator.certs.bring_up()
     for request, expected, seen in function_rows(running, fetch, lambda: reasons.last):
         yield _Row(request, expected, seen)
+
+
+def _gateway_rows(fetch: Callable[..., str]) -> Iterator[_Row]:
+    """Make the requests to a service behind the gateway."""
+    return itertools.starmap(_Row, gateway_rows(fetch))
 
 
 def _rows(fetch: Callable[..., str], emulator: Emulator, reasons: _Reasons) -> Iterator[_Row]:

@@ -39,7 +39,7 @@ class WebSocketExchange:
         upstream: Where to.
         scope: The scope, with the headers of the admission.
         headers: The headers that the upstream receives.
-        record: Is told how it went.
+        record: Takes how it went.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ def test_the_demo_shows_every_row_as_expected_and_ends_with_0() -> None:
 
     assert 0 == done.returncode, done.stdout + done.stderr
     table = [line for line in done.stdout.splitlines() if line.endswith(" ok")]
-    assert 18 == len(table)
+    assert 20 == len(table)
     expected = {
         "a service account that the policy names": "200 caller",
         "no credential": "403 no_credential",
@@ -52,6 +52,8 @@ def test_the_demo_shows_every_row_as_expected_and_ends_with_0() -> None:
         "once setIamPolicy has withdrawn it": "403 permission_denied",
         "a Pub/Sub message for an event-driven function": "204 received 1",
         "function A at that function": "403 permission_denied",
+        "a static server behind the gateway": "200 a static file",
+        "the same without a credential": "403 refused",
     }
     for request, answer in expected.items():
         assert [2] == [line.count(answer) for line in table if line.startswith(f"{request} ")], request
@@ -79,6 +81,7 @@ def test_one_answer_that_is_not_as_expected_ends_the_demo_with_1(monkeypatch: py
 
     monkeypatch.setattr(demo_module, "_rows", rows)
     monkeypatch.setattr(demo_module, "_function_rows", lambda *_: iter(()))
+    monkeypatch.setattr(demo_module, "_gateway_rows", lambda _fetch: iter(()))
     monkeypatch.setattr(demo_module, "_google_client", lambda: None)
     out = io.StringIO()
 
@@ -88,7 +91,7 @@ def test_one_answer_that_is_not_as_expected_ends_the_demo_with_1(monkeypatch: py
 
 
 def test_the_demo_leaves_the_environment_as_it_found_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_rows", "_function_rows"):
+    for name in ("_rows", "_function_rows", "_gateway_rows"):
         monkeypatch.setattr(demo_module, name, lambda *_: iter(()))
     monkeypatch.setattr(demo_module, "_google_client", lambda: None)
     before = dict(os.environ)

@@ -170,10 +170,10 @@ def test_a_thousand_idle_websockets_are_held(emulator: tuple[str, dict[str, str]
             for _ in range(SOCKETS):
                 headers = {"Authorization": f"Bearer {token}"}
                 url = gateway.url.replace("http", "ws")
-                socket = connect(
+                opening = connect(
                     url, additional_headers=headers, open_timeout=60, ping_interval=None, proxy=None
                 )
-                opened.append(await stack.enter_async_context(socket))
+                opened.append(await stack.enter_async_context(opening))
             held = memory(gateway, "VmRSS")
             for socket in opened:
                 await socket.send("still here")

@@ -62,13 +62,14 @@ def server(world: World, service: Service) -> Iterator[GatewayServer]:
 
 def opened(server: GatewayServer, world: World, path: str = "/", **settings: Any) -> ClientConnection:
     headers = {"Authorization": f"Bearer {world.token()}"}
-    return connect(
+    opened: ClientConnection = connect(
         f"ws://127.0.0.1:{server.port}{path}",
         additional_headers=headers,
         open_timeout=PATIENCE,
         proxy=None,
         **settings,
     )
+    return opened
 
 
 def test_text_and_bytes_go_both_ways(server: GatewayServer, world: World) -> None:
