@@ -6,7 +6,7 @@ for ID tokens. The older path, ``/oauth2/v1/tokeninfo``, has other names for the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
@@ -72,12 +72,9 @@ class TokenInfo:
 
     async def _info(self, request: Request) -> Response:
         kind, token = await _asked(request)
-        now = self._issuer.clock()
         # In a thread: the first key may have to be made.
-        read: Callable[[str, float], dict[str, object]]
-        read = self._of_id_token if kind == "id_token" else self._of_grant
-        known = await run_in_threadpool(read, token, now)
-        seconds = int(numeric_date(known, "exp") - now)
+        known = await run_in_threadpool(self._of_id_token if kind == "id_token" else self._of_grant, token)
+        seconds = int(numeric_date(known, "exp") - self._issuer.clock())
         if request.url.path == _FIRST_PATH:
             content = _first_form(known, seconds)
         else:
@@ -86,7 +83,8 @@ class TokenInfo:
                 content["expires_in"] = str(seconds)
         return JSONResponse(content, headers={"Cache-Control": "no-store"})
 
-    def _of_id_token(self, text: str, now: float) -> dict[str, object]:
+    def _of_id_token(self, text: str) -> dict[str, object]:
+        now = self._issuer.clock()
         if len(text) > MAX_TOKEN_BYTES:
             raise _unknown()
         try:
@@ -102,8 +100,7 @@ class TokenInfo:
             raise _unknown()
         return {**claims, "alg": header.alg, "kid": header.kid, "typ": "JWT"}
 
-    def _of_grant(self, text: str, now: float) -> dict[str, object]:
-        del now  # the store of grants looks at its own clock
+    def _of_grant(self, text: str) -> dict[str, object]:
         grant = self._access_tokens.find(text)
         if grant is None:
             raise _unknown()
