@@ -223,7 +223,7 @@ class TestWheel:
 
     def test_every_framework_is_an_extra(self, metadata: Message) -> None:
         frameworks = {"aiohttp", "django", "fastapi", "flask", "functions-framework", "grpc"}
-        others = {"calling", "cel", "demo", "emulator", "httpx2", "otel", "testing", "yaml"}
+        others = {"calling", "cel", "demo", "emulator", "gateway", "httpx2", "otel", "testing", "yaml"}
         assert frameworks | others == set(metadata.get_all("Provides-Extra", []))
 
     def test_it_carries_its_licence(self, wheel: zipfile.ZipFile, metadata: Message) -> None:
@@ -259,12 +259,14 @@ NEEDS = {
     "aiohttp": "aiohttp",
     "calling.for_httpx2": "httpx2",
     "calling.google_transport": "calling",
+    "cli.demonstrated_gateway": "gateway",
     "cli.demonstrated_functions": "demo",
     "cli.demonstration": "demo",
     "django": "django",
     "fastapi": "fastapi",
     "flask": "flask",
     "functions_framework": "functions-framework",
+    "gateway": "gateway",
     "grpc": "grpc",
     "grpc_auth": "grpc",
     "grpc_call": "grpc",

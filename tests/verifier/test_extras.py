@@ -31,6 +31,7 @@ USES = {
     "fastapi": "import doorward_integrations.fastapi",
     "flask": "import doorward_integrations.flask",
     "functions-framework": "import doorward_integrations.functions_framework",
+    "gateway": "import doorward_integrations.gateway",
     "grpc": "import doorward_integrations.grpc",
     "httpx2": "from doorward_integrations.httpx_auth import Httpx2Auth",
     "otel": "import doorward_integrations.opentelemetry",

@@ -65,6 +65,8 @@ LOCKS = re.compile(
     r"\b(Lock|RLock|Condition|Semaphore|BoundedSemaphore|Event|Barrier|Future|Queue)(\[\w+\])?\(\)"
 )
 FREE = {
+    "body.py": "an event of the loop, which belongs to one request",
+    "gateway.py": "a command that forks nothing",
     "milestone.py": "its owner drops it in a child, and who waits for it waits for some seconds at most",
     "relay.py": "a command that forks nothing",
     "start.py": "a command that forks nothing",

@@ -49,6 +49,15 @@ class Extra:
     packages: Mapping[str, str]
 
 
+_SERVING: Final = {
+    "aiohttp": "aiohttp",
+    "multidict": "aiohttp",
+    "yarl": "aiohttp",
+    "httptools": "httptools",
+    "uvicorn": "uvicorn",
+    "websockets": "websockets",
+}
+
 EXTRAS: Final[Mapping[str, Extra]] = {
     "aiohttp": Extra("the adapter of aiohttp needs", {"aiohttp": "aiohttp", "multidict": "aiohttp"}),
     "calling": Extra(
@@ -56,7 +65,8 @@ EXTRAS: Final[Mapping[str, Extra]] = {
     ),
     "cel": Extra("a policy with conditions needs", {"cel_expr_python": "cel-expr-python"}),
     "demo": Extra(
-        "the demo needs", {"fastapi": "fastapi", "google": "google-auth[requests]", "uvicorn": "uvicorn"}
+        "the demo needs",
+        {"fastapi": "fastapi", "google": "google-auth[requests]", **_SERVING},
     ),
     "django": Extra("the adapter of Django needs", {"django": "django", "asgiref": "django"}),
     "emulator": Extra("serving needs", {"uvicorn": "uvicorn"}),
@@ -66,6 +76,7 @@ EXTRAS: Final[Mapping[str, Extra]] = {
         "the adapter of the Functions Framework needs",
         dict.fromkeys(("functions_framework", "cloudevents", "flask", "werkzeug"), "functions-framework"),
     ),
+    "gateway": Extra("the gateway needs", _SERVING),
     "grpc": Extra("serving or calling over gRPC needs", {"grpc": "grpcio"}),
     "httpx2": Extra("Httpx2Auth needs", {"httpx2": "httpx2"}),
     "otel": Extra("metrics and spans need", {"opentelemetry": "opentelemetry-api"}),
