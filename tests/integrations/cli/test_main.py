@@ -79,7 +79,19 @@ def test_a_command_is_one_file_in_the_folder_of_commands(
 
     assert 7 == main(["greet", "world"])
     assert "hello world" in capsys.readouterr().out
-    names = {"demo", "emulator", "explain", "greet", "keys", "relay", "send", "settings", "token", "verify"}
+    names = {
+        "demo",
+        "emulator",
+        "explain",
+        "gateway",
+        "greet",
+        "keys",
+        "relay",
+        "send",
+        "settings",
+        "token",
+        "verify",
+    }
     assert names == set(find_commands())
     sys.modules.pop("doorward_integrations.cli.commands.greet")
 
