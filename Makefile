@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile
 # What takes longer: real servers, a browser, commands as processes, and instructions that are counted. CI runs it too.
 LONG := tests/conformance tests/operation tests/fuzz/test_growth.py tests/benchmarks tests/integrations/test_examples.py \
-    tests/integrations/browser tests/integrations/cli tests/integrations/emulator tests/integrations/testing/test_plugin.py \
+    tests/integrations/browser tests/integrations/cli tests/integrations/emulator tests/integrations/testing tests/test_package.py \
     tests/verifier/keys/test_cache_model.py tests/verifier/keys/test_cache_processes.py \
     tests/integrations/gateway
 # Written last, so that a set-up that was cut short is taken up again.

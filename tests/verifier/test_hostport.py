@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.hostport import is_on_this_machine
+from doorward.hostport import is_loopback_address, is_on_this_machine
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.255.255.255", "127.1.20.249", "[::1]"])
@@ -52,3 +52,15 @@ def test_a_loopback_host_with_a_port_is_this_machine(host: str, port: str) -> No
 @pytest.mark.parametrize("without_port", [True, False])
 def test_nothing_else_is(text: str, without_port: bool) -> None:  # noqa: FBT001 - a parameter of the test
     assert not is_on_this_machine(text, without_port=without_port)
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1", "127.255.0.9", "::1", "0:0:0:0:0:0:0:1"])
+def test_an_address_of_this_machine_alone_is_a_loopback_address(text: str) -> None:
+    assert is_loopback_address(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "localhost", "[::1]", "127.0.0.1:80", "0.0.0.0", "::", "10.0.0.1", "127.1"]
+)
+def test_no_other_text_is_a_loopback_address(text: str) -> None:
+    assert not is_loopback_address(text)

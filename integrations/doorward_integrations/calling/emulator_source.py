@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
-from doorward.errors import ConfigurationError, FetchError
+from doorward.errors import ConfigurationError
 from doorward.hostport import is_on_this_machine
 from doorward.issuers.google import emulator_in_environment
-from doorward.keys.http.reader import HttpReader, require_ok
+from doorward.keys.http.metadata import read_metadata
+from doorward.keys.http.reader import HttpReader
 from doorward.shown import quoted
 from doorward.tokens.jws import MAX_TOKEN_BYTES
 from doorward_integrations.calling.google_source import GoogleAuthSource
@@ -18,7 +19,6 @@ from doorward_integrations.calling.source import IdTokenSource
 __all__ = ["EmulatorSource", "default_source"]
 
 _DEADLINE: Final = 5.0  # seconds; it is on this machine
-_FLAVOR: Final = "Google"
 
 
 class EmulatorSource:
@@ -63,18 +63,7 @@ class EmulatorSource:
             f"http://{self.host}/computeMetadata/v1/instance/service-accounts/{quote(self.account, safe='@')}"
             f"/identity?audience={quote(audience, safe='')}&format=full"
         )
-        body, _ = self._reader.get(url, {"metadata-flavor": _FLAVOR}, _check_head)
-        try:
-            return (body or b"").decode("ascii")
-        except UnicodeDecodeError:
-            raise FetchError("content", "the answer is not ASCII") from None
-
-
-def _check_head(status: int, headers: Mapping[str, str]) -> bool:
-    require_ok(status, headers)
-    if headers.get("metadata-flavor") != _FLAVOR:
-        raise FetchError("content", "what answers is no metadata server: Metadata-Flavor is missing")
-    return True
+        return read_metadata(self._reader, url)
 
 
 def default_source(environ: Mapping[str, str] | None = None) -> IdTokenSource:

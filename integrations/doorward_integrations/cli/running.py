@@ -12,15 +12,16 @@ from doorward.errors import ConfigurationError
 from doorward.hostport import is_on_this_machine
 from doorward.issuers.google import EMULATOR_VARIABLE
 from doorward.regular_file import read_regular_file
+from doorward.shown import shown
 from doorward_integrations.cli.serving import DEFAULT_PORT
 
 __all__ = ["Running", "add_running_arguments", "running_of"]
 
-# As doorward_integrations.emulator.control has them, whose import takes ten times as long as a request.
+# As doorward_integrations.emulator.interface has them, whose import takes ten times as long as a request.
 _HEALTH_PATH: Final = "/healthz"
 _CONTROL: Final = {"X-Doorward-Emulator": "1", "Content-Type": "application/json"}
 _SECONDS: Final = 10.0
-_LARGEST_ANSWER: Final = 1024 * 1024
+_LARGEST_ANSWER: Final = 4 * 1024 * 1024
 _SHOWN: Final = 300
 
 
@@ -112,6 +113,21 @@ class Running:
             raise ConfigurationError(f"what answers at {self.url} is no emulator of doorward")
         return answer
 
+    def get(self, path: str) -> dict[str, Any]:
+        """Ask for what is there, after a look whether it is an emulator that answers there.
+
+        Args:
+            path: The path, percent-encoded.
+
+        Returns:
+            The answer, a JSON object.
+
+        Raises:
+            ConfigurationError: If no emulator answers there, or it refuses.
+        """
+        self.health()
+        return self._ask("GET", path, None)
+
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Ask for something, after a look whether it is an emulator that answers there.
 
@@ -135,7 +151,7 @@ class Running:
         host, _, port = self.host.rpartition(":")
         connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=_SECONDS)
         try:
-            connection.request(method, path, body, _CONTROL if body is not None else {})
+            connection.request(method, path, body, _CONTROL)
             answer = connection.getresponse()
             status, content = answer.status, answer.read(_LARGEST_ANSWER)
         except (OSError, http.client.HTTPException) as error:
@@ -148,16 +164,23 @@ class Running:
             connection.close()
         if status != http.client.OK:
             raise ConfigurationError(f"the emulator at {self.url} answers {status}: {_said(content)}")
-        try:
-            found = json.loads(content)
-        except ValueError:
-            found = None
+        found = _parsed(content)
         if not isinstance(found, dict):
             raise ConfigurationError(f"what answers at {self.url} is no emulator of doorward")
         return found
 
 
+def _parsed(content: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _said(content: bytes) -> str:
-    """Return the beginning of an answer, on one line."""
-    text = " ".join(content[:_SHOWN].decode("utf-8", "replace").split())
-    return text if text.isprintable() else ascii(text)
+    """Return what an answer says is wrong, else its beginning, on one line."""
+    try:
+        text = str(_parsed(content)["error"]["message"])
+    except (KeyError, TypeError):
+        text = content[:_SHOWN].decode("utf-8", "replace")
+    return shown(" ".join(text.split()), _SHOWN)

@@ -27,6 +27,21 @@ def add_emulator_arguments(parser: ArgumentParser) -> None:
         "--identities", metavar="FILE", help="who there is, and who may act as whom (JSON or YAML)"
     )
     parser.add_argument("--project", metavar="ID", help="the id of the project, where no file says it")
+    parser.add_argument(
+        "--state", metavar="FOLDER", help="the folder that keeps keys and policies from one start to the next"
+    )
+    parser.add_argument(
+        "--rotate-every",
+        type=float,
+        metavar="SECONDS",
+        help="how long a key signs, of every issuer (default: until a rotation is asked for)",
+    )
+    parser.add_argument(
+        "--overlap",
+        type=float,
+        metavar="SECONDS",
+        help="how long a replaced key is still published (default: until the next one is replaced)",
+    )
 
 
 def emulator_of(chosen: Namespace) -> Emulator:
@@ -41,7 +56,7 @@ def emulator_of(chosen: Namespace) -> Emulator:
     Raises:
         ConfigurationError: If an argument cannot work.
     """
-    from doorward_integrations.emulator import Emulator  # noqa: PLC0415 - needs the extra `emulator`
+    from doorward_integrations.emulator import Emulator, RotationSchedule  # noqa: PLC0415 - needs the extra `emulator`
 
     identities = None
     if chosen.identities is not None:
@@ -50,4 +65,10 @@ def emulator_of(chosen: Namespace) -> Emulator:
         )
 
         identities = read_identities(chosen.identities)
-    return Emulator(identities=identities, account=chosen.account, project=chosen.project)
+    return Emulator(
+        identities=identities,
+        account=chosen.account,
+        project=chosen.project,
+        rotation=RotationSchedule(every=chosen.rotate_every, overlap=chosen.overlap),
+        state=chosen.state,
+    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from doorward.strictjson import StrictJSONError, read_object
 from doorward_integrations.emulator.google_errors import GoogleError, OAuthError
@@ -22,11 +22,11 @@ class _TooLargeError(Exception):
     """The body is larger than any that could be right."""
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, largest: int = _LARGEST) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _LARGEST:
+        if len(body) > largest:
             raise _TooLargeError
     return bytes(body)
 
@@ -64,11 +64,12 @@ async def read_form(request: Request) -> dict[str, str]:
     return {name: value for name, value in parameters.items() if value}
 
 
-async def read_json(request: Request) -> Mapping[str, object]:
+async def read_json(request: Request, *, largest: int = _LARGEST) -> Mapping[str, object]:
     """Read the JSON object that a method of Google's APIs is sent.
 
     Args:
-        request: The request; its body is at most 64 KiB.
+        request: The request.
+        largest: Bytes that its body may have, 64 KiB by default.
 
     Returns:
         The members, read-only; arrays are tuples. Of an empty body, none.
@@ -77,8 +78,10 @@ async def read_json(request: Request) -> Mapping[str, object]:
         GoogleError: INVALID_ARGUMENT, if it is anything else.
     """
     try:
-        return read_object(await _read(request) or b"{}")
+        return read_object(await _read(request, largest) or b"{}")
     except _TooLargeError:
-        raise GoogleError("INVALID_ARGUMENT", f"The request is larger than {_LARGEST} bytes") from None
+        raise GoogleError("INVALID_ARGUMENT", f"The request is larger than {largest} bytes") from None
+    except ClientDisconnect:
+        raise GoogleError("INVALID_ARGUMENT", "The request was cut short") from None
     except StrictJSONError as error:
         raise GoogleError("INVALID_ARGUMENT", f"Invalid JSON payload: {error}") from None

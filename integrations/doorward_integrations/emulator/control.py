@@ -1,12 +1,15 @@
-"""Requests to the emulator's own endpoints, which Google has not.
+"""Requests to the emulator's own endpoints, which Google has not: who may ask there.
 
-A web page cannot send the header that they need without a preflight, which is not answered.
+They mint tokens and make keys, so no page of another site may ask. A browser says in ``Origin`` and
+``Sec-Fetch-Site`` where a request comes from (`doorward_integrations.emulator.origins`), and lets no page add
+the header `CONTROL_HEADER` without a preflight, to which the emulator gives no permission
+(https://fetch.spec.whatwg.org, "CORS protocol").
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from starlette.requests import Request
 
@@ -14,42 +17,43 @@ from doorward.shown import first_quoted
 from doorward.strictjson import thaw
 from doorward_integrations.emulator.bodies import read_json
 from doorward_integrations.emulator.google_errors import GoogleError
+from doorward_integrations.emulator.interface import CONTROL_HEADER, CONTROL_VALUE
+from doorward_integrations.emulator.origins import is_of_another_site
 
-__all__ = ["CONTROL_HEADER", "check_control", "read_control"]
-
-CONTROL_HEADER: Final = "X-Doorward-Emulator"
-"""The header of requests to the emulator's own endpoints; its value says what is asked for."""
+__all__ = ["check_control", "read_control"]
 
 
-def check_control(request: Request, purpose: str) -> None:
-    """Check that no web page has sent a request.
+def check_control(request: Request) -> None:
+    """Check that no page of another site has sent a request.
 
     Args:
         request: The request.
-        purpose: The value that `CONTROL_HEADER` must have.
 
     Raises:
-        GoogleError: PERMISSION_DENIED, if it has another one or none.
+        GoogleError: PERMISSION_DENIED, if one has or could have.
     """
-    if request.headers.get(CONTROL_HEADER) != purpose:
-        raise GoogleError("PERMISSION_DENIED", f"The request needs the header {CONTROL_HEADER}: {purpose}")
+    if is_of_another_site(request.headers):
+        raise GoogleError("PERMISSION_DENIED", "A page of another site has sent this request")
+    if request.headers.get(CONTROL_HEADER) != CONTROL_VALUE:
+        raise GoogleError(
+            "PERMISSION_DENIED", f"The request needs the header {CONTROL_HEADER}: {CONTROL_VALUE}"
+        )
 
 
-async def read_control(request: Request, purpose: str, fields: Mapping[str, type]) -> dict[str, Any]:
+async def read_control(request: Request, fields: Mapping[str, type]) -> dict[str, Any]:
     """Read a request to one of the emulator's own endpoints.
 
     Args:
         request: The request.
-        purpose: The value that `CONTROL_HEADER` must have.
         fields: The type of each member that the body may have.
 
     Returns:
         The members of the body that have a value.
 
     Raises:
-        GoogleError: PERMISSION_DENIED without the header, INVALID_ARGUMENT if the body is anything else.
+        GoogleError: PERMISSION_DENIED as `check_control`, INVALID_ARGUMENT if the body is anything else.
     """
-    check_control(request, purpose)
+    check_control(request)
     members = {name: thaw(one) for name, one in (await read_json(request)).items()}
     if unknown := members.keys() - fields.keys():
         raise GoogleError("INVALID_ARGUMENT", f"Invalid JSON payload: unknown name {first_quoted(unknown)}")

@@ -30,7 +30,7 @@ from doorward.forks import renew_in_children
 from doorward.issuers.google import emulator_in_environment
 from doorward.policy.request import RequestFacts
 from doorward.shown import shown
-from doorward_integrations.emulator.interface import DECISIONS_PATH, MARK_HEADER
+from doorward_integrations.emulator.interface import CONTROL_HEADER, CONTROL_VALUE, DECISIONS_PATH
 
 __all__ = ["Decisions", "EmulatorListener"]
 
@@ -245,7 +245,7 @@ class EmulatorListener:
                         batch.append(reports.get_nowait())
                 body = {"service": self._service, "decisions": batch}
                 try:
-                    client.post(url, json=body, headers={MARK_HEADER: "1"}).raise_for_status()
+                    client.post(url, json=body, headers={CONTROL_HEADER: CONTROL_VALUE}).raise_for_status()
                     failed = False
                 except httpx.HTTPError as error:
                     if not failed:

@@ -12,13 +12,14 @@ from starlette.middleware import Middleware
 from doorward.errors import ConfigurationError
 from doorward_integrations.emulator.accounts import Accounts
 from doorward_integrations.emulator.certs import CertsEndpoint
-from doorward_integrations.emulator.command_line import CommandLineEndpoint
 from doorward_integrations.emulator.endpoint import Endpoint
 from doorward_integrations.emulator.environment import environment_of
+from doorward_integrations.emulator.health import HealthEndpoint
 from doorward_integrations.emulator.hosts import LoopbackHosts, no_other_host
 from doorward_integrations.emulator.iam_credentials.endpoint import IamCredentials
 from doorward_integrations.emulator.identities.model import DEFAULT_PROJECT, Identities
 from doorward_integrations.emulator.instance import Instance
+from doorward_integrations.emulator.issuers.accounts import AccountTokens
 from doorward_integrations.emulator.issuers.every import EveryIssuer
 from doorward_integrations.emulator.issuers.firebase import EmulatedFirebase
 from doorward_integrations.emulator.issuers.google import EmulatedIssuer
@@ -124,8 +125,21 @@ class Emulator:
         first, *others = identities.attached
         self.accounts = Accounts(account or first, (*others, *other_accounts), find=identities.find)
         self.access_tokens = AccessTokens(clock=self.issuer.clock)
+        self.metadata = MetadataServer(
+            issuer=self.issuer,
+            identities=identities,
+            accounts=self.accounts,
+            access_tokens=self.access_tokens,
+            instance=instance,
+        )
+        known = Known(identities, self.accounts)
         issuers = EveryIssuer(
             self.issuer,
+            mint_google=AccountTokens(
+                self.issuer,
+                find=lambda email: known.default if email == "default" else known.find(email),
+                machine_claims=lambda: self.metadata.machine_claims(licenses=False),
+            ).mint,
             rotation=rotation,
             file=None if folder is None else KeyFile(folder.file("keys.json")),
         )
@@ -139,20 +153,17 @@ class Emulator:
         self.account_keys = AccountKeys(identities, clock=self.issuer.clock)
         self.self_signed.publish_also(self.account_keys.of)
         self.certs = CertsEndpoint(self.issuer, max_age=max_age)
-        self.metadata = MetadataServer(
-            issuer=self.issuer,
-            identities=identities,
-            accounts=self.accounts,
-            access_tokens=self.access_tokens,
-            instance=instance,
-        )
-        self.page = Page(self.issuer, Known(identities, self.accounts), self.services)
+        self.page = Page(self.issuer, known, self.services)
         # The page first: at the root it answers browsers only, and the metadata server all others.
         self.endpoints = (
             self.page,
             self.certs,
             self.metadata,
-            CommandLineEndpoint(self.metadata),
+            HealthEndpoint(
+                self.metadata,
+                services=self.services.names,
+                state=None if state is None else os.path.abspath(state),  # noqa: PTH100 - as it was given
+            ),
             *self._oauth(),
             issuers,
             self.services,

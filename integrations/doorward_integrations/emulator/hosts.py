@@ -6,7 +6,6 @@ the browser it is the same origin. Such a request carries the name of the site i
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
 from http import HTTPStatus
@@ -14,6 +13,8 @@ from typing import Final
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from doorward.hostport import is_loopback_address
 
 __all__ = ["LoopbackHosts", "no_other_host"]
 
@@ -32,10 +33,7 @@ def _is_own(value: str) -> bool:
         return False
     if found["name"] is not None:
         return found["name"].lower() in _NAMES
-    try:
-        return ipaddress.ip_address(found["v6"] or found["v4"]).is_loopback
-    except ValueError:
-        return False
+    return is_loopback_address(found["v6"] or found["v4"])
 
 
 def no_other_host(_: str) -> bool:

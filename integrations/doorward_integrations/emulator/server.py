@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from doorward.errors import ConfigurationError
 from doorward.extras import needs_extra
 from doorward.forks import renew_in_children
+from doorward.hostport import is_loopback_address
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -51,15 +52,8 @@ def _websocket_protocol(*, wanted: bool) -> str:
     return "websockets-sansio"
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _check_settings(host: str, port: int, grace: int) -> None:
-    if not _is_loopback(host):
+    if not is_loopback_address(host):
         raise ConfigurationError(
             f"host={host!r} must be a loopback address, such as 127.0.0.1 or ::1: this server is for "
             "this machine only"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import jwt
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -42,7 +43,7 @@ class Keys:
         self.asked: list[tuple[str, str | None]] = []
 
     def routes(self) -> list[Route]:
-        return [Route("/_doorward/accounts/{email}/keys", self._make, methods=["POST"])]
+        return [Route("/doorward/v1/accounts/{email}/keys", self._make, methods=["POST"])]
 
     async def _make(self, request: Request) -> Response:
         email = request.path_params["email"]
@@ -174,6 +175,21 @@ def test_status_is_0_or_1_and_json_says_the_same(
     assert "stopped" == json.loads(capsys.readouterr().out)["status"]
 
 
+def test_status_says_who_there_is_and_what_is_kept_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = "projects/demo/locations/europe-west1/services/orders"
+    names = iter(f"emulated-{number}" for number in range(9))
+    issuer = EmulatedIssuer(make_key=lambda: SigningKey(rsa_key(next(names))))
+    emulator = Emulator(issuer, other_accounts=[SA.replace("caller", "other")], state=tmp_path / "state")
+    emulator.services.set(service, {"bindings": []})
+    with emulator.serve() as running:
+        out = printed(capsys, "emulator", "status", "--url", running.url)
+
+    for said in (SA.replace("caller", "other"), str(tmp_path / "state"), service):
+        assert said in out
+
+
 # env
 
 
@@ -227,6 +243,23 @@ def test_an_expired_token_can_be_asked_for(
         Verifier(AUDIENCE).verify(token)
 
 
+@pytest.mark.parametrize(
+    ("issuer", "iss"),
+    [
+        ("google", "https://accounts.google.com"),
+        ("iap", "https://cloud.google.com/iap"),
+        ("oidc:partner", "https://partner.test"),
+    ],
+)
+def test_a_token_of_another_issuer_can_be_asked_for(
+    issuer: str, iss: str, running: RunningEmulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = minted(capsys, running, "--issuer", issuer, "--as", "user@example.com")
+    claims = jwt.decode(token, options={"verify_signature": False})
+
+    assert (iss, "user@example.com") == (claims["iss"], claims["email"])
+
+
 def test_a_token_is_logged_nowhere(
     running: RunningEmulator, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -243,7 +276,7 @@ def test_what_the_emulator_refuses_is_said_in_one_line(
     assert 2 == main(["token", "--audience", AUDIENCE, "--as", "nothing", "--url", running.url])
     error = capsys.readouterr().err
 
-    assert "no such account" in error
+    assert "'nothing' is no e-mail address" in error
     assert 1 == error.count("\n")
 
 

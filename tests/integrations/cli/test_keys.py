@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
 from doorward_integrations.cli.main import main
@@ -78,7 +78,7 @@ def test_the_keys_of_another_issuer_are_changed_as_json(
     emulator: Emulator, host: str, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
     monkeypatch.delenv("DOORWARD_EMULATOR_HOST")
-    assert 0 == main(["keys", "rotate", "--issuer", "iap", "--json", "--emulator", host])
+    assert 0 == main(["keys", "rotate", "--issuer", "iap", "--json", "--url", f"http://{host}"])
     keys = json.loads(capsys.readouterr().out)["keys"]
 
     assert emulator.iap.current.kid == keys[0]["kid"]
@@ -90,8 +90,11 @@ def test_the_keys_of_another_issuer_are_changed_as_json(
     [
         (["revoke", "other"], "no key with the id 'other' is published"),
         (["rotate", "--issuer", "other"], "no issuer 'other' with keys"),
-        (["list", "--emulator", "example.com:80"], "must be HOST:PORT of this machine"),
-        (["list", "--emulator", "127.0.0.1:9"], "no emulator answers at 127.0.0.1:9: Connection refused"),
+        (["list", "--url", "http://example.com:80"], "must be a port of this machine"),
+        (
+            ["list", "--url", "http://127.0.0.1:9"],
+            "no emulator answers at http://127.0.0.1:9 (Con",
+        ),
     ],
     ids=str,
 )
@@ -100,17 +103,11 @@ def test_a_mistake_is_said_in_one_line(arguments: list[str], why: str, capsys: O
     assert why in capsys.readouterr().err
 
 
-def test_without_an_emulator_it_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
-    monkeypatch.delenv("DOORWARD_EMULATOR_HOST")
-
-    assert 2 == main(["keys", "list"])
-    assert "--emulator HOST:PORT" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("text", ["Hello", "{}", '{"keys": 1}'])
 def test_what_is_no_emulator_is_said(text: str, capsys: Output) -> None:
-    app = Starlette(routes=[Route("/doorward/v1/keys", lambda _: PlainTextResponse(text))])
-    with LoopbackServer(app) as server:
-        assert 2 == main(["keys", "list", "--emulator", server.host])
+    health = Route("/healthz", lambda _: JSONResponse({"emulator": "doorward"}))
+    keys = Route("/doorward/v1/keys", lambda _: PlainTextResponse(text))
+    with LoopbackServer(Starlette(routes=[health, keys])) as server:
+        assert 2 == main(["keys", "list", "--url", server.url])
 
-    assert "is no emulator" in capsys.readouterr().err
+    assert "what answers at http://127.0.0.1:" in capsys.readouterr().err

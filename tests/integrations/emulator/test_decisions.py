@@ -13,7 +13,7 @@ from doorward.door.events import Decided
 from doorward.errors import ConfigurationError
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator
 from doorward_integrations.emulator.decisions import Decisions, EmulatorListener
-from doorward_integrations.emulator.interface import MARK_HEADER
+from doorward_integrations.emulator.interface import CONTROL_HEADER
 from support.clock import ManualClock
 
 AUDIENCE = "https://orders.example.com"
@@ -116,21 +116,21 @@ def test_the_emulator_keeps_the_last_two_hundred(clock: ManualClock) -> None:
     ],
 )
 def test_what_is_no_report_is_refused_whole(report: dict[str, Any], client: httpx.Client) -> None:
-    answer = client.post("/doorward/api/decisions", json=report, headers={MARK_HEADER: "1"})
+    answer = client.post("/doorward/v1/decisions", json=report, headers={CONTROL_HEADER: "1"})
 
     assert 400 == answer.status_code
-    assert {"decisions": []} == client.get("/doorward/api/decisions", headers={MARK_HEADER: "1"}).json()
+    assert {"decisions": []} == client.get("/doorward/v1/decisions", headers={CONTROL_HEADER: "1"}).json()
 
 
 def test_what_is_reported_is_clipped_and_has_no_hidden_characters(client: httpx.Client) -> None:
     hostile = {**REFUSED, "path": "/\u202e" + "a" * 10_000, "message": "\x00"}
     client.post(
-        "/doorward/api/decisions",
+        "/doorward/v1/decisions",
         json={"service": "s" * 10_000, "decisions": [hostile]},
-        headers={MARK_HEADER: "1"},
+        headers={CONTROL_HEADER: "1"},
     )
 
-    (kept,) = client.get("/doorward/api/decisions", headers={MARK_HEADER: "1"}).json()["decisions"]
+    (kept,) = client.get("/doorward/v1/decisions", headers={CONTROL_HEADER: "1"}).json()["decisions"]
     assert len(str(kept)) < 2_000
     assert "\u202e" not in str(kept)
     assert "\x00" not in str(kept)

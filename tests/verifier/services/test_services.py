@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from doorward import Admission, ConfigurationError, InvokerPolicy, KeyCache, Principal, Reason, Refusal
 from doorward.door.events import Decided
 from doorward.door.readiness import ready
+from doorward.issuers.google import EMULATOR_VARIABLE, GOOGLE
+from doorward.issuers.iap import IAP
 from doorward.policy.decision import Decision
 from doorward.policy.request import PlainRequest, RequestFacts
 from doorward.services.services import Services
@@ -175,6 +177,19 @@ def test_without_a_factory_they_share_one_key_cache_too() -> None:
     assert first is second
 
 
+def test_the_emulator_is_named_once_in_the_log_for_all_services(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(EMULATOR_VARIABLE, "127.0.0.1:8099")
+    services = Services(issuers=iter([GOOGLE, IAP]))
+    for name in ("a", "b"):
+        door = services.put(name, audience=f"https://{name}", policy=GRANTED, hosts=[name])
+        assert "127.0.0.1:8099" in repr(door.verifier.key_caches)
+
+    warnings = [one.getMessage() for one in caplog.records if "of the emulator" in one.getMessage()]
+    assert ["google", "iap"] == sorted(one.split()[4] for one in warnings)
+
+
 def test_all_services_share_the_bound_on_verified_tokens(world: World) -> None:
     services = made(world, token_cache_size=10)
     for number in range(20):
@@ -254,6 +269,8 @@ def test_what_a_service_cannot_have_changes_nothing(world: World) -> None:
         ({"leeway": -1.0}, "leeway"),
         ({"token_cache_size": -1}, "token_cache_size"),
         ({"issuers": []}, "issuer"),
+        ({"issuers": GOOGLE}, "issuers must be a list"),
+        ({"issuers": ["google"]}, "issuers must be a list"),
         ({"exempt": ["/healthz"]}, "exempt"),
         ({"end_user_callers": [MEMBER]}, "need end_user"),
     ],

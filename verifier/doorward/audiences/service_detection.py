@@ -14,7 +14,8 @@ from typing import Final
 
 from doorward.errors import ConfigurationError, FetchError
 from doorward.hostport import is_on_this_machine
-from doorward.keys.http.reader import HttpReader, require_ok
+from doorward.keys.http.metadata import read_metadata
+from doorward.keys.http.reader import HttpReader
 from doorward.shown import shown
 
 __all__ = ["FetchText", "Service", "ask_for_service"]
@@ -29,7 +30,6 @@ _HOSTS_OF_GOOGLE: Final = frozenset(
 _VARIABLES: Final = ("GCE_METADATA_HOST", "GCE_METADATA_ROOT")  # the second is an older name of the first
 _PATH: Final = "/computeMetadata/v1/instance/region"
 _REGION: Final = "projects/([0-9]+)/regions/([a-z0-9-]+)"
-_FLAVOR: Final = "Google"
 _DEADLINE: Final = 3.0
 _LIMIT: Final = 1_024
 _NAME_THE_URL: Final = (
@@ -110,15 +110,4 @@ def _fetch_text(url: str) -> str:
     Never through a proxy of the environment: `HttpReader` uses none for ``http``.
     """
     reader = HttpReader(deadline=_DEADLINE, limit=_LIMIT)
-    body, _ = reader.get(url, {"metadata-flavor": _FLAVOR}, _check_head)
-    try:
-        return (body or b"").decode("ascii")
-    except UnicodeDecodeError:
-        raise FetchError("content", "the answer is not ASCII") from None
-
-
-def _check_head(status: int, headers: Mapping[str, str]) -> bool:
-    require_ok(status, headers)
-    if headers.get("metadata-flavor") != _FLAVOR:
-        raise FetchError("content", "what answers is no metadata server: Metadata-Flavor is missing")
-    return True
+    return read_metadata(reader, url)

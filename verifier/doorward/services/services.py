@@ -25,6 +25,7 @@ from doorward.door.log import DoorLog
 from doorward.door.refusal import Refusal, RefusalStyle, cloud_run
 from doorward.errors import ConfigurationError, UnknownServiceError
 from doorward.forks import renew_in_children
+from doorward.issuers.google import GOOGLE, in_environment
 from doorward.issuers.issuer import Issuer
 from doorward.keys.cache import KeyCache
 from doorward.keys.source import KeySource
@@ -104,7 +105,9 @@ class Services(BaseDoor):
         given = {name: value for name, value in settings.items() if name != "key_cache"}
         of_verifier = VerifierSettings.__annotations__.keys()
         self._verifier: Final = cast(
-            "VerifierSettings", {name: value for name, value in given.items() if name in of_verifier}
+            "VerifierSettings",
+            {name: value for name, value in given.items() if name in of_verifier}
+            | {"issuers": _here(settings.get("issuers", (GOOGLE,)))},
         )
         log = DoorLog() if (own := settings.get("log")) is None else own
         self._door: Final = cast(
@@ -303,6 +306,13 @@ class Services(BaseDoor):
             clock = self._verifier.get("clock", time.time)
             made = KeyCache(issuer.key_url, issuer.algorithms, clock=clock)
         return self._key_sources.setdefault(issuer, made)
+
+
+def _here(issuers: Iterable[Issuer]) -> Iterable[Issuer]:
+    """Point issuers at an emulator once for all services; what is none of them, `Verifier` refuses."""
+    if not isinstance(issuers, Iterable):
+        return issuers
+    return tuple(in_environment(one) if isinstance(one, Issuer) else one for one in issuers)
 
 
 class _GrantsNothing:

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from http.client import HTTPConnection, HTTPException
 from typing import Any, Final, TextIO
 
 from doorward.errors import ConfigurationError
-from doorward.issuers.google import EMULATOR_VARIABLE, emulator_in_environment
-from doorward.strictjson import StrictJSONError, read_object
+from doorward_integrations.cli.running import add_running_arguments, running_of
 
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP: Final = "list, rotate or revoke the keys of a running emulator"
 
 _PATH: Final = "/doorward/v1/keys"
-_HEADERS: Final = {"X-Doorward-Emulator": "keys", "Content-Type": "application/json"}
-_SECONDS: Final = 10.0
-_LARGEST: Final = 4 * 1024 * 1024
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -44,9 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def _add_action(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--emulator", metavar="HOST:PORT", help=f"the emulator (default: what {EMULATOR_VARIABLE} names)"
-    )
+    add_running_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -65,22 +57,17 @@ def run(chosen: Namespace, out: TextIO, stdin: TextIO) -> int:
         ConfigurationError: If there is no emulator, or it refuses.
     """
     del stdin
-    environ = dict(os.environ) if chosen.emulator is None else {EMULATOR_VARIABLE: chosen.emulator}
-    host = emulator_in_environment(environ)
-    if host is None:
-        raise ConfigurationError(
-            f"name the emulator: --emulator HOST:PORT, or {EMULATOR_VARIABLE} in the environment"
-        )
-    asked: dict[str, object] = {}
-    if chosen.action != "list":
-        asked["issuer"] = chosen.issuer
-    if chosen.action == "rotate":
-        asked["withdraw"] = chosen.withdraw
-    if chosen.action == "revoke":
-        asked["kid"] = chosen.kid
-    answer = _ask(host, chosen.action, asked)
+    running = running_of(chosen)
+    if chosen.action == "list":
+        answer = running.get(_PATH)
+    elif chosen.action == "rotate":
+        answer = running.post(f"{_PATH}:rotate", {"issuer": chosen.issuer, "withdraw": chosen.withdraw})
+    else:
+        answer = running.post(f"{_PATH}:revoke", {"issuer": chosen.issuer, "kid": chosen.kid})
+    if not isinstance(answer.get("keys"), list):
+        raise ConfigurationError(f"what answers at {running.url} cannot be asked for keys")
     if chosen.json:
-        print(json.dumps(answer), file=out)
+        print(json.dumps({"keys": answer["keys"]}), file=out)
         return 0
     for key in answer["keys"]:
         print("  ".join(_columns(key)), file=out)
@@ -96,26 +83,3 @@ def _columns(key: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _date(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _ask(host: str, action: str, asked: Mapping[str, object]) -> dict[str, Any]:
-    connection = HTTPConnection(host, timeout=_SECONDS)
-    try:
-        if action == "list":
-            connection.request("GET", _PATH, headers=_HEADERS)
-        else:
-            connection.request("POST", f"{_PATH}:{action}", json.dumps(asked), headers=_HEADERS)
-        response = connection.getresponse()
-        body = response.read(_LARGEST)
-        answer = json.loads(body) if read_object(body) else {}
-    except OSError as error:
-        raise ConfigurationError(f"no emulator answers at {host}: {error.strerror or error}") from None
-    except (HTTPException, StrictJSONError) as error:
-        raise ConfigurationError(f"what answers at {host} is no emulator: {error}") from None
-    finally:
-        connection.close()
-    if "error" in answer:
-        raise ConfigurationError(str(answer["error"]["message"]))
-    if not isinstance(answer.get("keys"), list):
-        raise ConfigurationError(f"what answers at {host} is no emulator that can be asked for keys")
-    return {"keys": answer["keys"]}

@@ -11,7 +11,8 @@ __all__ = ["HELP", "add_arguments", "run"]
 
 HELP: Final = "mint an ID token from the emulator that is running"
 
-_TOKENS_PATH: Final = "/_doorward/tokens"
+_GOOGLE: Final = "google"
+_TOKENS_PATH: Final = "/doorward/v1/tokens"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -22,20 +23,25 @@ def add_arguments(parser: ArgumentParser) -> None:
     """
     parser.add_argument("--audience", metavar="AUD", required=True, help="the audience: the URL of a service")
     parser.add_argument(
+        "--issuer",
+        default=_GOOGLE,
+        metavar="NAME",
+        help="google, iap, firebase, oidc:NAME, or a service account that signs for itself "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
         "--as", dest="account", metavar="EMAIL", help="the account (default: that of the emulated machine)"
     )
     parser.add_argument(
         "--format",
         choices=["standard", "full"],
-        default="standard",
-        help="full describes the machine, if the emulator has one (default: %(default)s)",
+        help="full describes the machine, if the emulator has one (default: standard)",
     )
     parser.add_argument(
         "--expires",
         type=int,
-        default=3_600,
         metavar="SECONDS",
-        help="seconds from now; less than 0 for one that has expired (default: %(default)s)",
+        help="seconds from now; less than 0 for one that has expired (default: as long as the issuer's last)",
     )
     add_running_arguments(parser)
 
@@ -56,11 +62,12 @@ def run(chosen: Namespace, out: TextIO, stdin: TextIO) -> int:
     """
     del stdin
     asked: dict[str, Any] = {
+        "issuer": chosen.issuer,
         "audience": chosen.audience,
+        # Of another issuer, the address is a claim: it has no accounts to choose from.
+        "account" if chosen.issuer == _GOOGLE else "email": chosen.account,
         "format": chosen.format,
         "expires": chosen.expires,
     }
-    if chosen.account is not None:
-        asked["account"] = chosen.account
     print(running_of(chosen).post(_TOKENS_PATH, asked)["token"], file=out)
     return 0

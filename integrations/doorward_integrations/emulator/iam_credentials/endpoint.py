@@ -136,7 +136,7 @@ class IamCredentials:
             claims |= {"email": None, "email_verified": None}
         if read_flag(body, "useEmailAzp"):
             claims["azp"] = account.email
-        token = self._issuer.mint(audience, email=account.email, subject=account.subject, claims=claims)
+        token = self._issuer.mint_for(account, audience, claims=claims)
         return {"token": token}
 
     def _signed_bytes(self, account: Account, body: _Body) -> dict[str, object]:

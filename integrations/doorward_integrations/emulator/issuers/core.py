@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, TypedDict
 
+from doorward.shown import LONGEST, quoted
 from doorward_integrations.emulator.keys.ring import KeyRing
 from doorward_integrations.emulator.keys.schedule import RotationSchedule
 from doorward_integrations.emulator.keys.signing_key import SigningKey
 
 __all__ = ["SigningIssuer", "TokenChanges", "shown"]
 
-_SHOWN: Final = 200
-_PLAIN: Final = re.compile(rf"[!-~]{{1,{_SHOWN}}}")
+_PLAIN: Final = re.compile(rf"[!-~]{{1,{LONGEST}}}")
 _HOUR: Final = 3_600
 
 
@@ -43,15 +43,9 @@ def shown(value: object) -> str:
         value: What was asked for.
 
     Returns:
-        One line in ASCII.
+        One line.
     """
-    if not isinstance(value, str):
-        return f"not a string but {type(value).__name__}"
-    if _PLAIN.fullmatch(value):
-        return value
-    # ``ascii`` escapes every line break, such as U+2028, and what changes the direction of text.
-    text = ascii(value[:_SHOWN])
-    return text if len(value) <= _SHOWN else f"{text}..."
+    return value if isinstance(value, str) and _PLAIN.fullmatch(value) else quoted(value)
 
 
 def _changed(original: dict[str, object], changes: Mapping[str, object] | None) -> dict[str, object]:

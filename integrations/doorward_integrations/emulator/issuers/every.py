@@ -44,13 +44,19 @@ class EveryIssuer:
     self_signed: Final[SelfSigners]
 
     def __init__(
-        self, google: EmulatedIssuer, *, rotation: RotationSchedule | None = None, file: KeyFile | None = None
+        self,
+        google: EmulatedIssuer,
+        *,
+        mint_google: Mint | None = None,
+        rotation: RotationSchedule | None = None,
+        file: KeyFile | None = None,
     ) -> None:
         """Make the issuers beside the one of Google accounts.
 
         Args:
             google: That one.
-            rotation: When the keys of the others are replaced; only on request by default.
+            mint_google: Mints its tokens over HTTP; its own method by default.
+            rotation: When the keys of every other one are replaced; only on request by default.
             file: Where all keys are kept; None to keep them in memory only.
 
         Raises:
@@ -58,11 +64,16 @@ class EveryIssuer:
         """
         clock = google.clock
         self._file: Final = file
+        self._mint_google: Final[Mint] = google.mint if mint_google is None else mint_google
         self.google = self._kept(google)
         self.iap = self._kept(EmulatedIap(clock=clock, rotation=rotation))
         self.firebase = self._kept(EmulatedFirebase(clock=clock, rotation=rotation))
-        self.oidc = OidcIssuers(lambda iss: self._kept(EmulatedOidc(iss, clock=clock)), clock=clock)
-        self.self_signed = SelfSigners(lambda email: self._kept(SelfSigner(email, clock=clock)), clock=clock)
+        self.oidc = OidcIssuers(
+            lambda iss: self._kept(EmulatedOidc(iss, clock=clock, rotation=rotation)), clock=clock
+        )
+        self.self_signed = SelfSigners(
+            lambda email: self._kept(SelfSigner(email, clock=clock, rotation=rotation)), clock=clock
+        )
         if file is not None:
             # Made now, so that a disk that is full is found out before anything is served.
             _ = self.google.keys
@@ -106,7 +117,7 @@ class EveryIssuer:
         if "@" in name:
             return self.self_signed(name).token
         named: dict[str, Mint] = {
-            "google": self.google.mint,
+            "google": self._mint_google,
             "iap": self.iap.token,
             "firebase": self.firebase.token,
         }
@@ -119,7 +130,7 @@ class EveryIssuer:
             Routes for a Starlette application.
         """
         parts = (self.iap, self.firebase, self.oidc, self.self_signed)
-        own = (Minting(self.mint_of), KeyAdmin(self.rings))
+        own = (Minting(self.mint_of, clock=self.google.clock), KeyAdmin(self.rings))
         return [
             *(one for part in parts for one in part.routes()),
             *(one for part in own for one in part.routes()),

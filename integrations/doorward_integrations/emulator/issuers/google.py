@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Unpack
 
 from doorward.errors import ConfigurationError
 from doorward.issuers.google import GOOGLE
 from doorward_integrations.emulator.accounts import DEFAULT_ACCOUNT, Account
-from doorward_integrations.emulator.issuers.core import SigningIssuer, shown
+from doorward_integrations.emulator.issuers.core import SigningIssuer, TokenChanges, shown
 from doorward_integrations.emulator.keys import RotationSchedule, SigningKey
 
 __all__ = ["EmulatedIssuer"]
@@ -94,10 +94,27 @@ class EmulatedIssuer(SigningIssuer):
         Raises:
             ConfigurationError: If the e-mail is no address.
         """
-        account = Account(email)
-        named = account.claims(subject) | {"aud": audience, "iss": self._iss}
-        token = self.sign(
-            named, issued_at=issued_at, lifetime=lifetime, claims=claims, header=header, key=key
+        return self.mint_for(
+            Account(email, unique_id=subject),
+            audience,
+            issued_at=issued_at,
+            lifetime=lifetime,
+            claims=claims,
+            header=header,
+            key=key,
         )
+
+    def mint_for(self, account: Account, audience: str, **changes: Unpack[TokenChanges]) -> str:
+        """Mint an ID token of an account, with all that is known of it.
+
+        Args:
+            account: The account.
+            audience: The claim ``aud``.
+            **changes: See `TokenChanges`.
+
+        Returns:
+            The token, a compact JWS.
+        """
+        token = self.sign(account.claims() | {"aud": audience, "iss": self._iss}, **changes)
         _log.debug("minted an ID token for %s, audience %s", shown(account.email), shown(audience))
         return token

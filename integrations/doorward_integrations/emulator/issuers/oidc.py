@@ -20,13 +20,14 @@ from doorward.errors import ConfigurationError
 from doorward.hostport import is_on_this_machine
 from doorward.keys.http.urls import check_key_url
 from doorward.shown import quoted
+from doorward_integrations.emulator.interface import OIDC_PATH
 from doorward_integrations.emulator.issuers.core import SigningIssuer, TokenChanges
 from doorward_integrations.emulator.issuers.named import NamedIssuers
 from doorward_integrations.emulator.issuers.publishing import KeyEndpoint
+from doorward_integrations.emulator.keys.schedule import RotationSchedule
 
 __all__ = ["EmulatedOidc", "OidcIssuers"]
 
-_EMULATED: Final = "/doorward/v1/oidc"
 _PLAIN: Final = "/oidc"
 _WELL_KNOWN: Final = "/.well-known/openid-configuration"
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -42,14 +43,17 @@ class EmulatedOidc(SigningIssuer):
 
     iss: Final[str]
 
-    def __init__(self, iss: str, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, iss: str, *, clock: Callable[[], float], rotation: RotationSchedule | None = None
+    ) -> None:
         """Make an issuer; `OidcIssuers` is the usual way here.
 
         Args:
             iss: Its identifier.
             clock: Returns the time in seconds since the epoch.
+            rotation: When the key that signs is replaced; only on request by default.
         """
-        super().__init__(f"oidc {iss}", clock=clock)
+        super().__init__(f"oidc {iss}", clock=clock, rotation=rotation)
         self.iss = iss
 
     def token(
@@ -140,8 +144,8 @@ class OidcIssuers:
             Routes for a Starlette application.
         """
         return [
-            Route(f"{_EMULATED}/{{issuer:path}}{_WELL_KNOWN}", self._discovery),
-            Route(f"{_EMULATED}/{{issuer:path}}/jwks", self._jwks),
+            Route(f"{OIDC_PATH}/{{issuer:path}}{_WELL_KNOWN}", self._discovery),
+            Route(f"{OIDC_PATH}/{{issuer:path}}/jwks", self._jwks),
             Route(f"{_PLAIN}/{{name}}{_WELL_KNOWN}", self._discovery),
             Route(f"{_PLAIN}/{{name}}/jwks", self._jwks),
         ]
@@ -163,7 +167,7 @@ class OidcIssuers:
         except ConfigurationError as error:
             return PlainTextResponse(str(error), HTTPStatus.NOT_FOUND)
         own = request.path_params.get("issuer") is None
-        path = urlsplit(issuer.iss).path if own else f"{_EMULATED}/{quote(issuer.iss, safe='')}"
+        path = urlsplit(issuer.iss).path if own else f"{OIDC_PATH}/{quote(issuer.iss, safe='')}"
         return self.certs.answer(
             request,
             {

@@ -18,6 +18,7 @@ from doorward_integrations.emulator.issuers.core import SigningIssuer, TokenChan
 from doorward_integrations.emulator.issuers.named import NamedIssuers
 from doorward_integrations.emulator.issuers.publishing import KeyEndpoint
 from doorward_integrations.emulator.keys.public_key import PublicKey
+from doorward_integrations.emulator.keys.schedule import RotationSchedule
 
 __all__ = ["SelfSigner", "SelfSigners"]
 
@@ -34,14 +35,17 @@ class SelfSigner(SigningIssuer):
 
     email: Final[str]
 
-    def __init__(self, email: str, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, email: str, *, clock: Callable[[], float], rotation: RotationSchedule | None = None
+    ) -> None:
         """Make the signer of an account; `SelfSigners` is the usual way here.
 
         Args:
             email: The address of the account.
             clock: Returns the time in seconds since the epoch.
+            rotation: When the key that signs is replaced; only on request by default.
         """
-        super().__init__(email, clock=clock)
+        super().__init__(email, clock=clock, rotation=rotation)
         self.email = email
 
     def token(self, audience: str, **changes: Unpack[TokenChanges]) -> str:

@@ -14,17 +14,13 @@ from doorward.errors import ConfigurationError
 from doorward.shown import quoted
 from doorward_integrations.emulator.control import read_control
 from doorward_integrations.emulator.google_errors import GoogleError, answering_errors
+from doorward_integrations.emulator.interface import KEYS_PATH
 from doorward_integrations.emulator.keys.ring import KeyRing
 from doorward_integrations.emulator.state_file import StateError
 
-__all__ = ["KEYS_PATH", "KeyAdmin"]
+__all__ = ["KeyAdmin"]
 
 T = TypeVar("T")
-
-KEYS_PATH: Final = "/doorward/v1/keys"
-"""Where keys are listed; with ``:rotate`` or ``:revoke`` behind it, they are rotated or revoked."""
-
-_PURPOSE: Final = "keys"
 
 
 class KeyAdmin:
@@ -51,18 +47,18 @@ class KeyAdmin:
         ]
 
     async def _list(self, request: Request) -> Response:
-        await read_control(request, _PURPOSE, {})
+        await read_control(request, {})
         listed = [one for name, ring in self._rings().items() for one in await _described(name, ring)]
         return JSONResponse({"keys": listed})
 
     async def _rotate(self, request: Request) -> Response:
-        asked = await read_control(request, _PURPOSE, {"issuer": str, "withdraw": bool})
+        asked = await read_control(request, {"issuer": str, "withdraw": bool})
         name, ring = self._ring(asked.get("issuer", "google"))
         await _run(lambda: ring.rotate(withdraw=asked.get("withdraw", False)))
         return JSONResponse({"keys": await _described(name, ring)})
 
     async def _revoke(self, request: Request) -> Response:
-        asked = await read_control(request, _PURPOSE, {"issuer": str, "kid": str})
+        asked = await read_control(request, {"issuer": str, "kid": str})
         name, ring = self._ring(asked.get("issuer", "google"))
         await _run(lambda: ring.revoke(asked.get("kid", "")))
         return JSONResponse({"keys": await _described(name, ring)})

@@ -178,7 +178,7 @@ class MetadataServer:
         await _check_binding(request)
         licenses = query.get("licenses", "").upper() == "TRUE"
         claims = self.machine_claims(licenses=licenses) if form == "full" else {}
-        token = self.issuer.mint(audience, email=account.email, subject=account.subject, claims=claims)
+        token = self.issuer.mint_for(account, audience, claims=claims)
         # Not JSON: google-auth would parse it.
         return Response(token, media_type="text/html")
 

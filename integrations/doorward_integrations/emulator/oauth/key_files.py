@@ -16,19 +16,14 @@ from doorward.errors import ConfigurationError
 from doorward.hostport import is_on_this_machine
 from doorward_integrations.emulator.control import read_control
 from doorward_integrations.emulator.google_errors import GoogleError, answering_errors
+from doorward_integrations.emulator.interface import KEY_FILES_PATH
 from doorward_integrations.emulator.oauth.account_keys import AccountKeys
-from doorward_integrations.emulator.origins import is_of_another_site
 
-__all__ = ["KEYS_PATH", "KeyFiles"]
-
-KEYS_PATH: Final = "/_doorward/accounts/{account}/keys"
-"""Where a key of an account is made."""
-
-_PURPOSE: Final = "1"
+__all__ = ["KeyFiles"]
 
 
 class KeyFiles:
-    """Makes a key of an account at ``POST /_doorward/accounts/ACCOUNT/keys``, and answers its key file."""
+    """Makes a key of an account at ``POST /doorward/v1/accounts/ACCOUNT/keys``, and answers its key file."""
 
     def __init__(self, keys: AccountKeys) -> None:
         """Make keys.
@@ -44,14 +39,14 @@ class KeyFiles:
         Returns:
             Routes for a Starlette application.
         """
-        return [Route(KEYS_PATH, answering_errors(self._make), methods=["POST"])]
+        return [Route(KEY_FILES_PATH, answering_errors(self._make), methods=["POST"])]
 
     async def _make(self, request: Request) -> Response:
+        await read_control(request, {})
         host = request.headers.get("host", "")
         # Of the names that the emulator answers to, the file can point at those of this machine only.
-        if not is_on_this_machine(host) or is_of_another_site(request.headers):
+        if not is_on_this_machine(host):
             raise GoogleError("PERMISSION_DENIED", "Key files are made for programs of this machine only")
-        await read_control(request, _PURPOSE, {})
         try:
             # In a thread: to make a key takes a while.
             content = await run_in_threadpool(

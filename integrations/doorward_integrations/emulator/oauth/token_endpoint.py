@@ -90,6 +90,6 @@ class TokenEndpoint:
     def _answer(self, asked: Assertion) -> dict[str, object]:
         account, audience = asked.account, asked.target_audience
         if audience is not None:
-            return {"id_token": self._issuer.mint(audience, email=account.email, subject=account.subject)}
+            return {"id_token": self._issuer.mint_for(account, audience)}
         token = self._access_tokens.issue(account, asked.scopes, lifetime=TOKEN_SECONDS)
         return {"access_token": token, "expires_in": TOKEN_SECONDS, "token_type": "Bearer"}

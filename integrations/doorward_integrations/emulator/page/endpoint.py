@@ -21,7 +21,7 @@ from starlette.types import Scope
 
 from doorward_integrations.emulator.accounts import Account
 from doorward_integrations.emulator.decisions import Decisions
-from doorward_integrations.emulator.interface import DECISIONS_PATH, INTERFACE, MINT_PATH
+from doorward_integrations.emulator.interface import DECISIONS_PATH, PAGE_PATH
 from doorward_integrations.emulator.issuers.google import EmulatedIssuer
 from doorward_integrations.emulator.page.guard import SECURITY_HEADERS, Asked, Refused, guarded, text_of
 from doorward_integrations.emulator.page.known import Known
@@ -35,7 +35,6 @@ _FILES: Final = {
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
 }
-_LIFETIME: Final = 3_600
 
 
 class ServicePolicies(Protocol):
@@ -109,18 +108,17 @@ class Page:
             Routes for a Starlette application, of which the first must stand before the metadata server's.
         """
         handlers: dict[str, Callable[[Asked], Any]] = {
-            MINT_PATH: self._mint,
-            f"{INTERFACE}/explain": self._explain,
-            f"{INTERFACE}/effect": self._effect,
-            f"{INTERFACE}/policy": self._set_policy,
-            f"{INTERFACE}/rotate": self._rotate,
+            f"{PAGE_PATH}/explain": self._explain,
+            f"{PAGE_PATH}/effect": self._effect,
+            f"{PAGE_PATH}/policy": self._set_policy,
+            f"{PAGE_PATH}/rotate": self._rotate,
             DECISIONS_PATH: lambda asked: {"taken": self.decisions.report(asked)},
         }
         return [
             _BrowserRoute("/", self._page),
-            *(Route(f"/doorward/{name}", self._file) for name in _FILES),
-            Route(f"{INTERFACE}/state", guarded(self._state), methods=["GET"]),
-            Route(f"{INTERFACE}/policy", guarded(self._get_policy), methods=["GET"]),
+            *(Route(f"{PAGE_PATH}/{name}", self._file) for name in _FILES),
+            Route(f"{PAGE_PATH}/state", guarded(self._state), methods=["GET"]),
+            Route(f"{PAGE_PATH}/policy", guarded(self._get_policy), methods=["GET"]),
             Route(DECISIONS_PATH, guarded(self._list_decisions), methods=["GET"]),
             *(Route(path, guarded(handler), methods=["POST"]) for path, handler in handlers.items()),
         ]
@@ -155,19 +153,7 @@ class Page:
         }
 
     def _minted(self, account: Account, audience: str) -> str:
-        domain = {} if account.hosted_domain is None else {"hd": account.hosted_domain}
-        return self._issuer.mint(audience, email=account.email, subject=account.subject, claims=domain)
-
-    def _mint(self, asked: Asked) -> dict[str, Any]:
-        account, audience = self._known.find(text_of(asked, "email")), text_of(asked, "audience")
-        issued = int(self._issuer.clock())
-        token = self._minted(account, audience)
-        return {
-            "token": token,
-            "email": account.email,
-            "audience": audience,
-            "expires_at": issued + _LIFETIME,
-        }
+        return self._issuer.mint_for(account, audience)
 
     def _rotate(self, asked: Asked) -> dict[str, Any]:
         self._issuer.rotate(withdraw=asked.get("withdraw") is True)

@@ -1,8 +1,7 @@
 """The door of the emulator's own interface: which requests are read, and the headers of every answer.
 
-It mints tokens of any account. So it answers only what the emulator's own page has asked, or a program: no
-request of another site's page (`doorward_integrations.emulator.origins`), and none without a header that no
-page can send to another origin unasked.
+It answers only what the emulator's own page has asked, or a program
+(`doorward_integrations.emulator.control`).
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from doorward.errors import ConfigurationError
-from doorward.strictjson import StrictJSONError, read_members, thaw
+from doorward.strictjson import thaw
+from doorward_integrations.emulator.bodies import read_json
+from doorward_integrations.emulator.control import check_control
 from doorward_integrations.emulator.google_errors import GoogleError, google_error
-from doorward_integrations.emulator.interface import MARK_HEADER
-from doorward_integrations.emulator.origins import is_of_another_site
 
 __all__ = ["SECURITY_HEADERS", "Asked", "Refused", "guarded", "text_of"]
 
@@ -90,26 +89,13 @@ def guarded(handler: Callable[[Asked], Any]) -> Callable[[Request], Awaitable[Re
 
 
 async def _read(request: Request) -> Asked:
-    if is_of_another_site(request.headers):
-        raise Refused(HTTPStatus.FORBIDDEN, "A page of another site has sent this request.")
-    if not request.headers.get(MARK_HEADER):
-        raise Refused(HTTPStatus.FORBIDDEN, f"The request needs the header {MARK_HEADER}: 1.")
+    check_control(request)
     if request.method == "GET":
         return dict(request.query_params)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The request must be JSON: application/json.")
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _LARGEST:
-                raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too large.")
-        return {name: thaw(member) for name, member in read_members(bytes(body)).items()}
-    except ClientDisconnect:
-        raise Refused(HTTPStatus.BAD_REQUEST, "The request was cut short.") from None
-    except StrictJSONError as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"The request is no JSON object: {error}.") from None
+    return {name: thaw(one) for name, one in (await read_json(request, largest=_LARGEST)).items()}
 
 
 def text_of(asked: Asked, name: str, default: str | None = None) -> str:

@@ -42,12 +42,12 @@ async function ask(path, body) {
   }
   let answer;
   try {
-    answer = await fetch(`/doorward/api/${path}`, settings);
+    answer = await fetch(`/doorward/v1/${path}`, settings);
   } catch {
     throw new Error("The emulator does not answer: is it still running?");
   }
   const found = await answer.json();
-  if (!answer.ok) throw new Error(found.error);
+  if (!answer.ok) throw new Error(found.error.message ?? found.error);
   return found;
 }
 
@@ -94,11 +94,12 @@ function identity(one) {
 
 onAsk(byId("mint-form"), "submit", async () => {
   const audience = byId("mint-audience").value;
-  state.minted = await ask("mint", { email: byId("mint-email").value, audience });
+  const account = byId("mint-email").value;
+  state.minted = { account, audience, ...await ask("tokens", { account, audience }) };
   byId("minted").hidden = false;
   byId("minted-token").textContent = shortened(state.minted.token);
   const until = new Date(state.minted.expires_at * 1000).toLocaleTimeString();
-  byId("minted-until").textContent = `of ${visible(state.minted.email)}, until ${until}`;
+  byId("minted-until").textContent = `of ${visible(state.minted.account)}, until ${until}`;
   if (!byId("explain-audience").value) byId("explain-audience").value = audience;
 });
 
@@ -144,7 +145,7 @@ onAsk(byId("explain-form"), "submit", async () => {
 });
 
 async function explain() {
-  const found = await ask("explain", {
+  const found = await ask("page/explain", {
     token: state.held,
     audience: byId("explain-audience").value,
     policy: byId("explain-policy").value,
@@ -212,7 +213,7 @@ function policyLines(policy) {
 
 async function load() {
   const service = byId("policy-service").value;
-  const found = await ask(`policy?service=${encodeURIComponent(service)}`);
+  const found = await ask(`page/policy?service=${encodeURIComponent(service)}`);
   byId("policy-text").value = JSON.stringify(found.policy, null, 2);
   byId("effect").hidden = true;
   effectIsOf(null);
@@ -228,7 +229,7 @@ for (const id of ["policy-text", "policy-service"]) byId(id).addEventListener("i
 
 onAsk(byId("policy-form"), "submit", async () => {
   const text = byId("policy-text").value;
-  const found = await ask("effect", {
+  const found = await ask("page/effect", {
     service: byId("policy-service").value,
     policy: text,
     path: byId("explain-path").value,
@@ -252,17 +253,17 @@ onAsk(byId("policy-form"), "submit", async () => {
 
 onAsk(byId("policy-save"), "click", async () => {
   const service = byId("policy-service").value;
-  const found = await ask("policy", { service, policy: state.effectOf });
+  const found = await ask("page/policy", { service, policy: state.effectOf });
   byId("policy-text").value = JSON.stringify(found.policy, null, 2);
   byId("policy-note").textContent = "Saved. Doors that follow this service decide by it now.";
   effectIsOf(null);
-  showState(await ask("state"));
+  showState(await ask("page/state"));
 });
 
 // Keys.
 
 async function rotate(withdraw) {
-  showState(await ask("rotate", { withdraw }));
+  showState(await ask("page/rotate", { withdraw }));
   byId("rotated").textContent = withdraw
     ? "A new key signs. The old one is published no longer: its tokens are refused once doors have fetched the keys."
     : "A new key signs. The old one is still published: its tokens stay good until they expire.";
@@ -310,7 +311,7 @@ async function follow() {
 
 (async () => {
   try {
-    showState(await ask("state"));
+    showState(await ask("page/state"));
     if (!byId("policy").hidden && byId("policy-service").value) await load();
   } catch (error) {
     problem(error.message);

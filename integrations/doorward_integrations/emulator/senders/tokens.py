@@ -11,7 +11,7 @@ import httpx
 from doorward.errors import ConfigurationError
 from doorward.issuers.google import EMULATOR_VARIABLE, emulator_in_environment
 from doorward.shown import shown
-from doorward_integrations.emulator.interface import MARK_HEADER, MINT_PATH
+from doorward_integrations.emulator.interface import CONTROL_HEADER, CONTROL_VALUE, TOKENS_PATH
 from doorward_integrations.emulator.issuers.google import EmulatedIssuer
 
 __all__ = [
@@ -56,13 +56,13 @@ def tokens_of_emulator(host: str | None = None) -> TokenSource:
         raise ConfigurationError(
             f"{EMULATOR_VARIABLE} is not set: start `doorward emulator`, and set the variables that it prints"
         )
-    url = f"http://{found}{MINT_PATH}"
+    url = f"http://{found}{TOKENS_PATH}"
 
     def token(account: str, audience: str) -> str:
-        wanted = {"email": account, "audience": audience}
+        wanted = {"account": account, "audience": audience}
         try:
             with httpx.Client(trust_env=False, timeout=_SECONDS) as client:
-                answer = client.post(url, json=wanted, headers={MARK_HEADER: "1"})
+                answer = client.post(url, json=wanted, headers={CONTROL_HEADER: CONTROL_VALUE})
                 minted = answer.json()["token"] if answer.is_success else None
         except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
             raise ConfigurationError(

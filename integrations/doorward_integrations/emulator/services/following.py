@@ -23,17 +23,12 @@ from doorward.errors import ConfigurationError
 from doorward.forks import renew_in_children
 from doorward_integrations.emulator.control import check_control
 from doorward_integrations.emulator.google_errors import GoogleError, answering_errors
+from doorward_integrations.emulator.interface import FOLLOW_PATH
 from doorward_integrations.emulator.services.methods import policy_answer
 from doorward_integrations.emulator.services.names import service_name
 from doorward_integrations.emulator.services.store import PolicyStore
 
-__all__ = ["FOLLOW", "FOLLOW_PATH", "LONGEST_POLL", "Followers"]
-
-FOLLOW: Final = "follow"
-"""The value of `CONTROL_HEADER` for a door."""
-
-FOLLOW_PATH: Final = "/doorward/v1/policies:follow"
-"""Where a door asks for the next policy; ``seen`` is the number of the one that it has taken."""
+__all__ = ["LONGEST_POLL", "Followers"]
 
 LONGEST_POLL: Final = 20.0
 """Seconds after which a request is answered with 204 if nothing has changed."""
@@ -162,7 +157,7 @@ async def _first_of(woken: asyncio.Event, request: Request) -> None:
 
 
 def _asked(request: Request) -> tuple[str, str, int]:
-    check_control(request, FOLLOW)
+    check_control(request)
     query = request.query_params
     follower, seen = query.get("follower", ""), query.get("seen", "")
     if not 0 < len(follower) <= _LONGEST_ID:

@@ -23,8 +23,8 @@ from doorward.policy.source import Policy
 from doorward.policy.watching.held import UndecidedPolicy
 from doorward.strictjson import StrictJSONError, read_object, thaw
 from doorward.tokens.principal import Principal
-from doorward_integrations.emulator.control import CONTROL_HEADER
-from doorward_integrations.emulator.services.following import FOLLOW, FOLLOW_PATH, LONGEST_POLL
+from doorward_integrations.emulator.interface import CONTROL_HEADER, CONTROL_VALUE, FOLLOW_PATH
+from doorward_integrations.emulator.services.following import LONGEST_POLL
 from doorward_integrations.emulator.services.names import service_name
 from doorward_integrations.emulator.services.store import PolicyStore, StoredPolicy
 
@@ -196,7 +196,7 @@ class EmulatedPolicy:
         """
         asked = {"service": self._service, "follower": self._id, "seen": seen}
         try:
-            headers = {CONTROL_HEADER: FOLLOW}
+            headers = {CONTROL_HEADER: CONTROL_VALUE}
             connection.request("GET", f"{FOLLOW_PATH}?{urlencode(asked)}", headers=headers)
             response = connection.getresponse()
             body = response.read(_LARGEST)

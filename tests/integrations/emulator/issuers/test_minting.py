@@ -10,10 +10,13 @@ import httpx
 import jwt
 import pytest
 
-from doorward_integrations.emulator import Emulator
+from doorward_integrations.emulator import Emulator, create_app
+from doorward_integrations.emulator.identities.file import parse_identities
 from doorward_integrations.emulator.state_file import StateError
+from support.clock import ManualClock
+from support.stage import Stage
 
-HEADERS = {"X-Doorward-Emulator": "mint"}
+HEADERS = {"X-Doorward-Emulator": "1"}
 ROBOT = "robot@doorward-demo.iam.gserviceaccount.com"
 
 
@@ -51,11 +54,63 @@ def test_a_token_of_any_issuer_is_minted(
     assert asked.get("audience", "orders") == claims["aud"]
 
 
-@pytest.mark.parametrize("headers", [{}, {"X-Doorward-Emulator": "keys"}], ids=["none", "another"])
-def test_without_the_header_nothing_is_minted(headers: dict[str, str], client: httpx.Client) -> None:
-    answer = client.post("/doorward/v1/tokens", json={"audience": "a"}, headers=headers)
+@pytest.mark.parametrize("email", ["other@p.iam.gserviceaccount.com", "user@example.com"])
+def test_a_token_is_for_the_account_that_is_named(email: str, client: httpx.Client) -> None:
+    claims = claims_of(mint(client, audience="orders", account=email))
 
-    assert (403, "PERMISSION_DENIED") == (answer.status_code, answer.json()["error"]["status"])
+    assert (email, True) == (claims["email"], claims["email_verified"])
+    assert 3_600 == claims["exp"] - claims["iat"]
+
+
+def test_without_one_it_is_for_the_account_of_the_machine(client: httpx.Client, emulator: Emulator) -> None:
+    emulator.accounts.use("other@p.iam.gserviceaccount.com")
+
+    assert "other@p.iam.gserviceaccount.com" == claims_of(mint(client, audience="orders"))["email"]
+
+
+def test_an_account_has_what_the_identities_say_and_an_email_only_what_was_asked_for(stage: Stage) -> None:
+    ann = {"ann@example.com": {"unique_id": "7", "hosted_domain": "example.com"}}
+    stage.app = create_app(Emulator(identities=parse_identities({"users": ann})))
+    with httpx.Client(base_url=stage.url, trust_env=False) as client:
+        known = claims_of(mint(client, audience="a", account="ann@example.com"))
+        unknown = claims_of(mint(client, audience="a", email="ann@example.com"))
+        refused = mint(client, audience="a", account="bob@example.com")
+
+    assert ("7", "example.com") == (known["sub"], known["hd"])
+    assert "hd" not in unknown
+    assert (400, True) == (refused.status_code, "no account 'bob@example.com'" in refused.text)
+
+
+def test_in_full_it_describes_the_machine(client: httpx.Client) -> None:
+    full = claims_of(mint(client, audience="orders", format="full", claims={"more": 1}))
+
+    assert "compute_engine" in full["google"]
+    assert 1 == full["more"]
+    assert "google" not in claims_of(mint(client, audience="orders"))
+
+
+@pytest.mark.parametrize("seconds", [1, 60, 86_400])
+def test_it_expires_when_it_is_to(seconds: int, client: httpx.Client, clock: ManualClock) -> None:
+    answer = mint(client, audience="orders", expires=seconds)
+
+    assert int(clock()) + seconds == claims_of(answer)["exp"] == answer.json()["expires_at"]
+    assert "no-store" == answer.headers["cache-control"]
+
+
+@pytest.mark.parametrize("issuer", ["google", "iap", "oidc:partner"])
+@pytest.mark.parametrize("seconds", [0, -60, -86_400])
+def test_one_that_has_expired_was_good_for_an_hour(
+    seconds: int, issuer: str, client: httpx.Client, clock: ManualClock
+) -> None:
+    claims = claims_of(mint(client, issuer=issuer, audience="orders", expires=seconds))
+
+    assert int(clock()) + seconds == claims["exp"]
+    assert 3_600 == claims["exp"] - claims["iat"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"[" * 10_000, b"{}", b" " * 70_000])
+def test_a_body_that_asks_for_no_token_is_a_bad_request(body: bytes, client: httpx.Client) -> None:
+    assert 400 == client.post("/doorward/v1/tokens", content=body, headers=HEADERS).status_code
 
 
 @pytest.mark.parametrize(
@@ -68,6 +123,14 @@ def test_without_the_header_nothing_is_minted(headers: dict[str, str], client: h
         ({"issuer": ROBOT, "email": "a@b.c"}, 400, "have no 'email' to choose"),
         ({"issuer": "firebase", "audience": "X"}, 400, "not the id of a Firebase project"),
         ({"email": "jane"}, 400, "no e-mail address"),
+        ({"account": "jane"}, 400, "no e-mail address"),
+        ({"account": ""}, 400, "no e-mail address"),
+        ({"account": "a@b.c", "email": "a@b.c"}, 400, "not both"),
+        ({"issuer": "iap", "account": "a@b.c"}, 400, "have no 'account' to choose"),
+        ({"format": "other"}, 400, "must be one of standard, full"),
+        ({"expires": 1, "lifetime": 1}, 400, "not both"),
+        ({"expires": 86_401}, 400, "seconds from now"),
+        ({"expires": 1.5}, 400, "not of type int"),
         ({"lifetime": "60"}, 400, "not of type int"),
         ({"lifetime": True}, 400, "not of type int"),
         ({"claims": []}, 400, "not of type dict"),

@@ -9,7 +9,7 @@ import pytest
 
 from doorward_integrations.emulator import Emulator
 
-HEADERS = {"X-Doorward-Emulator": "keys"}
+HEADERS = {"X-Doorward-Emulator": "1"}
 
 
 def listed(client: httpx.Client) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from doorward_integrations.emulator import Emulator
 from support.accounts import SHOP
 
 HEADER = {"X-Doorward-Emulator": "1"}
-PATH = f"/_doorward/accounts/{quote(SHOP, safe='@')}/keys"
+PATH = f"/doorward/v1/accounts/{quote(SHOP, safe='@')}/keys"
 
 
 def test_a_program_of_this_machine_gets_a_key_file(client: httpx.Client, emulator: Emulator) -> None:
@@ -48,7 +48,7 @@ def test_a_web_page_and_a_host_of_another_name_get_none(
 
 @pytest.mark.parametrize(("account", "status"), [("jane@example.com", 404), ("x", 404), ("", 404)])
 def test_what_is_no_service_account_has_none(client: httpx.Client, account: str, status: int) -> None:
-    assert status == client.post(f"/_doorward/accounts/{account}/keys", headers=HEADER).status_code
+    assert status == client.post(f"/doorward/v1/accounts/{account}/keys", headers=HEADER).status_code
 
 
 @pytest.mark.parametrize("content", [b"[]", b'{"a": 1}', b'{"a"', b" " * 70_000])

@@ -11,7 +11,7 @@ import pytest
 from doorward.issuers.google import GCLOUD_CLIENT_ID
 from doorward_integrations.emulator import Account, Emulator, SigningKey
 from doorward_integrations.emulator.accounts import CLOUD_PLATFORM
-from doorward_integrations.emulator.command_line import CONTROL_HEADER, TOKENS_PATH
+from doorward_integrations.emulator.interface import CONTROL_HEADER, TOKENS_PATH
 from support.accounts import ORDERS
 from support.clock import ManualClock
 from support.tokens import AUDIENCE, rsa_key

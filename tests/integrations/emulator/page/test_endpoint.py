@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from doorward_integrations.emulator import Emulator
-from doorward_integrations.emulator.interface import MARK_HEADER
+from doorward_integrations.emulator.interface import CONTROL_HEADER, TOKENS_PATH
 from support.clock import ManualClock
 
 ACCOUNT = "caller@shop.iam.gserviceaccount.com"
@@ -19,12 +19,12 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 
 
 def post(client: httpx.Client, path: str, **asked: Any) -> Any:
-    answer = client.post(f"/doorward/api/{path}", json=asked, headers={MARK_HEADER: "1"})
+    answer = client.post(f"/doorward/v1/page/{path}", json=asked, headers={CONTROL_HEADER: "1"})
     return answer.json()
 
 
 def get(client: httpx.Client, path: str) -> Any:
-    return client.get(f"/doorward/api/{path}", headers={MARK_HEADER: "1"}).json()
+    return client.get(f"/doorward/v1/page/{path}", headers={CONTROL_HEADER: "1"}).json()
 
 
 def test_a_browser_gets_the_page_at_the_root(client: httpx.Client) -> None:
@@ -51,14 +51,14 @@ def test_the_page_too_carries_the_sign_of_a_metadata_server(client: httpx.Client
 def test_the_page_has_no_script_or_style_within(client: httpx.Client) -> None:
     text = client.get("/", headers=BROWSER).text
 
-    assert ['<script src="/doorward/page.js" defer></script>'] == re.findall(
+    assert ['<script src="/doorward/v1/page/page.js" defer></script>'] == re.findall(
         r"<script.*?</script>", text, re.DOTALL
     )
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", text)
 
 
 def test_the_script_never_makes_markup_of_text(client: httpx.Client) -> None:
-    script = client.get("/doorward/page.js").text
+    script = client.get("/doorward/v1/page/page.js").text
 
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|localStorage", script
@@ -66,7 +66,8 @@ def test_the_script_never_makes_markup_of_text(client: httpx.Client) -> None:
 
 
 def test_a_minted_token_is_one_of_the_account_for_an_hour(client: httpx.Client, clock: ManualClock) -> None:
-    minted = post(client, "mint", email=ACCOUNT, audience=AUDIENCE)
+    asked = {"account": ACCOUNT, "audience": AUDIENCE}
+    minted = client.post(TOKENS_PATH, json=asked, headers={CONTROL_HEADER: "1"}).json()
     explained = post(client, "explain", token=minted["token"], audience=AUDIENCE)
 
     assert clock.now + 3_600 == minted["expires_at"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from doorward_integrations.emulator.interface import MARK_HEADER
+from doorward_integrations.emulator.interface import CONTROL_HEADER, PAGE_PATH
 
-MINT = "/doorward/api/mint"
-WANTED = {"email": "caller@shop.iam.gserviceaccount.com", "audience": "https://orders.example.com"}
-MARK = {MARK_HEADER: "1"}
-POSTS = ("mint", "explain", "effect", "policy", "rotate", "decisions")
-GETS = ("state", "policy", "decisions")
+EXPLAIN = "/doorward/v1/page/explain"
+WANTED = {"token": "a.b.c", "audience": "https://orders.example.com"}
+MARK = {CONTROL_HEADER: "1"}
+POSTS = ("explain", "effect", "policy", "rotate")
+GETS = ("state", "policy")
 
 
 @pytest.mark.parametrize("path", POSTS)
@@ -28,7 +28,7 @@ GETS = ("state", "policy", "decisions")
 def test_what_another_site_could_send_is_refused(
     path: str, headers: dict[str, str], client: httpx.Client
 ) -> None:
-    answer = client.post(f"/doorward/api/{path}", json=WANTED, headers=headers)
+    answer = client.post(f"/doorward/v1/page/{path}", json=WANTED, headers=headers)
 
     assert 403 == answer.status_code
     assert "token" not in answer.json()
@@ -36,26 +36,26 @@ def test_what_another_site_could_send_is_refused(
 
 @pytest.mark.parametrize("path", GETS)
 def test_nothing_is_read_without_the_header(path: str, client: httpx.Client) -> None:
-    assert 403 == client.get(f"/doorward/api/{path}").status_code
+    assert 403 == client.get(f"/doorward/v1/page/{path}").status_code
 
 
-def test_a_token_is_minted_by_post_only(client: httpx.Client) -> None:
-    assert 405 == client.get(MINT, params=WANTED, headers=MARK).status_code
+def test_a_token_is_explained_by_post_only(client: httpx.Client) -> None:
+    assert 405 == client.get(EXPLAIN, params=WANTED, headers=MARK).status_code
 
 
 def test_a_form_that_any_page_can_send_is_not_read(client: httpx.Client) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
-        answer = client.post(MINT, content=b'{"email": "a@b"}', headers={**MARK, "Content-Type": kind})
+        answer = client.post(EXPLAIN, content=b'{"token": "a"}', headers={**MARK, "Content-Type": kind})
         assert 415 == answer.status_code
 
 
 def test_another_name_of_this_machine_is_refused(client: httpx.Client) -> None:
-    assert 403 == client.post(MINT, json=WANTED, headers={**MARK, "Host": "evil.example"}).status_code
+    assert 403 == client.post(EXPLAIN, json=WANTED, headers={**MARK, "Host": "evil.example"}).status_code
 
 
 def test_a_preflight_is_answered_with_no_permission(client: httpx.Client) -> None:
     answer = client.options(
-        MINT, headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+        EXPLAIN, headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     )
 
     assert not answer.is_success
@@ -67,23 +67,22 @@ def test_a_preflight_is_answered_with_no_permission(client: httpx.Client) -> Non
     [
         (b"{", 400),
         (b"[]", 400),
-        (b'{"email": 7, "audience": "a"}', 400),
+        (b'{"token": 7, "audience": "a"}', 400),
         (b'{"audience": "a"}', 400),
-        (b'{"email": "a@b.c", "audience": " "}', 400),
-        (b'{"email": "no address", "audience": "a"}', 400),
-        (b'{"email": "a@b.c", "email": "d@e.f", "audience": "a"}', 400),
+        (b'{"token": "a.b.c", "audience": " "}', 400),
+        (b'{"token": "a", "token": "b", "audience": "a"}', 400),
         (b"[" * 100_000, 400),
-        (b" " * 600_000, 413),
+        (b" " * 600_000, 400),
     ],
 )
 def test_what_cannot_be_used_is_said_in_a_sentence(body: bytes, status: int, client: httpx.Client) -> None:
-    answer = client.post(MINT, content=body, headers={**MARK, "Content-Type": "application/json"})
+    answer = client.post(EXPLAIN, content=body, headers={**MARK, "Content-Type": "application/json"})
 
     assert status == answer.status_code
     assert answer.json()["error"]
 
 
-@pytest.mark.parametrize("path", ["/", "/doorward/page.js", "/doorward/page.css", "/doorward/api/state"])
+@pytest.mark.parametrize("path", ["/", f"{PAGE_PATH}/page.js", f"{PAGE_PATH}/page.css", f"{PAGE_PATH}/state"])
 def test_every_answer_forbids_what_the_page_does_not_need(path: str, client: httpx.Client) -> None:
     headers = client.get(path, headers={**MARK, "Accept": "text/html"}).headers
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator
-from doorward_integrations.emulator.interface import MARK_HEADER
+from doorward_integrations.emulator.interface import CONTROL_HEADER
 
 AUDIENCE = "https://orders.example.com"
 
@@ -22,7 +22,7 @@ CALLER = policy(f"serviceAccount:{DEFAULT_ACCOUNT}")
 
 
 def ask(client: httpx.Client, what: str, /, **asked: Any) -> httpx.Response:
-    return client.post(f"/doorward/api/{what}", json=asked, headers={MARK_HEADER: "1"})
+    return client.post(f"/doorward/v1/page/{what}", json=asked, headers={CONTROL_HEADER: "1"})
 
 
 def explained(client: httpx.Client, token: str, **asked: Any) -> Any:

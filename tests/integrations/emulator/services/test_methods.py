@@ -288,7 +288,7 @@ def test_a_page_of_another_site_follows_no_policy(emulator: Emulator, client: ht
 )
 def test_a_door_that_asks_in_another_way_is_refused(changed: dict[str, str], client: httpx.Client) -> None:
     asked = {"service": f"{PLACE}/services/orders", "follower": "door", "seen": "-1"} | changed
-    headers = {"x-doorward-emulator": "follow"}
+    headers = {"x-doorward-emulator": "1"}
     answer = client.get("/doorward/v1/policies:follow", params=asked, headers=headers)
 
     assert (400, "INVALID_ARGUMENT") == refused(answer)[:2]

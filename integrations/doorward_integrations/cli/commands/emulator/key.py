@@ -57,7 +57,7 @@ def run(chosen: Namespace, out: TextIO, stdin: TextIO) -> int:
     path = Path(chosen.out or f"{name}.json")
     if path.exists() and not chosen.force:  # before a key is made that would be of no use
         raise ConfigurationError(f"{path} is there already: choose another --out, or replace it with --force")
-    key = running_of(chosen).post(f"/_doorward/accounts/{quote(chosen.account, safe='@')}/keys", {})
+    key = running_of(chosen).post(f"/doorward/v1/accounts/{quote(chosen.account, safe='@')}/keys", {})
     _write(path, json.dumps(key, indent=2) + "\n", replace=chosen.force)
     print(path, file=out)
     return 0

@@ -52,4 +52,9 @@ def run(chosen: Namespace, out: TextIO, stdin: TextIO) -> int:
     else:
         print(f"running at {running.url}, process {health['pid']}", file=out)
         print(f"issues ID tokens for {health['account']}, project {health['project']}", file=out)
+        others = [one for one in health["accounts"] if one != health["account"]]
+        if others:
+            print(f"further accounts of the metadata server: {', '.join(others)}", file=out)
+        print(f"keeps keys and policies in {health['state'] or 'memory only'}", file=out)
+        print(f"policies set: {', '.join(health['services']) or 'none'}", file=out)
     return 0
