@@ -119,8 +119,10 @@ def waitress(app: Callable[..., Any]) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
-        # In its own thread: no other one may use its sockets.
-        server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets))
+        # In its own thread: no other one may use its sockets. Awake for another reason, it may have closed them,
+        # the trigger among them, before that is pulled.
+        with contextlib.suppress(OSError):
+            server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets))
         thread.join(PATIENCE)
         server.task_dispatcher.shutdown()
         assert not thread.is_alive(), "waitress did not stop"
