@@ -119,8 +119,8 @@ def waitress(app: Callable[..., Any]) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
-        # In its own thread: no other one may use its sockets. Awake for another reason, it may have closed them,
-        # the trigger among them, before that is pulled.
+        # In its own thread: no other one may use its sockets. Awake for another reason, it may have closed
+        # them, the trigger among them, before that is pulled.
         with contextlib.suppress(OSError):
             server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets))
         thread.join(PATIENCE)
