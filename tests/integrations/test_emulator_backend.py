@@ -135,6 +135,7 @@ def test_google_clients_create_grant_invoke_and_delete(emulator: Any, client: ru
     assert [200, 200] == call_with_google_auth(emulator, found.uri)
 
     deleted = client.delete_service(name=ORDERS).result(timeout=20)
+    assert deleted is not None
     assert ORDERS == deleted.name
     with pytest.raises(NotFound):
         client.get_service(name=ORDERS)
