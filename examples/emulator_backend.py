@@ -51,9 +51,7 @@ async def serve(request: Request) -> Response:
         return failure(404, "NOT_FOUND", f"Service {name} was not found.")
     if request.method == "DELETE":
         services.remove(name)
-        return JSONResponse(
-            {"name": f"{name}/operations/2", "done": True, "response": kept.pop(name)["service"]}
-        )
+        return done(name, kept.pop(name)["service"])
     if method == "setIamPolicy":
         try:
             put(name, kept[name]["service"], (await request.json())["policy"])

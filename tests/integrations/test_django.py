@@ -41,6 +41,7 @@ from doorward_integrations.django import (
     readiness,
     service_accounts,
 )
+from doorward_integrations.testing import as_principal
 from support.conditions import Conditions
 from support.endusers import ANN, door_with_end_users, with_and_without_user
 from support.tokens import MEMBER
@@ -464,3 +465,16 @@ class TestSettings:
         checks: set[Any] = set(registry.get_checks())
         assert check_settings in checks
         assert "doorward" == DoorwardConfig.label
+
+
+def test_the_kit_makes_the_caller_of_both_test_clients(world: World) -> None:
+    door = Door(world.verifier(), InvokerPolicy.from_members([MEMBER]))
+    blocking_client, client = Client(), AsyncClient()
+    with override_settings(DOORWARD_DOOR=door):
+        with as_principal(blocking_client, MEMBER.partition(":")[2]):
+            assert MEMBER == blocking_client.get("/orders").content.decode().split()[0]
+        with as_principal(client, MEMBER.partition(":")[2]):
+            answer: Any = asyncio.run(client.get("/orders"))
+            assert MEMBER == answer.content.decode().split()[0]
+        after: Any = asyncio.run(client.get("/orders"))
+        assert 403 == after.status_code

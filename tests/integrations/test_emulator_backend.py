@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from google.api_core.exceptions import BadRequest, Conflict, NotFound
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import run_v2
+from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator
 from doorward_integrations.emulator.server import LoopbackServer
@@ -18,6 +26,20 @@ EXAMPLE = ROOT / "examples" / "emulator_backend.py"
 PARENT = "projects/shop/locations/europe-west1"
 ORDERS = f"{PARENT}/services/orders"
 MEMBER = f"serviceAccount:{DEFAULT_ACCOUNT}"
+CALLER = """
+import json, sys
+import requests
+from google.auth.compute_engine import IDTokenCredentials
+from google.auth.transport.requests import AuthorizedSession, Request
+from google.oauth2.id_token import fetch_id_token
+
+uri = sys.argv[1]
+token = fetch_id_token(Request(), uri)
+credentials = IDTokenCredentials(Request(), uri, use_metadata_identity_endpoint=True)
+by_hand = requests.get(uri, headers={"authorization": f"Bearer {token}"})
+with AuthorizedSession(credentials) as session:
+    print(json.dumps([by_hand.status_code, session.get(uri).status_code]))
+"""
 GRANT = {"bindings": [{"role": "roles/run.invoker", "members": [MEMBER]}]}
 
 
@@ -67,6 +89,67 @@ def test_a_service_is_created_granted_invoked_and_deleted(emulator: Any, backend
     assert 403 == invoke(emulator, backend, uri)
     assert 200 == backend.delete(f"/v2/{ORDERS}").status_code
     assert [404, 404] == [invoke(emulator, backend, uri), backend.get(f"/v2/{ORDERS}").status_code]
+
+
+@pytest.fixture
+def client(backend: httpx.Client) -> Iterator[run_v2.ServicesClient]:
+    credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]  # the library is not typed
+    options = {"api_endpoint": str(backend.base_url).rstrip("/")}
+    with run_v2.ServicesClient(credentials=credentials, transport="rest", client_options=options) as client:
+        yield client
+
+
+def call_with_google_auth(emulator: Any, uri: str) -> list[int]:
+    """Call with tokens of google-auth's own, in a process that knows of the emulator by its environment."""
+    done = subprocess.run(
+        [sys.executable, "-c", CALLER, uri],
+        env={**os.environ, **emulator.environment(), "NO_PROXY": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert 0 == done.returncode, done.stderr
+    statuses: list[int] = json.loads(done.stdout)
+    return statuses
+
+
+def test_google_clients_create_grant_invoke_and_delete(emulator: Any, client: run_v2.ServicesClient) -> None:
+    template = run_v2.RevisionTemplate(containers=[run_v2.Container(image="orders")])
+    service = run_v2.Service(description="takes orders", template=template)
+    created = client.create_service(parent=PARENT, service=service, service_id="orders").result(timeout=20)
+    found = client.get_service(name=ORDERS)
+    assert (ORDERS, "takes orders", "orders") == (
+        found.name,
+        found.description,
+        found.template.containers[0].image,
+    )
+    assert created == found
+    assert [403, 403] == call_with_google_auth(emulator, found.uri)
+
+    policy = client.get_iam_policy(iam_policy_pb2.GetIamPolicyRequest(resource=ORDERS))
+    policy.bindings.add(role="roles/run.invoker", members=[MEMBER])
+    client.set_iam_policy(iam_policy_pb2.SetIamPolicyRequest(resource=ORDERS, policy=policy))
+    held = client.get_iam_policy(iam_policy_pb2.GetIamPolicyRequest(resource=ORDERS))
+    assert [MEMBER] == list(held.bindings[0].members)
+    assert [200, 200] == call_with_google_auth(emulator, found.uri)
+
+    deleted = client.delete_service(name=ORDERS).result(timeout=20)
+    assert deleted is not None
+    assert ORDERS == deleted.name
+    with pytest.raises(NotFound):
+        client.get_service(name=ORDERS)
+    assert [404, 404] == call_with_google_auth(emulator, found.uri)
+
+
+def test_a_mistake_reaches_the_google_client_as_an_error_of_its_own(client: run_v2.ServicesClient) -> None:
+    client.create_service(parent=PARENT, service=run_v2.Service(), service_id="orders").result(timeout=20)
+    with pytest.raises(Conflict, match="already exists"):
+        client.create_service(parent=PARENT, service=run_v2.Service(), service_id="orders")
+    policy = policy_pb2.Policy()
+    policy.bindings.add(role="roles/run.invoker", members=["caller"])
+    with pytest.raises(BadRequest, match="caller"):
+        client.set_iam_policy(iam_policy_pb2.SetIamPolicyRequest(resource=ORDERS, policy=policy))
 
 
 def test_a_token_for_one_service_opens_no_other(emulator: Any, backend: httpx.Client) -> None:

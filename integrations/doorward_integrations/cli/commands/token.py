@@ -21,7 +21,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     Args:
         parser: The parser of the command.
     """
-    parser.add_argument("--audience", metavar="AUD", required=True, help="the audience: the URL of a service")
+    parser.add_argument(
+        "--audience", metavar="AUD", help="the audience: the URL of a service (default, for a user: gcloud's)"
+    )
     parser.add_argument(
         "--issuer",
         default=_GOOGLE,

@@ -10,6 +10,7 @@ import httpx
 import jwt
 import pytest
 
+from doorward.issuers.google import GCLOUD_CLIENT_ID
 from doorward_integrations.emulator import Emulator, create_app
 from doorward_integrations.emulator.identities.file import parse_identities
 from doorward_integrations.emulator.state_file import StateError
@@ -81,6 +82,10 @@ def test_an_account_has_what_the_identities_say_and_an_email_only_what_was_asked
     assert (400, True) == (refused.status_code, "no account 'bob@example.com'" in refused.text)
 
 
+def test_a_user_may_leave_the_audience_to_gcloud(client: httpx.Client) -> None:
+    assert GCLOUD_CLIENT_ID == claims_of(mint(client, account="ann@example.com"))["aud"]
+
+
 def test_in_full_it_describes_the_machine(client: httpx.Client) -> None:
     full = claims_of(mint(client, audience="orders", format="full", claims={"more": 1}))
 
@@ -117,6 +122,8 @@ def test_a_body_that_asks_for_no_token_is_a_bad_request(body: bytes, client: htt
     ("asked", "status", "why"),
     [
         ({"audience": None}, 400, "needs an 'audience'"),
+        ({"audience": ""}, 400, "needs an 'audience'"),
+        ({"audience": None, "issuer": "iap"}, 400, "needs an 'audience'"),
         ({"issuer": "other"}, 404, "no issuer 'other'"),
         ({"issuer": "oidc:UPPER"}, 400, "names no issuer"),
         ({"issuer": "jane@example.com"}, 400, "not the address of a service account"),
