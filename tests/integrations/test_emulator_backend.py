@@ -99,6 +99,11 @@ def client(backend: httpx.Client) -> Iterator[run_v2.ServicesClient]:
         yield client
 
 
+def finished(operation: Any) -> Any:
+    """Return what an operation has come to; its type says nothing of that."""
+    return operation.result(timeout=20)
+
+
 def call_with_google_auth(emulator: Any, uri: str) -> list[int]:
     """Call with tokens of google-auth's own, in a process that knows of the emulator by its environment."""
     done = subprocess.run(
@@ -117,7 +122,7 @@ def call_with_google_auth(emulator: Any, uri: str) -> list[int]:
 def test_google_clients_create_grant_invoke_and_delete(emulator: Any, client: run_v2.ServicesClient) -> None:
     template = run_v2.RevisionTemplate(containers=[run_v2.Container(image="orders")])
     service = run_v2.Service(description="takes orders", template=template)
-    created = client.create_service(parent=PARENT, service=service, service_id="orders").result(timeout=20)
+    created = finished(client.create_service(parent=PARENT, service=service, service_id="orders"))
     found = client.get_service(name=ORDERS)
     assert (ORDERS, "takes orders", "orders") == (
         found.name,
@@ -134,8 +139,7 @@ def test_google_clients_create_grant_invoke_and_delete(emulator: Any, client: ru
     assert [MEMBER] == list(held.bindings[0].members)
     assert [200, 200] == call_with_google_auth(emulator, found.uri)
 
-    deleted = client.delete_service(name=ORDERS).result(timeout=20)
-    assert deleted is not None
+    deleted = finished(client.delete_service(name=ORDERS))
     assert ORDERS == deleted.name
     with pytest.raises(NotFound):
         client.get_service(name=ORDERS)
@@ -143,7 +147,7 @@ def test_google_clients_create_grant_invoke_and_delete(emulator: Any, client: ru
 
 
 def test_a_mistake_reaches_the_google_client_as_an_error_of_its_own(client: run_v2.ServicesClient) -> None:
-    client.create_service(parent=PARENT, service=run_v2.Service(), service_id="orders").result(timeout=20)
+    finished(client.create_service(parent=PARENT, service=run_v2.Service(), service_id="orders"))
     with pytest.raises(Conflict, match="already exists"):
         client.create_service(parent=PARENT, service=run_v2.Service(), service_id="orders")
     policy = policy_pb2.Policy()

@@ -14,12 +14,12 @@ def test_a_refusal_is_kept_with_its_reason_and_says_what_to_do(door: Door) -> No
     (decision,) = made()
 
     assert ("/orders", "refused", 403) == (decision.path, decision.outcome, decision.status)
-    assert Reason("no_credential") is decision.reason
-    assert str(decision).endswith(Reason("no_credential").advice)
+    assert Reason.NO_CREDENTIAL is decision.reason
+    assert str(decision).endswith(Reason.NO_CREDENTIAL.advice)
 
 
 def test_an_admission_is_kept_with_its_caller(door: Door) -> None:
-    record_cached(door, Admission(ANONYMOUS, (), EXEMPT), "GET", "/healthz")
+    record_cached(door, Admission(ANONYMOUS, [], EXEMPT), "GET", "/healthz")
     (decision,) = made()
 
     assert (None, None, str(ANONYMOUS)) == (decision.reason, decision.status, decision.caller)
@@ -27,7 +27,7 @@ def test_an_admission_is_kept_with_its_caller(door: Door) -> None:
 
 
 def test_the_last_thousand_are_kept(door: Door) -> None:
-    admission = Admission(ANONYMOUS, (), EXEMPT)
+    admission = Admission(ANONYMOUS, [], EXEMPT)
     for number in range(1_001):
         record_cached(door, admission, "GET", f"/{number}")
 
@@ -37,6 +37,6 @@ def test_the_last_thousand_are_kept(door: Door) -> None:
 
 def test_another_test_begins_without_any(door: Door) -> None:
     assert [] == made()
-    record_cached(door, Admission(ANONYMOUS, (), EXEMPT), "GET", "/")
+    record_cached(door, Admission(ANONYMOUS, [], EXEMPT), "GET", "/")
     forget()
     assert [] == made()
