@@ -37,7 +37,7 @@ class Failure(Exception):  # noqa: N818 - it is an outcome, not a mistake
         self.status = status
         self.reason = reason
         self.sentence = sentence
-        self.error = error or sentence
+        self.error: str = error or sentence
 
 
 async def answer(failure: Failure, scope: Scope, receive: Receive, send: Send) -> None:

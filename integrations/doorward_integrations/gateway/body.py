@@ -41,7 +41,7 @@ class ClientBody:
         self._record: Final = record
         self._left = length
         self._begun = False
-        self.gone = False
+        self.gone: bool = False
         self.complete: Final = asyncio.Event()
         if length == 0:
             self.complete.set()

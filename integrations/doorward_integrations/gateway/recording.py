@@ -7,7 +7,8 @@ from typing import Final
 
 from doorward import Admission, Refusal, Verifier
 from doorward.door.base import BaseDoor
-from doorward.door.credentials import RawHeaders
+from doorward.door.credentials import FindCredential, RawHeaders
+from doorward.door.forwarding import Forwarding
 from doorward.policy.request import ANYWHERE, RequestFacts
 from doorward.policy.source import PolicySource
 from doorward.services.services import Services
@@ -30,9 +31,9 @@ class RecordingDoor(BaseDoor):
         """
         # Refusals are made, and logged, by that door.
         super().__init__(door.style, None, None)
-        self.credential = door.credential
-        self.forwarding = door.forwarding
-        self.end_user_verifier = door.end_user_verifier
+        self.credential: FindCredential = door.credential
+        self.forwarding: Forwarding = door.forwarding
+        self.end_user_verifier: Verifier | None = door.end_user_verifier
         self._all: Final = door
         self._services: Final = door if isinstance(door, Services) else None
 
