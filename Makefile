@@ -67,7 +67,7 @@ check: $(STAMP) ## Lint, and check the format, the types and the imports
 	@$(BIN)/lint-imports --no-cache
 
 # Those adapters whose tests need nothing that is newer than the oldest version of their framework.
-FLOORS = tests/verifier tests/fuzz $(patsubst %,tests/integrations/test_%.py,aiohttp django grpc)
+FLOORS = tests/verifier $(patsubst %,tests/integrations/test_%.py,aiohttp django grpc)
 
 test-floors: ## Run the tests of the library with the oldest versions that it accepts
 	@$(MAKE) --no-print-directory VENV=.venvs/floors LOCK=.locks/floors.txt ARGS="-q $(FLOORS) $(ARGS)" test
