@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -336,6 +337,7 @@ class TestReading:
             (jwks(KEY), "it has another format"),
             (b" " * (512 * 1024 + 1), "it has 524,289 bytes, and may have 524,288 bytes at most"),
         ],
+        ids=itertools.count(),  # the content has the numbers of a key, which are new for each run
     )
     def test_what_is_no_snapshot_is_refused(
         self, content: bytes, why: str, path: Path, caplog: pytest.LogCaptureFixture
@@ -634,7 +636,11 @@ class TestStarting:
 
         assert (KeyState.FRESH, 0.0) == (cache.state, cache.age)
 
-    @pytest.mark.parametrize("body", [jwks(KEY, OTHER.jwk(d=b64(b"1" * 256))), b"<html>", b'{"keys": []}'])
+    @pytest.mark.parametrize(
+        "body",
+        [jwks(KEY, OTHER.jwk(d=b64(b"1" * 256))), b"<html>", b'{"keys": []}'],
+        ids=["private", "html", "empty"],
+    )
     def test_a_body_that_the_network_could_not_bring_either_is_as_good_as_none(
         self, process: Process, caplog: pytest.LogCaptureFixture, body: bytes
     ) -> None:
