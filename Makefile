@@ -67,10 +67,7 @@ check: $(STAMP) ## Lint, and check the format, the types and the imports
 	@$(BIN)/lint-imports --no-cache
 
 # Those adapters whose tests need nothing that is newer than the oldest version of their framework.
-FLOORS = tests/verifier $(patsubst %,tests/integrations/test_%.py,aiohttp django grpc) \
-    $(addprefix --deselect=tests/integrations/test_django.py::,$(NEWER))
-# They send further headers by the asynchronous test client, which fails with Django 5.2.0.
-NEWER = TestEndUser test_the_kit_makes_the_caller_of_both_test_clients
+FLOORS = tests/verifier tests/fuzz $(patsubst %,tests/integrations/test_%.py,aiohttp django grpc)
 
 test-floors: ## Run the tests of the library with the oldest versions that it accepts
 	@$(MAKE) --no-print-directory VENV=.venvs/floors LOCK=.locks/floors.txt ARGS="-q $(FLOORS) $(ARGS)" test
