@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -97,8 +98,8 @@ def test_an_answer_is_sent_at_once() -> None:
     nodelay = []
 
     class Watched(LoopbackServer):
-        def _make_server(self) -> uvicorn.Server:
-            server = super()._make_server()
+        def _make_server(self, notify: Any) -> uvicorn.Server:
+            server = super()._make_server(notify)
             servers.append(server)
             return server
 
@@ -228,7 +229,7 @@ def test_a_request_that_does_not_end_is_cancelled_after_the_grace() -> None:
 def test_an_application_that_never_ends_is_left_running_with_a_warning(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("doorward_integrations.emulator.server._STOP_SECONDS", 0.1)
+    monkeypatch.setattr("doorward_integrations.threaded_server._STOP_SECONDS", 0.1)
     release = threading.Event()
 
     @asynccontextmanager
