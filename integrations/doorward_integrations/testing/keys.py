@@ -9,6 +9,7 @@ import base64
 import functools
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
 from typing import Final
 
@@ -16,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from doorward.forks import renew_in_children
 
 __all__ = ["Part", "SigningKey", "b64", "key_of", "segment"]
 
@@ -111,7 +114,21 @@ class SigningKey:
         return r.to_bytes(_P256_BYTES) + s.to_bytes(_P256_BYTES)
 
 
-@functools.cache
+class _Keys:
+    """The keys of this process. Of two threads that come first, both get one key: hence the lock."""
+
+    def __init__(self) -> None:
+        self.made: Final[dict[tuple[str, str, int], SigningKey]] = {}
+        self.renew()
+        renew_in_children(self, _Keys.renew)
+
+    def renew(self) -> None:
+        self.lock = threading.Lock()
+
+
+_keys: Final = _Keys()
+
+
 def key_of(owner: str, alg: str, generation: int) -> SigningKey:
     """Return a key of this process, which is made when it is first asked for.
 
@@ -120,5 +137,8 @@ def key_of(owner: str, alg: str, generation: int) -> SigningKey:
         alg: Its algorithm.
         generation: Its number among the keys of that owner.
     """
-    del owner, generation
-    return SigningKey(alg)
+    which = (owner, alg, generation)
+    with _keys.lock:
+        if (key := _keys.made.get(which)) is None:
+            key = _keys.made[which] = SigningKey(alg)
+        return key

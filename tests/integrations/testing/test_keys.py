@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import jwt
 import pytest
 
 from doorward_integrations.testing.keys import SigningKey, key_of, segment
+from support.simulator import PATIENCE
 
 
 @pytest.mark.parametrize("alg", ["RS256", "ES256"])
@@ -37,3 +41,14 @@ def test_a_repr_shows_algorithm_and_id_alone() -> None:
     key = SigningKey("ES256")
 
     assert f"SigningKey('ES256', kid='{key.kid}')" == repr(key)
+
+
+def test_threads_that_come_first_at_once_get_one_key() -> None:
+    together = threading.Barrier(4)
+
+    def first(_: int) -> SigningKey:
+        together.wait(PATIENCE)
+        return key_of("threads", "ES256", 0)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert 1 == len({id(key) for key in pool.map(first, range(4))})
