@@ -11,9 +11,6 @@ import pytest
 from doorward import loglimit
 from support.world import World
 
-# Tests that fork share a process with tests of gRPC, whose own handlers of a fork wait for its threads.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
 ELSEWHERE = (
     "DOORWARD_EMULATOR_HOST",
     "K_SERVICE",
