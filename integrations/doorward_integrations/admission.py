@@ -20,6 +20,7 @@ __all__ = [
     "DOOR",
     "HasEnviron",
     "HasScope",
+    "admission_of",
     "check_door",
     "current_principal",
     "end_user_of",
@@ -97,7 +98,7 @@ def principal_of(request: Mapping[Any, Any] | HasScope | HasEnviron) -> Principa
     Raises:
         ConfigurationError: If no door has decided on the request, or if it is none of the above.
     """
-    return _admission_of(request).principal
+    return admission_of(request).principal
 
 
 def end_user_of(request: Mapping[Any, Any] | HasScope | HasEnviron) -> Principal | None:
@@ -112,10 +113,21 @@ def end_user_of(request: Mapping[Any, Any] | HasScope | HasEnviron) -> Principal
     Raises:
         ConfigurationError: As `principal_of`.
     """
-    return _admission_of(request).end_user
+    return admission_of(request).end_user
 
 
-def _admission_of(request: Mapping[Any, Any] | HasScope | HasEnviron) -> Admission:
+def admission_of(request: Mapping[Any, Any] | HasScope | HasEnviron) -> Admission:
+    """Return the admission of a request that a door has admitted.
+
+    Args:
+        request: As for `principal_of`.
+
+    Returns:
+        The admission.
+
+    Raises:
+        ConfigurationError: As `principal_of`.
+    """
     carrier = request if isinstance(request, Mapping) else getattr(request, "scope", None)
     if carrier is None:
         carrier = getattr(request, "environ", None)

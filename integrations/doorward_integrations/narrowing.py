@@ -20,11 +20,9 @@ from doorward import (
     Refusal,
 )
 from doorward.door.base import BaseDoor
-from doorward.door.credentials import RawHeaders
-from doorward.door.trace import TRACE_HEADERS
 from doorward.policy.named import NamedCallers
 from doorward.policy.request import RequestFacts
-from doorward_integrations.admission import DOOR, principal_of
+from doorward_integrations.admission import DOOR, admission_of
 
 __all__ = ["Answer", "Find", "Narrowing", "Predicate", "narrowed", "service_accounts"]
 
@@ -89,7 +87,8 @@ class Narrowing:
         Raises:
             ConfigurationError: If no door has decided on the request, or the predicate returned no boolean.
         """
-        principal = principal_of(carrier)
+        admission = admission_of(carrier)
+        principal = admission.principal
         allowed: object = self._predicate(principal)
         if allowed is True:
             return None
@@ -103,7 +102,7 @@ class Narrowing:
         if not isinstance(door, BaseDoor):
             raise ConfigurationError("the request carries no door that could refuse it")
         why = f"{principal} may invoke, and is none of those that the route lets in: {self}"
-        return door.refuse(PermissionDeniedError(why, Reason.ROUTE_NARROWED), request, _trace_of(carrier))
+        return door.refuse(PermissionDeniedError(why, Reason.ROUTE_NARROWED), request, admission.headers)
 
     def __str__(self) -> str:
         """Name the callers."""
@@ -190,15 +189,6 @@ def _generating(view: _View, refused: _Refused, answer: Answer) -> _View:
 
     same: Any = narrow
     return same  # type: ignore[no-any-return]  # as above
-
-
-def _trace_of(carrier: Mapping[str, Any]) -> RawHeaders:
-    """Return the headers that name the trace of a request, for the log."""
-    scope_headers: RawHeaders | None = carrier.get("headers")
-    if scope_headers is not None:
-        return scope_headers
-    named = ((name, carrier.get(f"HTTP_{name.decode().upper().replace('-', '_')}")) for name in TRACE_HEADERS)
-    return [(name, value.encode("latin-1")) for name, value in named if isinstance(value, str)]
 
 
 def _check_predicate(predicate: object) -> None:

@@ -415,6 +415,18 @@ class TestOnly:
         expected = (403, "application/problem+json", b"" if method == "HEAD" else body)
         assert expected == serve(app, talk)
 
+    @pytest.mark.parametrize("target", ["/ann", "/methods"])
+    def test_the_log_says_in_which_trace_it_refused(
+        self,
+        app: web.Application,
+        callers: list[dict[str, str]],
+        target: str,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        get(app, target, headers=callers[1] | {"traceparent": f"00-{'7' * 32}-{'8' * 16}-01"})
+        (refused,) = [vars(one)["doorward_refusal"] for one in caplog.records if one.name == "doorward.door"]
+        assert "7" * 32 == refused["trace"]["trace"]
+
     def test_a_websocket_is_refused_before_it_is_accepted(
         self, app: web.Application, callers: list[dict[str, str]]
     ) -> None:

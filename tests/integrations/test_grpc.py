@@ -309,10 +309,12 @@ class TestOnly:
     ) -> None:
         assert f"{ANN} one".encode() == call(channel, arity, ann, b" one")[-1]
 
-        error: Any = refused(channel, arity, bearer)
+        trace = ("traceparent", f"00-{'7' * 32}-{'8' * 16}-01")
+        error: Any = refused(channel, arity, [*bearer, trace])
         assert grpc.StatusCode.PERMISSION_DENIED == error.code()
         assert "the client does not have permission to call this method" == error.details()
-        assert Reason.ROUTE_NARROWED.value in caplog.text
+        (logged,) = [vars(one)["doorward_refusal"] for one in caplog.records if one.name == "doorward.door"]
+        assert (Reason.ROUTE_NARROWED, "7" * 32) == (logged["reason"], logged["trace"]["trace"])
 
     @pytest.mark.parametrize("arity", ARITIES)
     def test_the_method_does_not_run_for_others(

@@ -487,8 +487,8 @@ class Asynchronous:
         return False
 
 
-def admitted(door: Door, world: World) -> dict[str, Any]:
-    admission = door.admit([(b"authorization", b"Bearer " + world.token().encode())])
+def admitted(door: Door, world: World, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    admission = door.admit([(b"authorization", b"Bearer " + world.token().encode()), *headers])
     return {"doorward.admission": admission, "doorward.door": door}
 
 
@@ -502,6 +502,16 @@ def test_the_log_and_the_listener_say_that_the_route_refused(
     assert (403, Reason.ROUTE_NARROWED) == (refusal.status, refusal.reason)
     assert [Decided("admitted"), Decided("refused", Reason.ROUTE_NARROWED, 403)] == events
     assert f"{MEMBER} may invoke, and is none of those that the route lets in: is_ann" in caplog.text
+
+
+def test_the_log_says_in_which_trace_the_route_refused(
+    door: Door, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    carrier = admitted(door, world, (b"traceparent", f"00-{'7' * 32}-{'8' * 16}-01".encode()))
+    Narrowing(is_ann, None).refusal_of(carrier, PlainRequest("/reports"))
+    (record,) = caplog.records
+    refused: Any = vars(record)["doorward_refusal"]
+    assert {"trace": "7" * 32, "span": "8" * 16, "sampled": True} == refused["trace"]
 
 
 @pytest.mark.parametrize(
