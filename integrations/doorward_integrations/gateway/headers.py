@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from doorward_integrations.gateway.trace import CLOUD_TRACE, TRACEPARENT, Trace
+from doorward.door.trace import TRACE_HEADERS
+from doorward_integrations.gateway.trace import Span
 
-__all__ = ["FRAMING", "HOP_BY_HOP", "connection_names", "for_client", "for_upstream", "is_of_platform"]
+__all__ = ["FRAMING", "HOP_BY_HOP", "connection_names", "for_client", "for_upstream"]
 
 FORWARDED_FOR: Final = b"x-forwarded-for"
 FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"host"})
@@ -40,8 +41,7 @@ _OF_PLATFORM: Final = frozenset(
         b"x-original-url",
         b"x-real-ip",
         b"x-rewrite-url",
-        CLOUD_TRACE,
-        TRACEPARENT,
+        *TRACE_HEADERS,
     }
 )
 _FORWARDED: Final = b"x-forwarded-"
@@ -58,16 +58,6 @@ _HANDSHAKE: Final = frozenset(
         b"sec-websocket-version",
     }
 )
-
-
-def is_of_platform(name: bytes) -> bool:
-    """Return whether only a platform in front of a service may say this.
-
-    Args:
-        name: The name of a header, in lower case.
-    """
-    folded = name.replace(b"_", b"-")
-    return folded in _OF_PLATFORM or folded.startswith(_FORWARDED)
 
 
 def connection_names(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
@@ -89,7 +79,7 @@ def for_upstream(
     headers: list[tuple[bytes, bytes]],
     client: str,
     scheme: str,
-    trace: Trace,
+    span: Span,
     *,
     websocket: bool = False,
 ) -> list[tuple[str, str]]:
@@ -100,7 +90,7 @@ def for_upstream(
         client: The address of the client; it is added to ``X-Forwarded-For``, where the addresses before it
             are what the client says.
         scheme: For ``X-Forwarded-Proto``.
-        trace: The trace of the request.
+        span: Its place in a trace.
         websocket: Whether those of the handshake are left out, which each connection has of its own.
 
     Returns:
@@ -116,7 +106,7 @@ def for_upstream(
             kept.append((name.decode("ascii"), value.decode()))
     kept.append(("x-forwarded-for", ", ".join([*filter(None, hops), client])))
     kept.append(("x-forwarded-proto", scheme))
-    kept.extend(trace.headers)
+    kept.extend(span.headers)
     return kept
 
 

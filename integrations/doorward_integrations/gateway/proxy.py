@@ -13,7 +13,7 @@ from doorward_integrations.gateway.answers import Failure, answer
 from doorward_integrations.gateway.headers import for_upstream
 from doorward_integrations.gateway.http_exchange import HttpExchange
 from doorward_integrations.gateway.record import Record, current
-from doorward_integrations.gateway.trace import Trace
+from doorward_integrations.gateway.trace import Span
 from doorward_integrations.gateway.websocket_exchange import WebSocketExchange
 
 if TYPE_CHECKING:
@@ -82,12 +82,12 @@ class Proxy:
         websocket = scope["type"] == "websocket"
         if not websocket and _is_grpc(scope):
             raise Failure(415, "grpc_not_carried", _NO_GRPC)
-        trace = Trace.of(scope["headers"])
-        record.trace_id = trace.trace_id
+        span = Span.of(scope["headers"])
+        record.trace_id = span.trace_id
         client = scope.get("client")
         scheme = self._scheme or scope["scheme"].replace("ws", "http")
         headers = for_upstream(
-            scope["headers"], client[0] if client else "unknown", scheme, trace, websocket=websocket
+            scope["headers"], client[0] if client else "unknown", scheme, span, websocket=websocket
         )
         exchange: Callable[..., HttpExchange | WebSocketExchange]
         exchange = WebSocketExchange if websocket else HttpExchange

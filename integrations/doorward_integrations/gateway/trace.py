@@ -1,29 +1,19 @@
-"""The trace of a request, in the two headers that Cloud Run adds.
-
-``traceparent`` is that of W3C Trace Context, section 3.2 (https://www.w3.org/TR/trace-context/), and
-``X-Cloud-Trace-Context`` is Google's older one (https://cloud.google.com/trace/docs/trace-context).
-"""
+"""The trace of a request, in the two headers that Cloud Run adds; `doorward.door.trace` reads them."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
-__all__ = ["CLOUD_TRACE", "TRACEPARENT", "Trace"]
+from doorward.door.credentials import RawHeaders
+from doorward.door.trace import read_trace
 
-TRACEPARENT: Final = b"traceparent"
-CLOUD_TRACE: Final = b"x-cloud-trace-context"
-
-_PARENT: Final = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
-_CLOUD: Final = re.compile(rb"(?!0{32})([0-9a-fA-F]{32})(?:/[0-9]{1,20})?(?:;o=([0-9]))?")
+__all__ = ["Span"]
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
-    """One request's place in a trace.
+class Span:
+    """The gateway's own place in the trace of a request.
 
     Attributes:
         trace_id: 32 hexadecimal digits; the client's, if it has sent one.
@@ -36,30 +26,22 @@ class Trace:
     sampled: bool
 
     @classmethod
-    def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> Trace:
+    def of(cls, headers: RawHeaders) -> Span:
         """Continue the trace of a request, or begin one.
 
         Args:
-            headers: Its headers, names in lower case. Two headers of one name are none.
+            headers: Its headers, names in lower case.
 
         Returns:
-            The trace, with a span of its own.
+            A new span.
         """
-        parents: list[bytes] = []
-        clouds: list[bytes] = []
-        for name, value in headers:
-            if name == TRACEPARENT:
-                parents.append(value)
-            elif name == CLOUD_TRACE:
-                clouds.append(value)
-        if len(parents) == 1 and (found := _PARENT.fullmatch(parents[0])):
-            sent, sampled = found[1].decode(), bool(int(found[2], 16) & 1)
-        elif len(clouds) == 1 and (found := _CLOUD.fullmatch(clouds[0])):
-            sent, sampled = found[1].decode().lower(), found[2] == b"1"
-        else:
-            drawn = os.urandom(24).hex()
-            return cls(drawn[:32], _span(drawn[32:]), sampled=False)
-        return cls(sent, _span(os.urandom(8).hex()), sampled)
+        sent = read_trace(headers)
+        drawn = os.urandom(24).hex()
+        # A span of zeros is none.
+        span_id = drawn[32:] if drawn[32:].strip("0") else "0000000000000001"
+        if sent is None:
+            return cls(drawn[:32], span_id, sampled=False)
+        return cls(sent["trace"], span_id, sent["sampled"])
 
     @property
     def headers(self) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -69,8 +51,3 @@ class Trace:
             ("x-cloud-trace-context", f"{self.trace_id}/{int(self.span_id, 16)};o={flag}"),
             ("traceparent", f"00-{self.trace_id}-{self.span_id}-{flag:02d}"),
         )
-
-
-def _span(drawn: str) -> str:
-    # A span of zeros is none.
-    return drawn if drawn.strip("0") else "0000000000000001"
