@@ -334,7 +334,10 @@ def test_a_body_that_was_sent_is_not_sent_again_on_another_connection(
     put = front.request(b"PUT /", b"Content-Length: 5", body=b"hello", last=False)
     with socket.create_connection(("127.0.0.1", front.server.port), PATIENCE) as client:
         client.sendall(put)
-        assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        received = client.recv(65_536)
+        assert received.startswith(b"HTTP/1.1 200 ")
+        while not received.endswith(b"\r\n\r\nok"):  # head and body may come one after the other
+            received += client.recv(65_536)
         client.sendall(put)
         assert client.recv(65_536).startswith(b"HTTP/1.1 502 ")
     assert 1 == len(bodies)
