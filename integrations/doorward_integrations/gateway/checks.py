@@ -8,14 +8,17 @@ and 6.3).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from doorward.door.credentials import IAP_ASSERTION, RawHeaders
 from doorward.policy.request import host_name
+from doorward_integrations.gateway.answers import Failure
 from doorward_integrations.gateway.headers import FRAMING, connection_names
 
-__all__ = ["Fault", "fault_of"]
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+__all__ = ["fault_of"]
 
 _TARGET: Final = re.compile(rb"/[\x21\x22\x24-\x7e]*")
 _QUERY: Final = re.compile(rb"[\x21\x22\x24-\x7e]*")
@@ -30,22 +33,7 @@ _NOT_CONNECTION: Final = frozenset(
 _MOST_HEADERS: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a request is not read.
-
-    Attributes:
-        status: The status of the answer.
-        reason: The stable code, for the log.
-        sentence: What the client reads.
-    """
-
-    status: int
-    reason: str
-    sentence: str
-
-
-def fault_of(scope: dict[str, Any], largest: int) -> Fault | None:
+def fault_of(scope: Scope, largest: int) -> Failure | None:
     """Look for what makes a request ambiguous.
 
     Args:
@@ -58,20 +46,20 @@ def fault_of(scope: dict[str, Any], largest: int) -> Fault | None:
     return _of_line(scope) or _of_headers(scope, largest)
 
 
-def _of_line(scope: dict[str, Any]) -> Fault | None:
+def _of_line(scope: Scope) -> Failure | None:
     if scope.get("http_version", "1.1") not in ("1.0", "1.1"):
-        return Fault(505, "bad_version", "Only HTTP/1.1 and HTTP/1.0 are served.")
+        return Failure(505, "bad_version", "Only HTTP/1.1 and HTTP/1.0 are served.")
     method = scope.get("method", "GET")
     if method in ("CONNECT", "TRACE"):
-        return Fault(405, "bad_method", f"The method {method} is not served.")
+        return Failure(405, "bad_method", f"The method {method} is not served.")
     if _METHOD.fullmatch(method) is None:
-        return Fault(400, "bad_method", "The method is not one in upper case.")
+        return Failure(400, "bad_method", "The method is not one in upper case.")
     if not _TARGET.fullmatch(scope.get("raw_path") or b"") or not _QUERY.fullmatch(scope["query_string"]):
-        return Fault(400, "bad_target", "The target is not a path with an optional query, in plain ASCII.")
+        return Failure(400, "bad_target", "The target is not a path with an optional query, in plain ASCII.")
     return None
 
 
-def _of_headers(scope: dict[str, Any], largest: int) -> Fault | None:
+def _of_headers(scope: Scope, largest: int) -> Failure | None:
     headers: RawHeaders = scope["headers"]
     size = len(scope["raw_path"]) + len(scope["query_string"])
     found: dict[bytes, bytes] = {}
@@ -79,34 +67,36 @@ def _of_headers(scope: dict[str, Any], largest: int) -> Fault | None:
         size += len(name) + len(value) + 4
         if name in _SINGLE:
             if name in found:
-                return Fault(400, "doubled_header", f"There are two headers {name.decode()}.")
+                return Failure(400, "doubled_header", f"There are two headers {name.decode()}.")
             found[name] = value
         if _CONTROL.search(value) or not (value.isascii() or _is_utf8(value)):
-            return Fault(400, "bad_header", "A header has a value that is not UTF-8, or a control character.")
+            return Failure(
+                400, "bad_header", "A header has a value that is not UTF-8, or a control character."
+            )
     if size > largest or len(headers) > _MOST_HEADERS:
-        return Fault(431, "headers_too_large", "The headers are too large.")
+        return Failure(431, "headers_too_large", "The headers are too large.")
     return _of_framing(found, scope["http_version"]) or _of_meaning(found, headers)
 
 
-def _of_framing(found: dict[bytes, bytes], version: str) -> Fault | None:
+def _of_framing(found: dict[bytes, bytes], version: str) -> Failure | None:
     length, coding = found.get(b"content-length"), found.get(b"transfer-encoding")
     if length is not None and _LENGTH.fullmatch(length) is None:
-        return Fault(400, "bad_framing", "The Content-Length is not a number.")
+        return Failure(400, "bad_framing", "The Content-Length is not a number.")
     if coding is not None:
         if length is not None or version == "1.0":
-            return Fault(400, "bad_framing", "A Transfer-Encoding is here that excludes what is beside it.")
+            return Failure(400, "bad_framing", "A Transfer-Encoding is here that excludes what is beside it.")
         if coding.lower() != b"chunked":
-            return Fault(501, "bad_framing", "The only Transfer-Encoding that is served is chunked.")
+            return Failure(501, "bad_framing", "The only Transfer-Encoding that is served is chunked.")
     return None
 
 
-def _of_meaning(found: dict[bytes, bytes], headers: RawHeaders) -> Fault | None:
+def _of_meaning(found: dict[bytes, bytes], headers: RawHeaders) -> Failure | None:
     if not host_name(found.get(b"host", b"")):
-        return Fault(400, "bad_host", "There is no Host header that names a host.")
+        return Failure(400, "bad_host", "There is no Host header that names a host.")
     if found.get(b"expect", b"100-continue").lower() != b"100-continue":
-        return Fault(417, "bad_expectation", "The only expectation that is met is 100-continue.")
+        return Failure(417, "bad_expectation", "The only expectation that is met is 100-continue.")
     if not _NOT_CONNECTION.isdisjoint(connection_names(headers)):
-        return Fault(400, "bad_connection", "Connection names a header that is not for this connection.")
+        return Failure(400, "bad_connection", "Connection names a header that is not for this connection.")
     return None
 
 

@@ -14,7 +14,7 @@ from doorward.services.services import Services
 from doorward_integrations.admission import check_door
 from doorward_integrations.asgi import InvokerMiddleware
 from doorward_integrations.gateway.access_log import AccessLog
-from doorward_integrations.gateway.answers import Failure, answer
+from doorward_integrations.gateway.answers import answer
 from doorward_integrations.gateway.checks import fault_of
 from doorward_integrations.gateway.proxy import Proxy
 from doorward_integrations.gateway.record import Record, current
@@ -98,12 +98,11 @@ class Gateway:
             await send(message)
 
         try:
-            fault = fault_of(dict(scope), self.max_header_bytes)
+            fault = fault_of(scope, self.max_header_bytes)
             if fault is None:
                 await self._app(scope, receive, note)
             else:
-                failure = Failure(fault.status, fault.reason, fault.sentence)
-                await answer(failure, scope, receive, note)
+                await answer(fault, scope, receive, note)
         finally:
             current.reset(token)
             self._log.write(scope, record, self._monotonic() - started)
