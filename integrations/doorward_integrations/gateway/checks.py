@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from doorward.door.credentials import IAP_ASSERTION, RawHeaders
+from doorward.door.credentials import RawHeaders
 from doorward.policy.request import host_name
 from doorward_integrations.gateway.answers import Failure
 from doorward_integrations.gateway.headers import FRAMING, connection_names
@@ -27,23 +27,22 @@ _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 # Of these, one per request: else who is asked, or what is asked, depends on which of two is read.
 _SINGLE: Final = frozenset({*FRAMING, b"expect", b"upgrade", b"content-type"})
-_NOT_CONNECTION: Final = frozenset(
-    {*FRAMING, b"authorization", b"x-serverless-authorization", IAP_ASSERTION, b"cookie", b"content-type"}
-) - {b"transfer-encoding"}
+_NOT_CONNECTION: Final = FRAMING - {b"transfer-encoding"} | {b"cookie", b"content-type"}
 _MOST_HEADERS: Final = 256
 
 
-def fault_of(scope: Scope, largest: int) -> Failure | None:
+def fault_of(scope: Scope, largest: int, guarded: frozenset[bytes]) -> Failure | None:
     """Look for what makes a request ambiguous.
 
     Args:
         scope: An http or websocket scope.
         largest: Bytes that target and headers may have together.
+        guarded: The names of the headers that the door reads or guards.
 
     Returns:
         The first fault; None if there is none.
     """
-    return _of_line(scope) or _of_headers(scope, largest)
+    return _of_line(scope) or _of_headers(scope, largest, guarded)
 
 
 def _of_line(scope: Scope) -> Failure | None:
@@ -59,7 +58,7 @@ def _of_line(scope: Scope) -> Failure | None:
     return None
 
 
-def _of_headers(scope: Scope, largest: int) -> Failure | None:
+def _of_headers(scope: Scope, largest: int, guarded: frozenset[bytes]) -> Failure | None:
     headers: RawHeaders = scope["headers"]
     size = len(scope["raw_path"]) + len(scope["query_string"])
     found: dict[bytes, bytes] = {}
@@ -75,7 +74,9 @@ def _of_headers(scope: Scope, largest: int) -> Failure | None:
             )
     if size > largest or len(headers) > _MOST_HEADERS:
         return Failure(431, "headers_too_large", "The headers are too large.")
-    return _of_framing(found, scope["http_version"]) or _of_meaning(found, headers)
+    named = connection_names(headers)
+    ended = not (named.isdisjoint(_NOT_CONNECTION) and named.isdisjoint(guarded))
+    return _of_framing(found, scope["http_version"]) or _of_meaning(found, ended=ended)
 
 
 def _of_framing(found: dict[bytes, bytes], version: str) -> Failure | None:
@@ -90,12 +91,12 @@ def _of_framing(found: dict[bytes, bytes], version: str) -> Failure | None:
     return None
 
 
-def _of_meaning(found: dict[bytes, bytes], headers: RawHeaders) -> Failure | None:
+def _of_meaning(found: dict[bytes, bytes], *, ended: bool) -> Failure | None:
     if not host_name(found.get(b"host", b"")):
         return Failure(400, "bad_host", "There is no Host header that names a host.")
     if found.get(b"expect", b"100-continue").lower() != b"100-continue":
         return Failure(417, "bad_expectation", "The only expectation that is met is 100-continue.")
-    if not _NOT_CONNECTION.isdisjoint(connection_names(headers)):
+    if ended:
         return Failure(400, "bad_connection", "Connection names a header that is not for this connection.")
     return None
 

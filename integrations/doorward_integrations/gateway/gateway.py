@@ -98,7 +98,7 @@ class Gateway:
             await send(message)
 
         try:
-            fault = fault_of(scope, self.max_header_bytes)
+            fault = fault_of(scope, self.max_header_bytes, self.door.forwarding.watched)
             if fault is None:
                 await self._app(scope, receive, note)
             else:

@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
+from doorward import Door, InvokerPolicy
+from doorward.door.credentials import CredentialHeaders, find_credential
+from doorward.door.forwarding import forwarding_for
+from doorward_integrations.gateway import Upstream
 from doorward_integrations.gateway.checks import fault_of
+from support.gateway import RawUpstream, exchange, head_and_body, serving
+from support.world import World
 
 HOST = (b"host", b"orders.test")
+GUARDED = forwarding_for(find_credential).watched
 
 
 def scope_of(*headers: tuple[bytes, bytes], **changed: Any) -> dict[str, Any]:
@@ -17,7 +24,7 @@ def scope_of(*headers: tuple[bytes, bytes], **changed: Any) -> dict[str, Any]:
 
 
 def reason(scope: dict[str, Any], largest: int = 65_536) -> tuple[int, str] | None:
-    fault = fault_of(scope, largest)
+    fault = fault_of(scope, largest, GUARDED)
     return None if fault is None else (fault.status, fault.reason)
 
 
@@ -39,6 +46,8 @@ def reason(scope: dict[str, Any], largest: int = 65_536) -> tuple[int, str] | No
         ([HOST], (400, "doubled_header")),
         ([(b"expect", b"200-ok")], (417, "bad_expectation")),
         ([(b"connection", b"close, Authorization")], (400, "bad_connection")),
+        ([(b"connection", b"X-Goog-IAP-JWT-Assertion")], (400, "bad_connection")),
+        ([(b"connection", b"x_serverless_authorization")], (400, "bad_connection")),
         ([(b"connection", b"host")], (400, "bad_connection")),
         ([(b"connection", b"content-length")], (400, "bad_connection")),
         ([(b"x-latin", b"\xe9")], (400, "bad_header")),
@@ -47,7 +56,7 @@ def reason(scope: dict[str, Any], largest: int = 65_536) -> tuple[int, str] | No
         ([(b"x-long", b"a" * 65_536)], (431, "headers_too_large")),
         ([(b"a", b"")] * 256, (431, "headers_too_large")),
     ],
-    ids=range(22),
+    ids=range(24),
 )
 def test_headers_that_can_be_read_in_two_ways_are_refused(
     headers: list[tuple[bytes, bytes]], expected: tuple[int, str]
@@ -106,3 +115,13 @@ def test_an_ordinary_request_has_no_fault() -> None:
 
 def test_the_bound_on_headers_is_a_setting() -> None:
     assert (431, "headers_too_large") == reason(scope_of(HOST, (b"a", b"b" * 100)), largest=100)
+
+
+def test_connection_may_not_name_a_header_of_the_door_s_own_choice(
+    world: World, upstream: RawUpstream
+) -> None:
+    door = Door(world.verifier(), InvokerPolicy.all_users(), credential=CredentialHeaders(b"x-shop-token"))
+    request = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close, X-Shop-Token\r\n\r\n"
+    with serving(door, Upstream(f"http://127.0.0.1:{upstream.port}")) as server:
+        assert 400 == head_and_body(exchange(server.port, request))[0]
+    assert [] == upstream.requests
