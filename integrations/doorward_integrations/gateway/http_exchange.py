@@ -3,91 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
 
 from doorward_integrations.gateway.answers import Failure
 from doorward_integrations.gateway.body import ClientBody, ClientGoneError
+from doorward_integrations.gateway.exchange import Exchange, failure_of
 from doorward_integrations.gateway.headers import for_client
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Receive, Send
 
-    from doorward_integrations.gateway.record import Record
-    from doorward_integrations.gateway.upstream import Upstream
-
-__all__ = ["HttpExchange", "failure_of", "target_of"]
+__all__ = ["HttpExchange"]
 
 # Most answers have come by then, and cost no task that waits for the client to leave.
 _WATCH_AFTER: Final = 0.05
 _SWITCHING: Final = 101
 
 
-def target_of(upstream: Upstream, scope: Scope) -> URL:
-    """Return the URL of a request at the upstream: byte for byte the target that the door decided on.
+class HttpExchange(Exchange):
+    """Sends one admitted HTTP request on."""
 
-    Args:
-        upstream: The upstream.
-        scope: The scope.
-
-    Returns:
-        The URL.
-
-    Raises:
-        Failure: If the client library would send another target.
-    """
-    query = scope["query_string"]
-    target = (scope["raw_path"] + b"?" + query if query else scope["raw_path"]).decode("ascii")
-    url = URL(upstream.origin + target, encoded=True)
-    if url.raw_path_qs != target:
-        raise Failure(400, "bad_target", "The target cannot be sent on as it is.")
-    return url
-
-
-def failure_of(error: Exception) -> Failure:
-    """Return the answer to a request that the upstream has not answered.
-
-    Args:
-        error: What the client library has raised.
-    """
-    if isinstance(error, TimeoutError):
-        return Failure(504, "upstream_timeout", "The service did not answer in time.")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        why = errno.errorcode.get(error.errno or 0, "no connection")
-        return Failure(502, "upstream_unreachable", "The service cannot be reached.", f"no connection: {why}")
-    return Failure(502, "upstream_failed", "The service gave no usable answer.", type(error).__name__)
-
-
-class HttpExchange:
-    """Sends one admitted request on.
-
-    Args:
-        session: The client.
-        upstream: Where to.
-        scope: The scope, with the headers of the admission.
-        headers: The headers that the upstream receives.
-        record: Takes how it went.
-    """
-
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        upstream: Upstream,
-        scope: Scope,
-        headers: list[tuple[str, str]],
-        record: Record,
-    ) -> None:
-        """Prepare; see the class."""
-        self._session: Final = session
-        self._upstream: Final = upstream
-        self._scope: Final = scope
-        self._headers: Final = headers
-        self._record: Final = record
-        self._started = False
+    _started = False
 
     async def run(self, receive: Receive, send: Send) -> None:
         """Carry the request and the answer.
@@ -135,11 +73,10 @@ class HttpExchange:
         return length
 
     async def _carry(self, body: ClientBody, send: Send) -> None:
-        sent: Any = CIMultiDict(self._headers)
         response = await self._session.request(
             self._scope["method"],
-            target_of(self._upstream, self._scope),
-            headers=sent,
+            self._target(),
+            headers=self._headers,
             data=None if body.complete.is_set() else body,
             allow_redirects=False,
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
 from doorward_integrations.gateway.answers import Failure, answer
+from doorward_integrations.gateway.exchange import Exchange
 from doorward_integrations.gateway.headers import for_upstream
 from doorward_integrations.gateway.http_exchange import HttpExchange
 from doorward_integrations.gateway.record import Record, current
@@ -89,8 +90,7 @@ class Proxy:
         headers = for_upstream(
             scope["headers"], client[0] if client else "unknown", scheme, span, websocket=websocket
         )
-        exchange: Callable[..., HttpExchange | WebSocketExchange]
-        exchange = WebSocketExchange if websocket else HttpExchange
+        exchange: type[Exchange] = WebSocketExchange if websocket else HttpExchange
         async with self._place(record.service, upstream):
             session = self._session(record.service, upstream)
             await exchange(session, upstream, scope, headers, record).run(receive, send)

@@ -7,17 +7,13 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-from multidict import CIMultiDict
 
 from doorward_integrations.gateway.answers import Failure
+from doorward_integrations.gateway.exchange import Exchange, failure_of
 from doorward_integrations.gateway.headers import for_client
-from doorward_integrations.gateway.http_exchange import failure_of, target_of
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
-
-    from doorward_integrations.gateway.record import Record
-    from doorward_integrations.gateway.upstream import Upstream
+    from starlette.types import Receive, Send
 
 __all__ = ["LARGEST_MESSAGE", "WebSocketExchange"]
 
@@ -31,31 +27,8 @@ _LOST: Final = 1006
 _FAILED: Final = 1011
 
 
-class WebSocketExchange:
-    """Carries one admitted websocket.
-
-    Args:
-        session: The client.
-        upstream: Where to.
-        scope: The scope, with the headers of the admission.
-        headers: The headers that the upstream receives.
-        record: Takes how it went.
-    """
-
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        upstream: Upstream,
-        scope: Scope,
-        headers: list[tuple[str, str]],
-        record: Record,
-    ) -> None:
-        """Prepare; see the class."""
-        self._session: Final = session
-        self._upstream: Final = upstream
-        self._scope: Final = scope
-        self._headers: Final = headers
-        self._record: Final = record
+class WebSocketExchange(Exchange):
+    """Carries one admitted websocket."""
 
     async def run(self, receive: Receive, send: Send) -> None:
         """Open it at the upstream, accept it, and carry messages until one side closes.
@@ -83,12 +56,11 @@ class WebSocketExchange:
     async def _open(self) -> tuple[aiohttp.ClientWebSocketResponse[bool], list[tuple[bytes, bytes]]]:
         handshake: list[tuple[bytes, bytes]] = []
         offers: list[str] = self._scope.get("subprotocols") or []
-        sent: Any = CIMultiDict(self._headers)
         try:
             async with asyncio.timeout(self._upstream.request_timeout):
                 socket = await self._session.ws_connect(
-                    target_of(self._upstream, self._scope),
-                    headers=sent,
+                    self._target(),
+                    headers=self._headers,
                     protocols=offers,
                     max_msg_size=LARGEST_MESSAGE,
                 )
