@@ -1,19 +1,20 @@
-"""The docs page of a guarded FastAPI application, and a browser that uses it as a person does."""
+"""The docs page of a guarded FastAPI application, which a browser uses as a person does."""
 
 # No `from __future__ import annotations`: FastAPI resolves those in the module, and here they name locals.
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from unittest.mock import patch
 
 from fastapi import Depends, FastAPI, WebSocket
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
@@ -33,22 +34,10 @@ from support.nodejs import install
 from support.servers import asgi_server
 from support.tokens import AUDIENCE, rsa_key
 
-__all__ = ["DocsPage", "Site", "browser", "site"]
+__all__ = ["DocsPage", "Site", "site"]
 
 _SWAGGER_UI = Path(__file__).parents[1] / "integrations" / "browser" / "node"
-_ALONE = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-proxy-server")
 MEMBER = f"serviceAccount:{DEFAULT_ACCOUNT}"
-
-
-@contextlib.contextmanager
-def browser(executable: str) -> Iterator[Browser]:
-    """Run a browser without a window, which talks to this machine alone."""
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=executable, args=[*_ALONE])
-        try:
-            yield running
-        finally:
-            running.close()
 
 
 @dataclass
@@ -73,22 +62,11 @@ def site() -> Iterator[Site]:
     names = iter(("emulated-0", "emulated-1"))
     emulator = Emulator(EmulatedIssuer(make_key=lambda: SigningKey(rsa_key(next(names)))))
     with emulator.serve() as running:
-        with _environment({EMULATOR_VARIABLE: running.host}):
+        with patch.dict(os.environ, {EMULATOR_VARIABLE: running.host}):
             verifier = Verifier(AUDIENCE)
         door = Door(verifier, InvokerPolicy.from_members([MEMBER]), credential=find_in_subprotocol)
         with asgi_server(_application(door)) as url:
             yield Site(url, running)
-
-
-@contextlib.contextmanager
-def _environment(changed: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(changed)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _application(door: Door) -> FastAPI:

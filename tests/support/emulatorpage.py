@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Final
 
-from playwright.sync_api import Browser, Dialog, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, Request, expect
 
 from doorward_integrations.emulator import RunningEmulator
 
-__all__ = ["AUDIENCE", "EmulatorPage", "chromium"]
-
-_ALONE: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-proxy-server")
+__all__ = ["AUDIENCE", "EmulatorPage"]
 
 AUDIENCE: Final = "https://orders-1234567890.europe-west1.run.app"
-
-
-@contextlib.contextmanager
-def chromium(executable: str) -> Iterator[Browser]:
-    """Run Chromium without a window; it talks to this machine alone."""
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=executable, args=[*_ALONE])
-        try:
-            yield running
-        finally:
-            running.close()
 
 
 class EmulatorPage:

@@ -11,16 +11,15 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from support.browser import chromium
 from support.docspage import Site
-from support.docspage import browser as running_browser
 from support.docspage import site as served_site
-from support.nodejs import program
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Run Chromium; skip the test without it."""
-    with running_browser(program("chromium", "chromium-browser", "google-chrome")) as browser:
+    with chromium() as browser:
         yield browser
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -18,7 +17,8 @@ sys.path.insert(0, str(TESTS))
 from playwright.sync_api import expect  # noqa: E402 - found by the line above
 
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator, RunningEmulator  # noqa: E402
-from support.emulatorpage import EmulatorPage, chromium  # noqa: E402 - as above
+from support.browser import chromium  # noqa: E402 - as above
+from support.emulatorpage import EmulatorPage  # noqa: E402 - as above
 
 PICTURES = TESTS.parent / "docs" / "pictures"
 REPORTER = "reports@doorward-demo.iam.gserviceaccount.com"
@@ -71,11 +71,10 @@ def fill(screen: EmulatorPage, running: RunningEmulator) -> None:
 
 def main() -> None:
     """Make them."""
-    executable = shutil.which("chromium") or sys.exit("error: chromium is not installed")
     PICTURES.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
         running = stack.enter_context(Emulator(other_accounts=[REPORTER]).serve())
-        started = stack.enter_context(chromium(executable))
+        started = stack.enter_context(chromium())
         prepare(running)
         for name, width, scheme in (
             ("desktop", 1280, "light"),

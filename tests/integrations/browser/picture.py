@@ -6,14 +6,14 @@ Swagger UI shows for each request, which repeats it, is left out.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TESTS))
 
-from support.docspage import DocsPage, browser, site  # noqa: E402 - found by the line above
+from support.browser import chromium  # noqa: E402 - found by the line above
+from support.docspage import DocsPage, site  # noqa: E402 - as above
 
 PICTURE = TESTS.parent / "docs" / "pictures" / "fastapi-docs.png"
 LEFT_OUT = """
@@ -26,8 +26,7 @@ LEFT_OUT = """
 
 def main() -> None:
     """Make it."""
-    executable = shutil.which("chromium") or sys.exit("error: chromium is not installed")
-    with site() as served, browser(executable) as running:
+    with site() as served, chromium() as running:
         page = running.new_page(viewport={"width": 900, "height": 1400}, device_scale_factor=1.5)
         docs = DocsPage(page, served.url)
         docs.authorize(served.token())

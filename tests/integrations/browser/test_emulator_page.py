@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from doorward_integrations.emulator import DEFAULT_ACCOUNT, Emulator, RunningEmulator
-from support.emulatorpage import AUDIENCE, EmulatorPage, chromium
+from support.emulatorpage import AUDIENCE, EmulatorPage
 
 SERVICE = "projects/shop/locations/europe-west1/services/orders"
 MEMBER = f"serviceAccount:{DEFAULT_ACCOUNT}"
@@ -26,16 +25,6 @@ HOSTILE = (
     "{{constructor.constructor('alert(1)')()}}",
     "https://evil.example/\u0000",
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Run Chromium; skip the tests without it."""
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("chromium is not installed")
-    with chromium(executable) as browser:
-        yield browser
 
 
 @pytest.fixture
