@@ -168,7 +168,11 @@ def main() -> None:
             pairs.append(("requests", "google-auth's AuthorizedSession"))
             for bare, full in pairs:
                 found = [100 * a / b for a, b in zip(taken[full], taken[bare], strict=True)]
-                report.figures.append(Figure.of("what the auth adds", full, "% of bare", spread(found)))
+                report.figures.append(
+                    Figure.of(
+                        "a request with its auth, beside the bare client", full, "% of bare", spread(found)
+                    )
+                )
     report.finish(save=settings.save)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 page = import_module("page")
+run = import_module("run")
 figures = import_module("harness.figures")
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +19,13 @@ REPORTS = {path.stem: figures.Report.load(path.stem) for path in sorted(figures.
 
 def test_the_page_shows_the_kept_figures_and_no_others() -> None:
     assert page.filled(TEXT, REPORTS) == TEXT
+
+
+def test_the_page_names_every_suite_that_can_be_run() -> None:
+    named = re.search(r"# one suite: ([a-z, \n#]+)\n\n", TEXT)
+
+    assert named
+    assert run.SUITES == sorted(re.findall(r"[a-z]+", named[1]))
 
 
 @pytest.mark.parametrize("suite", sorted(REPORTS))
