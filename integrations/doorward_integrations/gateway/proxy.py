@@ -30,8 +30,8 @@ _LONGEST_HEADER: Final = 65_536
 _MOST_HEADERS: Final = 1_000
 _ADDED_BY_AIOHTTP: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _NO_GRPC: Final = (
-    "gRPC is not carried, since it needs HTTP/2 and trailers. Use Envoy, with doorward as its external "
-    "authorization service or with its own filters."
+    "gRPC is not carried, since it needs HTTP/2 and trailers. A gRPC server in Python can have the door in "
+    "itself; before any other, use Envoy with its own filters."
 )
 
 
