@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
-from doorward import GOOGLE, ConfigurationError, Door, Issuer, Principal, Verifier
+from doorward import GOOGLE, ConfigurationError, Issuer, Principal, Verifier
+from doorward.door.base import BaseDoor
 from doorward.keys.formats.keyset import parse_key_set
 from doorward.keys.key import VerificationKey
 from doorward.tokens.accepted_issuer import AcceptedIssuer
@@ -61,7 +62,7 @@ class MemoryIssuer:
         self._oldest = 0
         self._broken = False
         self._published: dict[str, Mapping[str, VerificationKey]] = {}
-        self._doors: list[Door] = []
+        self._doors: list[BaseDoor] = []
         self._verifiers: list[Verifier] = []
         self._ends: Final = contextlib.ExitStack()
 
@@ -135,7 +136,7 @@ class MemoryIssuer:
             self.mend_endpoint()
 
     @property
-    def doors(self) -> tuple[Door, ...]:
+    def doors(self) -> tuple[BaseDoor, ...]:
         """The doors whose verifiers it stands in for."""
         return tuple(self._doors)
 
