@@ -29,9 +29,11 @@ from doorward_integrations.testing.seam import watch
 from doorward_integrations.testing.shapes import claims_of, identity_of, times_of
 from doorward_integrations.testing.trust import trust
 
-__all__ = ["MemoryIssuer"]
+__all__ = ["WRONG_AUDIENCE", "MemoryIssuer"]
 
-_WRONG_AUDIENCE: Final = "https://another-service-1234567890.europe-west1.run.app"
+WRONG_AUDIENCE: Final = "https://another-service-1234567890.europe-west1.run.app"
+"""The audience of a service that is not the tested one."""
+
 _LONG: Final = 7_200  # seconds: longer than any token that these issuers make lives, leeway included
 
 
@@ -247,7 +249,7 @@ class MemoryIssuer:
 
     def wrong_audience(self, who: str | Principal, **claims: Any) -> str:  # noqa: ANN401 - as `token_for`
         """Make a token that is good at another service."""
-        return self.token_for(who, _WRONG_AUDIENCE, **claims)
+        return self.token_for(who, WRONG_AUDIENCE, **claims)
 
     def wrong_issuer(self, who: str | Principal, audience: str | None = None, **claims: Any) -> str:  # noqa: ANN401 - as `token_for`
         """Make a token whose ``iss`` no service could know; arguments as `token_for`."""
