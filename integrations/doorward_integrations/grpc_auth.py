@@ -22,7 +22,7 @@ from doorward.extras import needs_extra
 from doorward_integrations.calling.errors import IdTokenError
 from doorward_integrations.calling.origins import Destinations, Origin, read_origin
 from doorward_integrations.calling.source import check_audience
-from doorward_integrations.calling.tokens import IdTokens, shared_tokens
+from doorward_integrations.calling.tokens import IdTokens, tokens_of
 
 with needs_extra("grpc"):
     import grpc
@@ -61,7 +61,7 @@ class IdTokenPlugin(grpc.AuthMetadataPlugin):
         if key not in _KEYS:
             raise ConfigurationError(f"key must be one of {' and '.join(_KEYS)}")
         self._key: Final = key
-        self._tokens: Final = shared_tokens() if tokens is None else tokens
+        self._tokens: Final = tokens_of(tokens)
 
     def __call__(self, context: grpc.AuthMetadataContext, callback: grpc.AuthMetadataPluginCallback) -> None:
         """Hand over the metadata of a call; called by gRPC.

@@ -21,6 +21,7 @@ METHOD: Final = "POST"
 CODES: Final = {
     401: (grpc.StatusCode.UNAUTHENTICATED, "the access token could not be verified"),
     403: (grpc.StatusCode.PERMISSION_DENIED, "the client does not have permission to call this method"),
+    404: (grpc.StatusCode.UNIMPLEMENTED, "there is no such service here"),
     503: (grpc.StatusCode.UNAVAILABLE, "the credential cannot be checked now; please try again later"),
 }
 """As gRPC clients read these statuses of an HTTP front end, too

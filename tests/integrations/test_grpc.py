@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import (
 
 from doorward import ConfigurationError, Door, InvokerPolicy, Principal, Reason, Refusal
 from doorward.door.refusal import RefusalStyle, cloud_run
+from doorward.services.services import Services
 from doorward_integrations.grpc import (
     HEALTH,
     REFLECTION,
@@ -265,6 +266,13 @@ class TestRefused:
     def test_a_doubled_credential_is_unauthenticated(self, channel: grpc.Channel, bearer: Any) -> None:
         error: Any = refused(channel, metadata=bearer * 2)
         assert grpc.StatusCode.UNAUTHENTICATED == error.code()
+
+    @both
+    def test_a_call_for_none_of_several_services_is_unimplemented(self, serve: Serve) -> None:
+        with serve(handlers_of(Blocking()), Services()) as channel:
+            error: Any = refused(channel)
+        assert grpc.StatusCode.UNIMPLEMENTED == error.code()
+        assert "there is no such service here" == error.details()
 
     @both
     def test_a_status_of_an_own_style_is_a_refusal_all_the_same(self, serve: Serve, world: World) -> None:

@@ -236,3 +236,9 @@ def test_a_thread_of_grpc_is_not_kept_by_a_fetch() -> None:
 
     assert received.all.wait(PATIENCE)
     assert {((("authorization", f"Bearer {plugin._tokens.get(AUDIENCE)}"),), None)} == set(received.got)
+
+
+def test_tokens_must_be_a_cache() -> None:
+    tokens: Any = "token"
+    with pytest.raises(ConfigurationError, match="tokens must be IdTokens"):
+        id_token_call_credentials(AUDIENCE, tokens=tokens)

@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 
-from doorward import Door
+from doorward.door.base import BaseDoor
 from doorward_integrations.grpc import AioInvokerInterceptor, InvokerInterceptor
 
 __all__ = ["Serve", "aio_server", "sync_server"]
@@ -24,7 +24,7 @@ Serve = Callable[..., contextlib.AbstractContextManager[grpc.Channel]]
 
 @contextlib.contextmanager
 def sync_server(
-    handlers: list[grpc.GenericRpcHandler], door: Door, add: Add = lambda _: None
+    handlers: list[grpc.GenericRpcHandler], door: BaseDoor, add: Add = lambda _: None
 ) -> Iterator[grpc.Channel]:
     """Serve behind a door with threads, and what is added to the server; yields a channel to it."""
     with ThreadPoolExecutor(4, "test-grpc") as pool:
@@ -41,7 +41,7 @@ def sync_server(
 
 @contextlib.contextmanager
 def aio_server(
-    handlers: list[grpc.GenericRpcHandler], door: Door, add: Add = lambda _: None
+    handlers: list[grpc.GenericRpcHandler], door: BaseDoor, add: Add = lambda _: None
 ) -> Iterator[grpc.Channel]:
     """Do as `sync_server` with `grpc.aio`, in a thread with a loop."""
     ready, ports = threading.Event(), list[int]()

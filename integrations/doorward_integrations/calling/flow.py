@@ -18,7 +18,7 @@ from doorward.errors import ConfigurationError
 from doorward.shown import quoted
 from doorward_integrations.calling.carried import carrying, check_headers_class
 from doorward_integrations.calling.origins import Destinations, Origin
-from doorward_integrations.calling.tokens import IdTokens, shared_tokens
+from doorward_integrations.calling.tokens import IdTokens, tokens_of
 
 __all__ = ["AUTHORIZATION", "SERVERLESS", "IdTokenAuth", "check_header"]
 
@@ -111,9 +111,7 @@ class IdTokenAuth(Generic[_RequestT, _ResponseT]):
             audience, origins, call=f'{type(self).__name__}("https://SERVICE-NUMBER.REGION.run.app")'
         )
         self._header: Final = check_header(header)
-        if tokens is not None and not isinstance(tokens, IdTokens):
-            raise ConfigurationError(f"tokens must be IdTokens, not {type(tokens).__name__}")
-        self._tokens: Final = shared_tokens() if tokens is None else tokens
+        self._tokens: Final = tokens_of(tokens)
         check_headers_class(self._headers_class)
 
     def sync_auth_flow(self, request: _RequestT) -> Generator[_RequestT, _ResponseT, None]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final, Protocol, runtime_checkable
 
-from doorward.errors import ConfigurationError, MalformedTokenError
+from doorward.errors import ClaimError, ConfigurationError, MalformedTokenError
+from doorward.issuers.claim_rule import numeric_date
 from doorward.shown import quoted
 from doorward.tokens.jws import MAX_TOKEN_BYTES, split
 
@@ -49,8 +49,11 @@ def check_audience(audience: object) -> str:
     Raises:
         ConfigurationError: If it is not a text, or an empty, an overlong or an unprintable one.
     """
-    usable = isinstance(audience, str) and 0 < len(audience) <= _LONGEST_AUDIENCE and audience.isprintable()
-    if not usable or not isinstance(audience, str):
+    if (
+        not isinstance(audience, str)
+        or not 0 < len(audience) <= _LONGEST_AUDIENCE
+        or not audience.isprintable()
+    ):
         raise ConfigurationError(
             f"{quoted(audience)} is not an audience: name the URL of the service that is called, "
             "https://SERVICE-NUMBER.REGION.run.app, or one of its custom audiences"
@@ -85,13 +88,10 @@ def read_expiry(token: object, audience: str, now: float) -> float:
         raise SourceError(f"the source has given what is no ID token: {error.message}") from None
     if unverified_claims.get("aud") != audience:
         raise SourceError("the source has given a token for another audience, which must not be sent")
-    expires_at = unverified_claims.get("exp")
-    if (
-        not isinstance(expires_at, int | float)
-        or isinstance(expires_at, bool)
-        or not math.isfinite(expires_at)
-    ):
-        raise SourceError("the source has given a token without a time of expiry")
+    try:
+        expires_at = numeric_date(unverified_claims, "exp")
+    except ClaimError:
+        raise SourceError("the source has given a token without a time of expiry") from None
     if expires_at <= now:
         raise SourceError(
             f"the source has given a token that expired {now - expires_at:.0f} s ago by the clock of this "

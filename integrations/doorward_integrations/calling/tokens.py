@@ -16,7 +16,7 @@ from doorward_integrations.calling.emulator_source import default_source
 from doorward_integrations.calling.errors import IdTokenError
 from doorward_integrations.calling.source import IdTokenSource, check_audience
 
-__all__ = ["AudienceHealth", "IdTokens", "IdTokensHealth", "shared_tokens"]
+__all__ = ["AudienceHealth", "IdTokens", "IdTokensHealth", "shared_tokens", "tokens_of"]
 
 
 class AudienceHealth(TypedDict):
@@ -255,3 +255,20 @@ def shared_tokens() -> IdTokens:
     """
     # Of two threads that come first at once, both get the one that was stored first.
     return _shared.get("tokens") or _shared.setdefault("tokens", IdTokens())
+
+
+def tokens_of(given: IdTokens | None) -> IdTokens:
+    """Return the cache that was given, or that of the process.
+
+    Args:
+        given: The cache; None for that of the process.
+
+    Returns:
+        The cache.
+
+    Raises:
+        ConfigurationError: If it is something else, or the default source cannot work.
+    """
+    if given is not None and not isinstance(given, IdTokens):
+        raise ConfigurationError(f"tokens must be IdTokens, not {type(given).__name__}")
+    return shared_tokens() if given is None else given

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from doorward import (
     WatchedPolicy,
     discover,
     firebase,
+    strictjson,
 )
 from doorward.door.exemptions import read_exemptions
 from doorward.door.log import CloudRunFormatter, DoorLog
@@ -69,7 +69,7 @@ def issuer_of(name: str) -> Issuer:
 
 
 def read_object(path: str) -> Any:  # noqa: ANN401 - the policy checks it
-    """Read a file that holds one JSON object.
+    """Read a file that holds one JSON object, as strictly as a policy: two readers must not differ.
 
     Args:
         path: The file.
@@ -81,13 +81,10 @@ def read_object(path: str) -> Any:  # noqa: ANN401 - the policy checks it
         ConfigurationError: If it cannot be read, or holds something else.
     """
     try:
-        found = json.loads(read_regular_file(path, _LARGEST_FILE))
-    except (OSError, ValueError, RecursionError) as error:
+        return strictjson.read_object(read_regular_file(path, _LARGEST_FILE))
+    except (OSError, strictjson.StrictJSONError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ConfigurationError(f"{path} is not a readable JSON file: {why}") from error
-    if not isinstance(found, dict):
-        raise ConfigurationError(f"{path} must hold one JSON object")
-    return found
 
 
 def snapshot_of(folder: str, issuer: Issuer) -> str:

@@ -8,7 +8,13 @@ from doorward import ConfigurationError
 
 __all__ = ["request_of", "status_of"]
 
-_GRPC: Final = {"UNAUTHENTICATED": 401, "PERMISSION_DENIED": 403, "UNAVAILABLE": 503, "OK": 200}
+_GRPC: Final = {
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "UNIMPLEMENTED": 404,
+    "UNAVAILABLE": 503,
+    "OK": 200,
+}
 _POLICY_VIOLATION: Final = 1008
 """What a websocket is closed with where the server cannot answer with a status (RFC 6455, section 7.4.1)."""
 

@@ -20,7 +20,7 @@ from doorward_integrations.testing.seam import watch
 
 __all__ = ["assert_admitted", "assert_refused", "watching"]
 
-_REFUSED: Final = frozenset({401, 403, 503})
+_REFUSED: Final = frozenset(reason.status for reason in Reason)
 
 
 @contextmanager

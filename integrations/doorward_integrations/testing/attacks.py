@@ -11,6 +11,7 @@ import json
 from typing import Final
 
 from doorward_integrations.testing.header_attacks import BY_HEADERS
+from doorward_integrations.testing.issuer import WRONG_AUDIENCE
 from doorward_integrations.testing.keys import b64, segment
 from doorward_integrations.testing.material import OUTSIDER, Material, Recipe
 from doorward_integrations.testing.unsigned import REMOVED, unsigned, without_signature
@@ -18,7 +19,6 @@ from doorward_integrations.testing.unsigned import REMOVED, unsigned, without_si
 __all__ = ["ATTACKS"]
 
 _ELSEWHERE: Final = "https://keys.attacker.invalid/jwks.json"
-_ANOTHER_SERVICE: Final = "https://another-service-1234567890.europe-west1.run.app"
 _LONG: Final = 40_000  # bytes of a claim: no issuer's tokens come near
 
 
@@ -146,7 +146,7 @@ ATTACKS: Final = (
         "wrong-audience",
         "A good token for another service.",
         _AUDIENCE,
-        lambda made: made.signed(aud=_ANOTHER_SERVICE),
+        lambda made: made.signed(aud=WRONG_AUDIENCE),
     ),
     Recipe("no-audience", "A token for no service.", _AUDIENCE, lambda made: made.signed(aud=None)),
     Recipe(

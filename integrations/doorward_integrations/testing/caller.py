@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from typing import Final, Self, TypeVar
 
 from doorward import ConfigurationError, Door, Principal, Reason
+from doorward.door.base import BaseDoor
 from doorward.door.credentials import AUTHORIZATION, CredentialHeaders
 from doorward.tokens.verifier import engine_of
 from doorward_integrations.testing import clients, decisions
-from doorward_integrations.testing.doors import doors_of
+from doorward_integrations.testing.doors import asked_of, doors_of
 from doorward_integrations.testing.issuer import MemoryIssuer
 from doorward_integrations.testing.running import require
 from doorward_integrations.testing.seam import CALLERS, Caller, watch
@@ -33,7 +34,7 @@ def as_principal(
     target: _Target,
     who: str | Principal,
     *,
-    door: Door | None = None,
+    door: BaseDoor | None = None,
     audience: str | None = None,
     end_user: str | Principal | None = None,
 ) -> Iterator[_Target]:
@@ -61,11 +62,13 @@ def as_principal(
     """
     require("as_principal(...)")
     kind = clients.kind_of(target)
-    doors = _accepting([door] if door else doors_of(target), who, target)
+    doors = _accepting(doors_of(target if door is None else door), who, target)
     _check_called_here(target, kind)
     before = len(decisions.made())
     with contextlib.ExitStack() as stack:
         stack.callback(lambda: _explain(decisions.made()[before:], doors, by_client=bool(kind)))
+        for one in asked_of(target) + asked_of(door):
+            stack.callback(watch(one))
         badges = {one: stack.enter_context(_Badge(one, who, audience, end_user)) for one in doors}
         if kind:
             yield stack.enter_context(clients.sending(target, _one_of(list(badges.values()), target)))
@@ -109,7 +112,6 @@ class _Badge:
     def __init__(
         self, door: Door, who: str | Principal, audience: str | None, end_user: str | Principal | None
     ) -> None:
-        self._door: Final = door
         self._tokens: Final = [(carrier_of(door), door.verifier, who, audience)]
         if end_user is not None:
             if door.end_user_verifier is None:
@@ -121,7 +123,6 @@ class _Badge:
         self._ends: Final = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._ends.callback(watch(self._door))
         for _, verifier, _, _ in self._tokens:
             self._issuers.append(
                 self._ends.enter_context(MemoryIssuer(keys="as_principal")).stand_in_for(verifier)
@@ -192,8 +193,8 @@ def _one_of(badges: list[_Badge], target: object) -> dict[str, str]:
 def _calling(badges: dict[Door, _Badge]) -> Iterator[None]:
     """Have the requests that this context makes in this process be those of the caller."""
 
-    def pairs(door: Door) -> tuple[tuple[bytes, bytes], ...]:
-        badge = badges.get(door)
+    def pairs(door: BaseDoor) -> tuple[tuple[bytes, bytes], ...]:
+        badge = badges.get(door) if isinstance(door, Door) else None
         made = {} if badge is None else badge.headers()
         return tuple((name.encode(), value.encode()) for name, value in made.items())
 

@@ -6,13 +6,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from doorward import Admission, Door, Refusal
+from doorward import Admission, Refusal
+from doorward.door.base import BaseDoor
 from doorward.door.events import Outcome, event_of
 from doorward.errors import Reason
 from doorward.policy.request import RequestFacts
 from doorward_integrations.testing.running import on_begin
 
-__all__ = ["Decision", "forget", "made", "record", "record_cached"]
+__all__ = ["Decision", "forget", "made", "record"]
 
 _KEPT: Final = 1_000
 
@@ -32,7 +33,7 @@ class Decision:
         sentence: The sentence for the operator's log.
     """
 
-    door: Door
+    door: BaseDoor
     outcome: Outcome
     method: str
     path: str
@@ -65,7 +66,7 @@ def forget() -> None:
 on_begin(forget)
 
 
-def record(door: Door, outcome: Admission | Refusal, request: RequestFacts) -> None:
+def record(door: BaseDoor, outcome: Admission | Refusal, request: RequestFacts) -> None:
     """Keep a decision.
 
     Args:
@@ -87,16 +88,5 @@ def record(door: Door, outcome: Admission | Refusal, request: RequestFacts) -> N
             )
         )
     else:
-        record_cached(door, outcome, request.method, request.path)
-
-
-def record_cached(door: Door, admission: Admission, method: str, path: str) -> None:
-    """Keep an admission.
-
-    Args:
-        door: The door that made it.
-        admission: The admission.
-        method: The method of the request.
-        path: Its path.
-    """
-    _made.append(Decision(door, event_of(admission).outcome, method, path, caller=str(admission.principal)))
+        caller = str(outcome.principal)
+        _made.append(Decision(door, event.outcome, request.method, request.path, caller=caller))

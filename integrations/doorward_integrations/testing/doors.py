@@ -12,7 +12,7 @@ from doorward import ConfigurationError, Door, Verifier
 from doorward.door.base import BaseDoor
 from doorward.services.services import Services
 
-__all__ = ["doors_of", "verifiers_of"]
+__all__ = ["asked_of", "doors_of", "verifiers_of"]
 
 _LEADS_ON: Final = (
     # What holds a door: a middleware, an Invoker, an interceptor, a dependency, a guarded function.
@@ -47,38 +47,50 @@ def doors_of(target: object) -> list[Door]:
         target: A door, a guarded application of any framework, or a client of one.
 
     Returns:
+        The doors, of each service its own; empty if none is found.
+    """
+    return [one for one in asked_of(target) if isinstance(one, Door)]
+
+
+def asked_of(target: object) -> list[BaseDoor]:
+    """Return what adapters ask, and what decides behind it: of many services also the one door of all.
+
+    Args:
+        target: As for `doors_of`.
+
+    Returns:
         The doors; empty if none is found.
     """
     if type(target).__module__.partition(".")[0] == "django":
         return _door_of_django()
-    found = dict.fromkeys(one for one in itertools.islice(_reached(target), _MOST) if isinstance(one, Door))
-    if not found and _is_django(target):
-        return _door_of_django()
-    return list(found)
+    reached = itertools.islice(_reached(target), _MOST)
+    found = list(dict.fromkeys(one for one in reached if isinstance(one, BaseDoor)))
+    return found or (_door_of_django() if _is_django(target) else [])
 
 
-def verifiers_of(target: object) -> tuple[list[Door], list[Verifier]]:
+def verifiers_of(target: object) -> tuple[list[BaseDoor], list[Verifier]]:
     """Return the doors and the verifiers of what a test names.
 
     Args:
         target: A verifier, or as for `doors_of`.
 
     Returns:
-        The doors, and the verifiers of callers and of end users.
+        The doors as of `asked_of`, and the verifiers of callers and of end users.
 
     Raises:
         ConfigurationError: If it has neither.
     """
     if isinstance(target, Verifier):
         return [], [target]
-    doors = doors_of(target)
+    asked = asked_of(target)
+    doors = [one for one in asked if isinstance(one, Door)]
     if not doors:
         raise ConfigurationError(
             f"no door is found in {type(target).__name__}: give the application that it stands in front of, "
             "a client of that application, or the Door itself"
         )
     every = [one for door in doors for one in (door.verifier, door.end_user_verifier) if one is not None]
-    return doors, list(dict.fromkeys(every))
+    return asked, list(dict.fromkeys(every))
 
 
 def _reached(start: object) -> Iterator[object]:
@@ -90,14 +102,14 @@ def _reached(start: object) -> Iterator[object]:
             continue
         seen.add(id(one))
         yield one
-        waiting.extend(_doors_in(one) if isinstance(one, BaseDoor) else _beyond(one))
+        waiting.extend(_behind(one) if isinstance(one, BaseDoor) else _beyond(one))
 
 
-def _doors_in(door: BaseDoor) -> list[Door]:
-    """Return what decides in a door: itself, or the doors of its services."""
-    if isinstance(door, Services):
-        return [one for name in door.names if (one := door.door(name)) is not None]
-    return [door] if isinstance(door, Door) else []
+def _behind(door: BaseDoor) -> list[BaseDoor]:
+    """Return the doors of the services behind a door."""
+    if not isinstance(door, Services):
+        return []
+    return [one for name in door.names if (one := door.door(name)) is not None]
 
 
 def _beyond(one: object) -> Iterable[object]:
@@ -129,11 +141,12 @@ def _is_django(target: object) -> bool:
     )
 
 
-def _door_of_django() -> list[Door]:
+def _door_of_django() -> list[BaseDoor]:
     """Return the door of Django's settings, which the middleware of every handler reads."""
     from doorward_integrations.django import configured_door  # noqa: PLC0415 - only where Django is
 
     try:
-        return _doors_in(configured_door())
+        door = configured_door()
     except ConfigurationError:
         return []
+    return [door, *_behind(door)]

@@ -6,12 +6,13 @@ import base64
 import json
 from typing import Final
 
+from doorward.door.credentials import SERVERLESS_AUTHORIZATION
 from doorward_integrations.testing.material import Headers, Material, Recipe
 from doorward_integrations.testing.unsigned import REMOVED, unsigned, without_signature
 
 __all__ = ["BY_HEADERS"]
 
-_SERVERLESS: Final = "x-serverless-authorization"
+_SERVERLESS: Final = SERVERLESS_AUTHORIZATION.decode()
 _IDENTITY: Final = (
     *("x-forwarded-user", "x-forwarded-email", "x-forwarded-preferred-username"),
     *("x-auth-request-user", "x-auth-request-email", "remote-user"),

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
-from doorward import GOOGLE, ConfigurationError, Door, Issuer, Principal, Verifier
+from doorward import GOOGLE, ConfigurationError, Issuer, Principal, Verifier
+from doorward.door.base import BaseDoor
 from doorward.keys.formats.keyset import parse_key_set
 from doorward.keys.key import VerificationKey
 from doorward.tokens.accepted_issuer import AcceptedIssuer
@@ -28,9 +29,11 @@ from doorward_integrations.testing.seam import watch
 from doorward_integrations.testing.shapes import claims_of, identity_of, times_of
 from doorward_integrations.testing.trust import trust
 
-__all__ = ["MemoryIssuer"]
+__all__ = ["WRONG_AUDIENCE", "MemoryIssuer"]
 
-_WRONG_AUDIENCE: Final = "https://another-service-1234567890.europe-west1.run.app"
+WRONG_AUDIENCE: Final = "https://another-service-1234567890.europe-west1.run.app"
+"""The audience of a service that is not the tested one."""
+
 _LONG: Final = 7_200  # seconds: longer than any token that these issuers make lives, leeway included
 
 
@@ -61,7 +64,7 @@ class MemoryIssuer:
         self._oldest = 0
         self._broken = False
         self._published: dict[str, Mapping[str, VerificationKey]] = {}
-        self._doors: list[Door] = []
+        self._doors: list[BaseDoor] = []
         self._verifiers: list[Verifier] = []
         self._ends: Final = contextlib.ExitStack()
 
@@ -135,7 +138,7 @@ class MemoryIssuer:
             self.mend_endpoint()
 
     @property
-    def doors(self) -> tuple[Door, ...]:
+    def doors(self) -> tuple[BaseDoor, ...]:
         """The doors whose verifiers it stands in for."""
         return tuple(self._doors)
 
@@ -246,7 +249,7 @@ class MemoryIssuer:
 
     def wrong_audience(self, who: str | Principal, **claims: Any) -> str:  # noqa: ANN401 - as `token_for`
         """Make a token that is good at another service."""
-        return self.token_for(who, _WRONG_AUDIENCE, **claims)
+        return self.token_for(who, WRONG_AUDIENCE, **claims)
 
     def wrong_issuer(self, who: str | Principal, audience: str | None = None, **claims: Any) -> str:  # noqa: ANN401 - as `token_for`
         """Make a token whose ``iss`` no service could know; arguments as `token_for`."""

@@ -5,18 +5,14 @@ A key is made once in a process and serves every test, since making one takes up
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
 import json
 import threading
 from collections.abc import Mapping
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from doorward_integrations.emulator.keys.signing_key import SigningKey as EmulatedKey
+from doorward_integrations.emulator.keys.signing_key import b64
 
 from doorward.forks import renew_in_children
 
@@ -25,22 +21,7 @@ __all__ = ["Part", "SigningKey", "b64", "key_of", "segment"]
 Part = Mapping[str, object] | bytes
 """The header or the payload of a token: as an object, or as the bytes of one."""
 
-_P256_BYTES: Final = 32
-_KID_LENGTH: Final = 40
 _TOKENS_KEPT: Final = 1024
-
-
-def b64(raw: bytes) -> str:
-    """Encode as base64url without padding (RFC 7515, section 2).
-
-    Args:
-        raw: The bytes.
-    """
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _number(value: int, length: int | None = None) -> str:
-    return b64(value.to_bytes(length or (value.bit_length() + 7) // 8))
 
 
 def segment(part: Part) -> str:
@@ -53,11 +34,11 @@ def segment(part: Part) -> str:
 
 
 class SigningKey:
-    """A private key of the issuer in memory.
+    """A private key of the issuer in memory: one of the emulator's, which signs any bytes.
 
     Attributes:
         alg: ``RS256`` or ``ES256``.
-        kid: Its id, 40 hexadecimal digits; follows from the public key.
+        kid: Its id; follows from the public key.
         pem: The public key in PEM, as bytes.
     """
 
@@ -67,17 +48,12 @@ class SigningKey:
         Args:
             alg: The algorithm that it signs with.
         """
-        self.alg: Final = alg
-        self._private: Final = (
-            rsa.generate_private_key(65_537, 2_048)
-            if alg == "RS256"
-            else ec.generate_private_key(ec.SECP256R1())
-        )
-        public = self._private.public_key()
-        self.pem: Final = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        self.kid: Final = hashlib.sha256(self.pem).hexdigest()[:_KID_LENGTH]
+        self._key: Final = EmulatedKey() if alg == "RS256" else EmulatedKey.es256()
+        self.alg: Final = self._key.algorithm
+        self.kid: Final = self._key.kid
+        self.pem: Final = self._key.public_pem.encode()
         # RS256 makes the same signature each time: what was signed before need not be signed again.
-        self._signed = functools.lru_cache(_TOKENS_KEPT)(self._sign)
+        self._signed = functools.lru_cache(_TOKENS_KEPT)(self._key.sign_bytes)
 
     def __repr__(self) -> str:
         """Show algorithm and id."""
@@ -85,14 +61,7 @@ class SigningKey:
 
     def jwk(self) -> dict[str, str]:
         """Return the public key as a JWK (RFC 7517)."""
-        jwk = {"kid": self.kid, "alg": self.alg, "use": "sig"}
-        public = self._private.public_key()
-        if isinstance(public, rsa.RSAPublicKey):
-            rsa_numbers = public.public_numbers()
-            return jwk | {"kty": "RSA", "n": _number(rsa_numbers.n), "e": _number(rsa_numbers.e)}
-        numbers = public.public_numbers()
-        point = {"x": _number(numbers.x, _P256_BYTES), "y": _number(numbers.y, _P256_BYTES)}
-        return jwk | {"kty": "EC", "crv": "P-256"} | point
+        return self._key.jwk()
 
     def sign(self, header: Part, payload: Part) -> str:
         """Sign a token; header and payload are not checked.
@@ -106,12 +75,6 @@ class SigningKey:
         """
         signed = f"{segment(header)}.{segment(payload)}"
         return f"{signed}.{b64(self._signed(signed.encode()))}"
-
-    def _sign(self, signed: bytes) -> bytes:
-        if isinstance(self._private, rsa.RSAPrivateKey):
-            return self._private.sign(signed, padding.PKCS1v15(), SHA256())
-        r, s = decode_dss_signature(self._private.sign(signed, ec.ECDSA(SHA256())))
-        return r.to_bytes(_P256_BYTES) + s.to_bytes(_P256_BYTES)
 
 
 class _Keys:

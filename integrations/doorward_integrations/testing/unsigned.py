@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from doorward.tokens.jws import REMOVED_SIGNATURE
 from doorward_integrations.testing.keys import segment
 from doorward_integrations.testing.material import Material
 
 __all__ = ["REMOVED", "unsigned", "without_signature"]
 
-REMOVED: Final = "SIGNATURE_REMOVED_BY_GOOGLE"
+REMOVED: Final = REMOVED_SIGNATURE.decode()
 """What stands in place of the signature in the tokens that Cloud Run hands to a service."""
 
 

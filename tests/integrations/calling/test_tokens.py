@@ -251,8 +251,20 @@ class TestFailures:
             (unsigned(AUDIENCE, 1_789_999_000), "expired 1000 s ago"),
             (unsigned(AUDIENCE, 0, exp=None), "without a time of expiry"),
             (unsigned(AUDIENCE, 0, exp=True), "without a time of expiry"),
+            (unsigned(AUDIENCE, 0, exp=1e300), "without a time of expiry"),
         ],
-        ids=["None", "garbage", "no JSON", "huge", "other", "two audiences", "expired", "no exp", "true exp"],
+        ids=[
+            "None",
+            "garbage",
+            "no JSON",
+            "huge",
+            "other",
+            "two audiences",
+            "expired",
+            "no exp",
+            "true exp",
+            "no date",
+        ],
     )
     def test_what_is_no_good_token_is_never_sent(
         self, tokens: IdTokens, source: FakeSource, given: object, cause: str

@@ -342,6 +342,19 @@ def test_a_mistake_of_several_settings_names_all_of_them(least: dict[str, str]) 
         settings({**least, "DOORWARD_ISSUER": "firebase:my-project-1"}).door()
 
 
+@pytest.mark.parametrize("name", ["GROUPS", "UNIQUE_IDS", "PROJECT_NUMBERS", "CUSTOM_ROLES", "RESOURCE_TAGS"])
+def test_a_file_beside_the_policy_is_read_as_strictly_as_the_policy(
+    file: Callable[..., str], name: str
+) -> None:
+    environ = {
+        "DOORWARD_AUDIENCE": AUDIENCE,
+        "DOORWARD_MEMBERS": "user:ada@example.com",
+        f"DOORWARD_{name}": file("twice.json", '{"a": [], "a": []}'),
+    }
+    with pytest.raises(SettingError, match=rf"^DOORWARD_{name}: .*a member name occurs twice"):
+        _ = settings(environ).policy_source
+
+
 def test_what_is_said_about_a_policy_that_is_not_there_is_not_ignored(file: Callable[..., str]) -> None:
     environ = {"DOORWARD_AUDIENCE": AUDIENCE, "DOORWARD_GROUPS": file("groups.json", {})}
     for further in ({}, {"DOORWARD_USERS_OF": "google"}):

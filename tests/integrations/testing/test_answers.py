@@ -30,7 +30,8 @@ def response(**fields: Any) -> SimpleNamespace:
         (403, response(code=lambda: grpc.StatusCode.PERMISSION_DENIED)),
         (503, response(code=lambda: grpc.StatusCode.UNAVAILABLE)),
         (200, response(code=lambda: grpc.StatusCode.OK)),
-        (500, response(code=lambda: grpc.StatusCode.UNIMPLEMENTED)),
+        (404, response(code=lambda: grpc.StatusCode.UNIMPLEMENTED)),
+        (500, response(code=lambda: grpc.StatusCode.INTERNAL)),
     ],
     ids=[
         "number",
@@ -43,6 +44,7 @@ def response(**fields: Any) -> SimpleNamespace:
         "grpc 14",
         "grpc 0",
         "grpc 12",
+        "grpc 13",
     ],
 )
 def test_the_status_of_any_library_is_read(status: int, given: Any) -> None:

@@ -66,10 +66,13 @@ def test_an_admission_where_a_refusal_was_expected_fails(client: TestClient) -> 
         assert_refused(response)
 
 
-def test_a_refusal_by_the_application_itself_is_not_the_doors(app: FastAPI, client: TestClient) -> None:
+@pytest.mark.parametrize("status", sorted({reason.status for reason in Reason}))
+def test_a_refusal_by_the_application_itself_is_not_the_doors(
+    app: FastAPI, client: TestClient, status: int
+) -> None:
     @app.get("/closed")
     async def closed() -> None:
-        raise HTTPException(403)
+        raise HTTPException(status)
 
     with as_principal(client, CALLER):
         response = client.get("/closed")

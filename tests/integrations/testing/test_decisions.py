@@ -6,7 +6,7 @@ from doorward import Door, Reason
 from doorward.door.admission import EXEMPT, Admission
 from doorward.policy.request import PlainRequest
 from doorward.tokens.principal import ANONYMOUS
-from doorward_integrations.testing.decisions import forget, made, record, record_cached
+from doorward_integrations.testing.decisions import forget, made, record
 
 
 def test_a_refusal_is_kept_with_its_reason_and_says_what_to_do(door: Door) -> None:
@@ -19,7 +19,7 @@ def test_a_refusal_is_kept_with_its_reason_and_says_what_to_do(door: Door) -> No
 
 
 def test_an_admission_is_kept_with_its_caller(door: Door) -> None:
-    record_cached(door, Admission(ANONYMOUS, [], EXEMPT), "GET", "/healthz")
+    record(door, Admission(ANONYMOUS, [], EXEMPT), PlainRequest(path="/healthz", method="GET"))
     (decision,) = made()
 
     assert (None, None, str(ANONYMOUS)) == (decision.reason, decision.status, decision.caller)
@@ -29,7 +29,7 @@ def test_an_admission_is_kept_with_its_caller(door: Door) -> None:
 def test_the_last_thousand_are_kept(door: Door) -> None:
     admission = Admission(ANONYMOUS, [], EXEMPT)
     for number in range(1_001):
-        record_cached(door, admission, "GET", f"/{number}")
+        record(door, admission, PlainRequest(f"/{number}"))
 
     assert ["/1", "/1000"] == [made()[0].path, made()[-1].path]
     assert 1_000 == len(made())
@@ -37,6 +37,6 @@ def test_the_last_thousand_are_kept(door: Door) -> None:
 
 def test_another_test_begins_without_any(door: Door) -> None:
     assert [] == made()
-    record_cached(door, Admission(ANONYMOUS, [], EXEMPT), "GET", "/")
+    record(door, Admission(ANONYMOUS, [], EXEMPT), PlainRequest(path="/", method="GET"))
     forget()
     assert [] == made()

@@ -69,9 +69,8 @@ class UnsafeStrippedVerifier:
         clock: Wall clock, in seconds since the epoch.
 
     Raises:
-        ConfigurationError: If the check is not confirmed to be on, if this is not Cloud Run, or a setting
-        is
-            out of range.
+        ConfigurationError: If the check is not confirmed to be on, if this is not Cloud Run, or a
+            setting is out of range.
     """
 
     def __init__(

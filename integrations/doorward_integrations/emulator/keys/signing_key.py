@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-__all__ = ["SigningKey"]
+__all__ = ["SigningKey", "b64"]
 
 _BITS: Final = 2_048
 _EXPONENT: Final = 65_537
@@ -33,14 +33,18 @@ _SUBJECT: Final = "doorward emulator, not Google"
 Private = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
-def _b64(raw: bytes) -> str:
-    """Encode as base64url without padding (RFC 7515, section 2)."""
+def b64(raw: bytes) -> str:
+    """Encode as base64url without padding (RFC 7515, section 2).
+
+    Args:
+        raw: The bytes.
+    """
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
 def _number(value: int, length: int | None = None) -> str:
     """Encode an unsigned integer, in the fewest bytes by default (RFC 7518, section 2, Base64urlUInt)."""
-    return _b64(value.to_bytes(length or (value.bit_length() + 7) // 8))
+    return b64(value.to_bytes(length or (value.bit_length() + 7) // 8))
 
 
 class SigningKey:
@@ -118,8 +122,8 @@ class SigningKey:
             A compact JWS with a signature of the key's algorithm (RFC 7518, sections 3.3 and 3.4).
         """
         parts = (json.dumps(part, separators=(",", ":")).encode() for part in (header, claims))
-        signing_input = ".".join(map(_b64, parts))
-        return f"{signing_input}.{_b64(self.sign_bytes(signing_input.encode('ascii')))}"
+        signing_input = ".".join(map(b64, parts))
+        return f"{signing_input}.{b64(self.sign_bytes(signing_input.encode('ascii')))}"
 
     def sign_bytes(self, signed: bytes) -> bytes:
         """Sign bytes.
