@@ -37,7 +37,7 @@ from doorward_integrations.emulator.oauth.token_info import TokenInfo
 from doorward_integrations.emulator.page.endpoint import Page
 from doorward_integrations.emulator.page.known import Known
 from doorward_integrations.emulator.server import LoopbackServer
-from doorward_integrations.emulator.services.services import Services
+from doorward_integrations.emulator.services.policies import ServicePolicies
 from doorward_integrations.emulator.state_file import StateFolder
 
 __all__ = ["Emulator", "RunningEmulator", "create_app"]
@@ -74,7 +74,7 @@ class Emulator:
     firebase: Final[EmulatedFirebase]
     oidc: Final[OidcIssuers]
     self_signed: Final[SelfSigners]
-    services: Final[Services]
+    services: Final[ServicePolicies]
     page: Final[Page]
     endpoints: Final[tuple[Endpoint, ...]]
 
@@ -145,7 +145,7 @@ class Emulator:
         )
         self.iap, self.firebase, self.oidc = issuers.iap, issuers.firebase, issuers.oidc
         self.self_signed = issuers.self_signed
-        self.services = Services(
+        self.services = ServicePolicies(
             clock=self.issuer.clock,
             file=None if folder is None else folder.file("policies.json"),
             account_of=self._account_of,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from http import HTTPStatus
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -25,36 +25,17 @@ from doorward_integrations.emulator.interface import DECISIONS_PATH, PAGE_PATH
 from doorward_integrations.emulator.issuers.google import EmulatedIssuer
 from doorward_integrations.emulator.page.guard import SECURITY_HEADERS, Asked, Refused, guarded, text_of
 from doorward_integrations.emulator.page.known import Known
+from doorward_integrations.emulator.services.policies import ServicePolicies
 
 if TYPE_CHECKING:
     from doorward_integrations.emulator.page.judging import Judge
 
-__all__ = ["Page", "ServicePolicies"]
+__all__ = ["Page"]
 
 _FILES: Final = {
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
 }
-
-
-class ServicePolicies(Protocol):
-    """The policies of services, as the emulator keeps them."""
-
-    def names(self) -> Sequence[str]:
-        """Return the services whose policy was set."""
-        ...
-
-    def get(self, service: str, /) -> Mapping[str, Any]:
-        """Return the policy of a service, with its etag."""
-        ...
-
-    def set(self, service: str, policy: Mapping[str, Any], /) -> Mapping[str, Any]:
-        """Set the policy of a service, and return it with its new etag.
-
-        Raises:
-            ConfigurationError: If it cannot be set, with a sentence that says why.
-        """
-        ...
 
 
 class _BrowserRoute(Route):

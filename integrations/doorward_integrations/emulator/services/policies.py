@@ -16,10 +16,10 @@ from doorward_integrations.emulator.services.source import ServicePolicy
 from doorward_integrations.emulator.services.store import DEFAULT_MASK, PolicyStore, StoredPolicy
 from doorward_integrations.emulator.state_file import StateFile
 
-__all__ = ["Services"]
+__all__ = ["ServicePolicies"]
 
 
-class Services:
+class ServicePolicies:
     """The IAM policies of all services of the emulated projects; every name is one of a service that exists.
 
     Attributes:
@@ -51,7 +51,7 @@ class Services:
 
     def __repr__(self) -> str:
         """Show the services whose policy was set."""
-        return f"Services({self.names()!r})"
+        return f"ServicePolicies({self.names()!r})"
 
     def names(self) -> list[str]:
         """Return the services whose policy was set, sorted."""
