@@ -11,10 +11,9 @@ import threading
 from collections.abc import Mapping
 from typing import Final
 
+from doorward.forks import renew_in_children
 from doorward_integrations.emulator.keys.signing_key import SigningKey as EmulatedKey
 from doorward_integrations.emulator.keys.signing_key import b64
-
-from doorward.forks import renew_in_children
 
 __all__ = ["Part", "SigningKey", "b64", "key_of", "segment"]
 
