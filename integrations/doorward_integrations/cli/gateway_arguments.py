@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from doorward.policy.watching.watch import WatchedPolicy
 from doorward.regular_file import read_regular_file
 from doorward.services.services import Services
 from doorward.shown import quoted
+from doorward.strictjson import StrictJSONError, read_object
 
 if TYPE_CHECKING:
     from doorward_integrations.gateway import Gateway, Upstream
@@ -165,20 +165,21 @@ def _in_file(path: str | None) -> list[tuple[str, dict[str, list[str]]]]:
     if path is None:
         return []
     try:
-        document = json.loads(read_regular_file(path, _LARGEST_FILE))
-    except (OSError, ValueError, RecursionError) as error:
+        document = read_object(read_regular_file(path, _LARGEST_FILE))
+    except (OSError, StrictJSONError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(f"{path} is not a readable JSON file: {why}") from error
-    if not isinstance(document, dict) or not all(isinstance(one, dict) for one in document.values()):
+    if not all(isinstance(one, Mapping) for one in document.values()):
         raise ConfigurationError(f"{path} must hold one JSON object: the members of each service by its name")
     return [
         (name, {key: _texts(path, key, value) for key, value in one.items()})
         for name, one in document.items()
+        if isinstance(one, Mapping)  # which holds for each, see above
     ]
 
 
 def _texts(path: str, key: str, value: object) -> list[str]:
-    values = value if isinstance(value, list) else [value]
+    values = value if isinstance(value, tuple) else (value,)
     texts = [one for one in values if isinstance(one, str)]
     if len(texts) != len(values):
         raise ConfigurationError(f"{path}: {quoted(key)} must be a text, or a list of texts")

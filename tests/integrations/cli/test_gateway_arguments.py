@@ -54,6 +54,18 @@ def test_a_mistake_is_said_in_one_line(
     assert 1 == error.count("\n")
 
 
+def test_a_service_that_a_file_names_twice_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "services.json"
+    path.write_text(
+        '{"orders": {"upstream": "http://127.0.0.1:1"}, "orders": {"upstream": "http://127.0.0.1:2"}}'
+    )
+
+    assert 2 == main(["gateway", "--services", str(path)])
+    assert "a member name occurs twice" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("option", ["--concurrency", "--emulate-request-timeout"])
 def test_a_limit_of_nothing_is_refused(option: str, policy: str, capsys: pytest.CaptureFixture[str]) -> None:
     service = ["--audience", "a", "--policy", policy, "--upstream", "http://127.0.0.1:1"]

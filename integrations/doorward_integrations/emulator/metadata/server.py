@@ -6,7 +6,6 @@ https://cloud.google.com/compute/docs/instances/verifying-instance-identity.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -20,6 +19,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from doorward_integrations.emulator.accounts import Account, Accounts
+from doorward_integrations.emulator.bodies import read_json
+from doorward_integrations.emulator.google_errors import GoogleError
 from doorward_integrations.emulator.identities.model import Identities
 from doorward_integrations.emulator.instance import Instance
 from doorward_integrations.emulator.issuers.google import EmulatedIssuer
@@ -248,9 +249,8 @@ async def _check_binding(request: Request) -> None:
     if request.method != "POST":
         return
     try:
-        body = json.loads(await request.body())
-    except (ValueError, RecursionError):
-        body = None
-    chain = body.get("certificate_chain") if isinstance(body, dict) else None
+        chain = (await read_json(request)).get("certificate_chain")
+    except GoogleError:
+        chain = None
     if not isinstance(chain, str) or not chain:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "certificate_chain must be a non-empty string of PEM")

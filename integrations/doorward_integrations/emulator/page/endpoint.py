@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
+from doorward.strictjson import StrictJSONError, read_object, thaw
 from doorward_integrations.emulator.accounts import Account
 from doorward_integrations.emulator.decisions import Decisions
 from doorward_integrations.emulator.interface import DECISIONS_PATH, PAGE_PATH
@@ -168,9 +169,7 @@ class Page:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"The policy is not JSON: {error}.") from None
-    if not isinstance(found, dict):
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "The policy must be one JSON object.")
-    return found
+        found = read_object(text.encode("utf-8", "surrogatepass"))
+    except StrictJSONError as error:
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"The policy is no JSON object: {error}.") from None
+    return {name: thaw(value) for name, value in found.items()}

@@ -272,7 +272,17 @@ def test_a_token_is_minted_for_a_post_with_a_certificate_chain(client: httpx.Cli
 
 @pytest.mark.parametrize("leaf", ["identity", "token"])
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"{}", b'{"certificate_chain": 1}', b'{"certificate_chain": ""}', b"\xff"]
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"certificate_chain": 1}',
+        b'{"certificate_chain": ""}',
+        b"\xff",
+        b'"' * 70_000,
+    ],
 )
 def test_a_post_without_a_certificate_chain_is_refused(body: bytes, leaf: str, client: httpx.Client) -> None:
     answer = client.post(

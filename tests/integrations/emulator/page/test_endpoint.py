@@ -129,8 +129,9 @@ def test_a_policy_that_was_changed_in_the_meantime_is_not_overwritten(
     ("service", "text", "why"),
     [
         ("orders", "{}", "is no name of a service"),
-        (SERVICE, "{", "is not JSON"),
-        (SERVICE, "[]", "must be one JSON object"),
+        (SERVICE, "{", "is no JSON object"),
+        (SERVICE, "[]", "is no JSON object"),
+        (SERVICE, '{"bindings": [], "bindings": []}', "a member name occurs twice"),
         (SERVICE, '{"bindings": [{"role": "owner", "members": []}]}', "is not valid"),
     ],
 )
