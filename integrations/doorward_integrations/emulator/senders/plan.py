@@ -10,7 +10,19 @@ from typing import Any, Final
 
 from doorward.errors import ConfigurationError
 
-__all__ = ["Attempt", "Outgoing", "Plan", "exponential", "merged", "rfc3339", "success", "unchanged"]
+__all__ = [
+    "Attempt",
+    "Doublings",
+    "Outgoing",
+    "Plan",
+    "exponential",
+    "merged",
+    "rfc3339",
+    "success",
+    "unchanged",
+]
+
+_MOST_DOUBLINGS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +106,44 @@ _NOT_SET: Final = frozenset(
     {"authorization", "connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding"}
     | {"upgrade"}
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doublings:
+    """The wait of Cloud Tasks and Cloud Scheduler: it doubles some times, then grows by the same step.
+
+    Attributes:
+        least: Seconds before the first retry.
+        most: Seconds before a retry at most.
+        doublings: How often the wait doubles; after that it grows by ``2 ** doublings * least``.
+    """
+
+    least: float
+    most: float
+    doublings: int
+
+    def __post_init__(self) -> None:
+        """Refuse what no wait can be made of.
+
+        Raises:
+            ConfigurationError: If a number is negative, or the least wait is the longer one.
+        """
+        if not 0 <= self.least <= self.most or not 0 <= self.doublings <= _MOST_DOUBLINGS:
+            raise ConfigurationError(
+                f"waits of {self.least} to {self.most} s with {self.doublings} doublings cannot be: the "
+                "least must not be negative or longer than the most, and doublings must be 0 or more"
+            )
+
+    def __call__(self, attempts: Sequence[Attempt]) -> float:
+        """Return the seconds before the next attempt.
+
+        Args:
+            attempts: The attempts so far.
+        """
+        retry = len(attempts)
+        doubled = min(retry - 1, self.doublings)
+        steps = max(retry - self.doublings, 1)
+        return min(self.least * float(1 << doubled) * steps, self.most)
 
 
 def merged(given: Mapping[str, str] | None, own: Mapping[str, str]) -> dict[str, str]:

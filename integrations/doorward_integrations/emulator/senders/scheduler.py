@@ -14,8 +14,7 @@ from typing import Final
 from doorward.errors import ConfigurationError
 from doorward_integrations.emulator.accounts import DEFAULT_ACCOUNT
 from doorward_integrations.emulator.senders.delivery import Delivery, Dispatcher
-from doorward_integrations.emulator.senders.plan import Outgoing, Plan, merged, unchanged
-from doorward_integrations.emulator.senders.tasks import Doublings
+from doorward_integrations.emulator.senders.plan import Doublings, Outgoing, Plan, merged, unchanged
 
 __all__ = ["CloudScheduler"]
 

@@ -54,7 +54,7 @@ def tokens_of_emulator(host: str | None = None) -> TokenSource:
     found = emulator_in_environment(None if host is None else {**os.environ, EMULATOR_VARIABLE: host})
     if found is None:
         raise ConfigurationError(
-            f"{EMULATOR_VARIABLE} is not set: start `doorward emulator`, and set the variables that it prints"
+            f"{EMULATOR_VARIABLE} is not set: start `doorward emulator start`, and set what `doorward emulator env` prints"
         )
     url = f"http://{found}{TOKENS_PATH}"
 
@@ -66,7 +66,7 @@ def tokens_of_emulator(host: str | None = None) -> TokenSource:
                 minted = answer.json()["token"] if answer.is_success else None
         except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
             raise ConfigurationError(
-                f"no token from the emulator at {url}: {type(error).__name__}. Is `doorward emulator` "
+                f"no token from the emulator at {url}: {type(error).__name__}. Is `doorward emulator start` "
                 "running, in this version?"
             ) from None
         if not isinstance(minted, str):

@@ -283,6 +283,7 @@ def test_a_token_is_minted_for_a_post_with_a_certificate_chain(client: httpx.Cli
         b"\xff",
         b'"' * 70_000,
     ],
+    ids=range(8),
 )
 def test_a_post_without_a_certificate_chain_is_refused(body: bytes, leaf: str, client: httpx.Client) -> None:
     answer = client.post(

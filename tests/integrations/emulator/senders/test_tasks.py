@@ -9,7 +9,7 @@ import pytest
 
 from doorward.errors import ConfigurationError
 from doorward_integrations.emulator.senders import Attempt, CloudTasks, Dispatcher, Ending
-from doorward_integrations.emulator.senders.tasks import Doublings
+from doorward_integrations.emulator.senders.plan import Doublings
 from support.receiver import AUDIENCE, URL, Receiver
 
 Dispatch = Callable[..., Dispatcher]

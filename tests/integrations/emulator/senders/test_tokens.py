@@ -27,7 +27,7 @@ def test_a_running_emulator_mints_for_any_account(monkeypatch: pytest.MonkeyPatc
 
 
 def test_without_the_variable_it_says_how_to_start_the_emulator() -> None:
-    with pytest.raises(ConfigurationError, match="start `doorward emulator`"):
+    with pytest.raises(ConfigurationError, match="start `doorward emulator start`"):
         tokens_of_emulator()
 
 
@@ -41,7 +41,7 @@ def test_an_emulator_that_is_not_running_is_said_to_be_so() -> None:
     with Emulator().serve() as running:
         host = running.host
 
-    with pytest.raises(ConfigurationError, match="Is `doorward emulator` running"):
+    with pytest.raises(ConfigurationError, match="Is `doorward emulator start` running"):
         tokens_of_emulator(host)(ACCOUNT, AUDIENCE)
 
 
