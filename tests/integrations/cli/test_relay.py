@@ -52,4 +52,4 @@ def test_without_an_emulator_it_says_how_to_start_one(capsys: pytest.CaptureFixt
     status = main(["relay", "--to", "http://127.0.0.1:9", "--as", ACCOUNT, "--audience", "a"])
 
     assert 2 == status
-    assert "start `doorward emulator start`" in capsys.readouterr().err
+    assert "run `doorward emulator start`" in capsys.readouterr().err

@@ -157,7 +157,7 @@ def test_the_audience_must_be_given_where_no_default_is_documented(
 
 def test_without_an_emulator_it_says_how_to_start_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == main(["send", "pubsub", "--to", "http://127.0.0.1:9/", "--data", "x"])
-    assert "start `doorward emulator start`" in capsys.readouterr().err
+    assert "run `doorward emulator start`" in capsys.readouterr().err
 
 
 def test_a_pair_without_an_equals_sign_is_refused(

@@ -54,7 +54,8 @@ def tokens_of_emulator(host: str | None = None) -> TokenSource:
     found = emulator_in_environment(None if host is None else {**os.environ, EMULATOR_VARIABLE: host})
     if found is None:
         raise ConfigurationError(
-            f"{EMULATOR_VARIABLE} is not set: start `doorward emulator start`, and set what `doorward emulator env` prints"
+            f"{EMULATOR_VARIABLE} is not set: run `doorward emulator start`, and set what "
+            "`doorward emulator env` prints"
         )
     url = f"http://{found}{TOKENS_PATH}"
 

@@ -27,7 +27,7 @@ def test_a_running_emulator_mints_for_any_account(monkeypatch: pytest.MonkeyPatc
 
 
 def test_without_the_variable_it_says_how_to_start_the_emulator() -> None:
-    with pytest.raises(ConfigurationError, match="start `doorward emulator start`"):
+    with pytest.raises(ConfigurationError, match="run `doorward emulator start`"):
         tokens_of_emulator()
 
 
