@@ -34,6 +34,11 @@ from support.clock import ManualClock
 from support.tokens import AUDIENCE, CALLER, MEMBER
 
 
+def litestar(**settings: Any) -> Litestar:
+    """Make an application that leaves the log of this process as it is."""
+    return Litestar(logging_config=None, **settings)
+
+
 def bare(*_: object) -> Any: ...
 
 
@@ -95,8 +100,8 @@ APPLICATIONS: dict[str, Callable[[Door], Any]] = {
     "flask": invoked(lambda: flask.Flask("orders"), for_flask.Invoker),
     "flask, client": lambda door: invoked(lambda: flask.Flask("a"), for_flask.Invoker)(door).test_client(),
     "quart": quart,
-    "litestar": lambda door: InvokerMiddleware(Litestar(), door),
-    "litestar, middleware": lambda door: Litestar(middleware=[DefineMiddleware(guard, door=door)]),
+    "litestar": lambda door: InvokerMiddleware(litestar(), door),
+    "litestar, middleware": lambda door: litestar(middleware=[DefineMiddleware(guard, door=door)]),
     "aiohttp": invoked(web.Application, for_aiohttp.Invoker),
     "aiohttp, middleware": lambda door: web.Application(middlewares=[for_aiohttp.invoker_middleware(door)]),
     "client": lambda door: TestClient(InvokerMiddleware(bare, door)),
